@@ -1,0 +1,254 @@
+"""Frozen inputs and outputs of the model, and what the domain asks of one.
+
+Nothing here knows a database or a tensor library: NumPy columns go from the domain to ``ml`` and
+plain values come back, so that no ORM object leaves the domain.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.vocabulary import ListingStatus, PropertyType
+
+NUMERIC_COLUMNS: tuple[str, ...] = (
+    "listing_price",
+    "estimated_value",
+    "cap_rate",
+    "cash_on_cash_return",
+    "bedrooms",
+    "bathrooms",
+    "square_feet",
+    "lot_square_feet",
+    "year_built",
+    "latitude",
+    "longitude",
+    "days_on_market",
+    "condition_score",
+    "renovation_needed",
+    "confidence",
+)
+"""The property columns that reach the model as numbers, in the order of ``numeric``."""
+
+
+class ModelKey(NamedTuple):
+    """One version of one tenant's twin. Names a vector space: two keys are never compared."""
+
+    tenant_id: UUID
+    version_id: UUID
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PropertyColumns:
+    """n properties as columns.
+
+    Attributes:
+        ids: n property ids.
+        numeric: float64 (n, 15), the columns of ``NUMERIC_COLUMNS``, NaN where missing.
+        property_type: int8 (n,), position in ``PropertyType``, -1 where missing.
+        listing_status: int8 (n,), position in ``ListingStatus``, -1 where missing.
+        zipcode: n strings or None.
+        city: n strings or None.
+        listed_at: float64 (n,), seconds since 1970 UTC, NaN where missing.
+    """
+
+    ids: tuple[UUID, ...]
+    numeric: NDArray[np.float64]
+    property_type: NDArray[np.int8]
+    listing_status: NDArray[np.int8]
+    zipcode: tuple[str | None, ...]
+    city: tuple[str | None, ...]
+    listed_at: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """The numeric column ``name``, float64 (n,). Raises ValueError for an unknown name."""
+        return self.numeric[:, NUMERIC_COLUMNS.index(name)]
+
+    def take(self, rows: Sequence[int] | NDArray[np.intp]) -> "PropertyColumns":
+        """The given rows, in the given order."""
+        index = np.asarray(rows, dtype=np.intp)
+        return PropertyColumns(
+            ids=tuple(self.ids[i] for i in index),
+            numeric=self.numeric[index],
+            property_type=self.property_type[index],
+            listing_status=self.listing_status[index],
+            zipcode=tuple(self.zipcode[i] for i in index),
+            city=tuple(self.city[i] for i in index),
+            listed_at=self.listed_at[index],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InteractionLog:
+    """m interactions of a tenant, oldest first, against the rows of one PropertyColumns.
+
+    Attributes:
+        users: the distinct user ids; ``user`` points into it.
+        user: int32 (m,), position in ``users``.
+        property: int32 (m,), row of the property.
+        kind: int8 (m,), position in ``InteractionKind``.
+        occurred_at: float64 (m,), seconds since 1970 UTC, ascending.
+    """
+
+    users: tuple[UUID, ...]
+    user: NDArray[np.int32]
+    property: NDArray[np.int32]
+    kind: NDArray[np.int8]
+    occurred_at: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InvestorHistory:
+    """What one investor did, newest first: the whole state of the investor.
+
+    Attributes:
+        user_id: the investor.
+        properties: the h properties acted on, one row an interaction (rows may repeat).
+        kind: int8 (h,), position in ``InteractionKind``.
+        occurred_at: float64 (h,), seconds since 1970 UTC, descending.
+        as_of: seconds since 1970 UTC; recency is measured from here.
+    """
+
+    user_id: UUID
+    properties: PropertyColumns
+    kind: NDArray[np.int8]
+    occurred_at: NDArray[np.float64]
+    as_of: float
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A closed interval; None leaves that side open."""
+
+    min: float | None = None
+    max: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Circle:
+    """All points within ``radius_km`` (great circle) of a point in degrees."""
+
+    latitude: float
+    longitude: float
+    radius_km: float
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """All points between two corners, in degrees; ``west`` is smaller than ``east``."""
+
+    south: float
+    west: float
+    north: float
+    east: float
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyFilter:
+    """Which properties are wanted. Empty tuples and None do not restrict; all parts must hold.
+
+    A property whose value is missing never matches a part that restricts that value.
+    """
+
+    property_types: tuple[PropertyType, ...] = ()
+    zipcodes: tuple[str, ...] = ()
+    cities: tuple[str, ...] = ()
+    listing_statuses: tuple[ListingStatus, ...] = ()
+    listed_after: datetime | None = None
+    price: Range | None = None
+    bedrooms: Range | None = None
+    bathrooms: Range | None = None
+    square_feet: Range | None = None
+    year_built: Range | None = None
+    circle: Circle | None = None
+    box: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One property on an investor's list.
+
+    Attributes:
+        property_id: the property.
+        score: calibrated affinity in [0, 1].
+        nearest: the property of the investor's positive history most like it, if there is one.
+        nearest_similarity: that likeness, cosine mapped to [0, 1].
+    """
+
+    property_id: UUID
+    score: float
+    nearest: UUID | None
+    nearest_similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Similar:
+    """A property and its likeness to the one asked about, cosine mapped to [0, 1]."""
+
+    property_id: UUID
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """A version's weights (safetensors bytes) and its JSON metadata, as the database keeps them."""
+
+    weights: bytes
+    metadata: Mapping[str, Any]
+
+
+ModelLoader = Callable[[ModelKey], Awaitable[StoredModel]]
+"""Fetches a version from the database."""
+
+
+class Twin(Protocol):
+    """What the domain needs of a model. Every call names the version, and with it the tenant."""
+
+    async def rank(
+        self,
+        model: ModelKey,
+        investor: InvestorHistory,
+        where: PropertyFilter,
+        exclude: Collection[UUID],
+        limit: int,
+    ) -> list[Ranked]:
+        """The best ``limit`` indexed properties for the investor, best first, ties by id.
+
+        The filter and the exclusions hold inside the search: the list is full if matches exist.
+        Raises ValueError for an investor without any interaction of positive weight.
+        """
+        ...
+
+    async def similar(
+        self,
+        model: ModelKey,
+        anchor: PropertyColumns,
+        where: PropertyFilter,
+        exclude: Collection[UUID],
+        limit: int,
+    ) -> list[Similar]:
+        """The ``limit`` indexed properties most like the one row of ``anchor``, best first."""
+        ...
+
+    async def score(
+        self, model: ModelKey, investor: InvestorHistory, properties: PropertyColumns
+    ) -> NDArray[np.float64]:
+        """Calibrated affinity in [0, 1] for each property, float64 (n,): the score of ``rank``."""
+        ...
+
+    async def embed(self, model: ModelKey, properties: PropertyColumns) -> NDArray[np.float32]:
+        """L2-normalised embeddings, float32 (n, 16). Finite for any input."""
+        ...
