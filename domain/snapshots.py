@@ -35,6 +35,10 @@ NUMERIC_COLUMNS: tuple[str, ...] = (
 """The property columns that reach the model as numbers, in the order of ``numeric``."""
 
 
+HISTORY_LIMIT = 64
+"""How many of an investor's newest interactions the model reads; the domain loads no more."""
+
+
 class ModelKey(NamedTuple):
     """One version of one tenant's twin. Names a vector space: two keys are never compared."""
 
@@ -244,9 +248,12 @@ class Twin(Protocol):
         ...
 
     async def score(
-        self, model: ModelKey, investor: InvestorHistory, properties: PropertyColumns
+        self, model: ModelKey, investors: Sequence[InvestorHistory], properties: PropertyColumns
     ) -> NDArray[np.float64]:
-        """Calibrated affinity in [0, 1] for each property, float64 (n,): the score of ``rank``."""
+        """Calibrated affinity in [0, 1], float64 (investors, n): the score of ``rank``.
+
+        Raises ValueError for an investor without any interaction of positive weight.
+        """
         ...
 
     async def embed(self, model: ModelKey, properties: PropertyColumns) -> NDArray[np.float32]:

@@ -1,0 +1,1 @@
+"""Schema migrations, run by the role that owns the tables."""

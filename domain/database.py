@@ -1,0 +1,107 @@
+"""The engine, and the one place that opens a session."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+
+from domain.work import Job, Work
+
+logger = logging.getLogger(__name__)
+
+Enqueue = Callable[[Sequence[Job]], Awaitable[None]]
+"""Hands jobs to the queue."""
+
+SET_TENANT = text("SELECT set_config('app.tenant_id', :tenant_id, true)")
+
+UNSAFE_ROLE = text(
+    """
+    SELECT rolsuper OR rolbypassrls OR EXISTS (
+        SELECT FROM pg_class
+        WHERE relowner = pg_roles.oid AND relnamespace = 'public'::regnamespace
+    )
+    FROM pg_roles WHERE rolname = current_user
+    """
+)
+
+
+class UnsafeRoleError(RuntimeError):
+    """The database role could read across tenants; the process must not start with it."""
+
+
+class Database:
+    """A pool of connections of the application's role.
+
+    Args:
+        url: an SQLAlchemy URL, ``postgresql+asyncpg://...``.
+        enqueue: receives the jobs of a unit of work after its commit.
+        pool_size: connections kept; as many again may open under load.
+    """
+
+    def __init__(self, url: str, enqueue: Enqueue, *, pool_size: int = 10) -> None:
+        self._engine = create_async_engine(
+            url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True
+        )
+        self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+        self._enqueue = enqueue
+
+    @asynccontextmanager
+    async def work(self, tenant_id: UUID | None) -> AsyncIterator[Work]:
+        """Open one transaction that sees one tenant, commit it, then enqueue its jobs.
+
+        Without a tenant only the list of tenants can be read. An error inside rolls back and
+        discards the jobs. A session serves one task: concurrent tasks open one each.
+        """
+        async with self._sessions() as session:
+            async with session.begin():
+                # Local to the transaction, so that a pooled connection never carries it on.
+                await session.execute(SET_TENANT, {"tenant_id": str(tenant_id or "")})
+                work = Work(session, tenant_id)
+                yield work
+            if work.jobs:
+                await self._hand_over(work.jobs)
+
+    async def _hand_over(self, jobs: Sequence[Job]) -> None:
+        try:
+            await self._enqueue(jobs)
+        except Exception:
+            # The data is committed, so the caller succeeded; a reindex repairs what was lost.
+            logger.exception("could not enqueue %s", ", ".join(job.function for job in jobs))
+
+    async def refuse_unsafe_role(self) -> None:
+        """Check that row-level security binds this role.
+
+        Raises:
+            UnsafeRoleError: the role is a superuser, bypasses row-level security or owns tables.
+        """
+        async with self._engine.connect() as connection:
+            if await connection.scalar(UNSAFE_ROLE):
+                name = await connection.scalar(text("SELECT current_user"))
+                raise UnsafeRoleError(
+                    f"DATABASE_URL connects as {name!r}, which could bypass row-level security; "
+                    "use a role that is no superuser, lacks BYPASSRLS and owns no tables"
+                )
+
+    async def revision(self) -> str | None:
+        """The migration the database stands at; None before the first."""
+        async with self._engine.connect() as connection:
+            if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+                return None
+            revision: Any = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+            return None if revision is None else str(revision)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._engine.dispose()
+
+    # For bulk loading, which needs the driver's COPY on the session's own connection.
+    @staticmethod
+    async def driver_connection(session: AsyncSession) -> Any:
+        """The asyncpg connection under a session, in the session's transaction."""
+        connection = await session.connection()
+        raw = await connection.get_raw_connection()
+        return raw.driver_connection

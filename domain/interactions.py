@@ -1,0 +1,317 @@
+"""Interactions: what investors did with properties, which is all that the twin knows of them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import (
+    ColumnElement,
+    ForeignKeyConstraint,
+    Index,
+    Text,
+    case,
+    cast,
+    delete,
+    extract,
+    func,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from domain import properties
+from domain.base import Base, TenantScoped, one_of, vocabulary
+from domain.errors import invalid, not_found
+from domain.properties import SNAPSHOT, Property
+from domain.snapshots import HISTORY_LIMIT, InteractionLog, InvestorHistory
+from domain.users import User
+from domain.vocabulary import EXCLUDING, INTERACTION_WEIGHTS, THUMBS, InteractionKind
+from domain.work import Work
+
+_IS_THUMB = "kind IN ('THUMBS_UP', 'THUMBS_DOWN')"
+
+
+class Interaction(TenantScoped, Base):
+    """One act of one investor on one property; ``simulated`` marks an invented one."""
+
+    __tablename__ = "interactions"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "user_id"], ["users.tenant_id", "users.id"], ondelete="CASCADE"
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "property_id"],
+            ["properties.tenant_id", "properties.id"],
+            ondelete="CASCADE",
+        ),
+        one_of("kind", InteractionKind),
+        Index(
+            "uq_interactions_act",
+            "tenant_id", "user_id", "property_id", "kind", "occurred_at",
+            unique=True,
+        ),
+        # An investor holds one opinion of a property.
+        Index(
+            "uq_interactions_thumb",
+            "tenant_id", "user_id", "property_id",
+            unique=True,
+            postgresql_where=text(_IS_THUMB),
+        ),
+        Index("ix_interactions_history", "tenant_id", "user_id", text("occurred_at DESC")),
+        Index(None, "tenant_id", "property_id"),
+        Index(None, "tenant_id", "occurred_at"),
+    )  # fmt: skip
+
+    user_id: Mapped[UUID]
+    property_id: Mapped[UUID]
+    kind: Mapped[InteractionKind] = mapped_column(vocabulary(InteractionKind))
+    occurred_at: Mapped[datetime]
+    reason: Mapped[str | None] = mapped_column(Text)
+    simulated: Mapped[bool] = mapped_column(server_default="false")
+
+
+_KINDS = {kind: position for position, kind in enumerate(InteractionKind)}
+WEIGHT: ColumnElement[float] = case(
+    {kind.value: weight for kind, weight in INTERACTION_WEIGHTS.items()},
+    value=cast(Interaction.kind, Text),
+    else_=0.0,
+)
+"""An interaction's weight as SQL."""
+
+
+async def _lock_investor(work: Work, user_id: UUID) -> None:
+    # What one investor does is written in turn, so that repeats and races leave one row.
+    found = await work.session.scalar(
+        select(User.id).where(User.id == user_id).with_for_update(key_share=True)
+    )
+    if found is None:
+        raise not_found("user", ("userId",))
+
+
+async def refresh_engagement(work: Work, property_ids: Sequence[UUID] | None = None) -> None:
+    """Recompute the engagement of the given properties, or of all, from their interactions."""
+    total = func.greatest(0.0, func.coalesce(func.sum(WEIGHT), 0.0)).label("total")
+    sums = (
+        select(Property.id, total)
+        .outerjoin(Interaction, Interaction.property_id == Property.id)
+        .group_by(Property.id)
+    )
+    if property_ids is not None:
+        sums = sums.where(Property.id.in_(property_ids))
+    fresh = sums.subquery()
+    await work.session.execute(
+        update(Property)
+        .where(Property.id == fresh.c.id, Property.engagement != fresh.c.total)
+        .values(engagement=fresh.c.total)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def record(
+    work: Work,
+    user_id: UUID,
+    property_id: UUID,
+    kind: InteractionKind,
+    occurred_at: datetime | None = None,
+) -> Interaction:
+    """Record what an investor did, at most once.
+
+    The same user, property, kind and time is the same act. Without a time it is now, and a repeat
+    on the same day (UTC) is the same act, so that a client may retry.
+
+    Raises:
+        DomainError: NOT_FOUND for the user or property; INVALID_INPUT for a thumb (use
+            ``submit_feedback``) or a time in the future.
+    """
+    if kind in THUMBS:
+        raise invalid(f"kind {kind}: give thumbs with submitFeedback", "kind")
+    now = datetime.now(UTC)
+    if occurred_at is not None and occurred_at.astimezone(UTC) > now:
+        raise invalid(f"occurredAt {occurred_at.isoformat()} is in the future", "occurredAt")
+    await _lock_investor(work, user_id)
+    await properties.get(work, property_id, "propertyId")
+    same = select(Interaction).where(
+        Interaction.user_id == user_id,
+        Interaction.property_id == property_id,
+        Interaction.kind == kind,
+    )
+    if occurred_at is None:
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        same = same.where(Interaction.occurred_at >= midnight)
+    else:
+        same = same.where(Interaction.occurred_at == occurred_at)
+    existing = await work.session.scalar(same.limit(1))
+    if existing is not None:
+        return existing
+    act = Interaction(
+        tenant_id=work.tenant_id,
+        user_id=user_id,
+        property_id=property_id,
+        kind=kind,
+        occurred_at=occurred_at or now,
+    )
+    await _save(work, act)
+    return act
+
+
+async def submit_feedback(
+    work: Work, user_id: UUID, property_id: UUID, kind: InteractionKind, reason: str | None
+) -> Interaction:
+    """Set an investor's one opinion of a property; saying the same again changes nothing.
+
+    Raises:
+        DomainError: NOT_FOUND for the user or property; INVALID_INPUT for another kind than a
+            thumb.
+    """
+    if kind not in THUMBS:
+        raise invalid(f"sentiment {kind}: use THUMBS_UP or THUMBS_DOWN", "sentiment")
+    await _lock_investor(work, user_id)
+    await properties.get(work, property_id, "propertyId")
+    thumb = (await feedback(work, user_id, [property_id])).get(property_id)
+    if thumb is None:
+        thumb = Interaction(tenant_id=work.tenant_id, user_id=user_id, property_id=property_id)
+    elif thumb.kind == kind and thumb.reason == reason:
+        return thumb
+    if thumb.kind != kind:
+        thumb.kind = kind
+        thumb.occurred_at = thumb.created_at = datetime.now(UTC)
+    thumb.reason = reason
+    await _save(work, thumb)
+    return thumb
+
+
+async def retract_feedback(work: Work, user_id: UUID, property_id: UUID) -> bool:
+    """Take an investor's opinion of a property back; whether there was one.
+
+    Raises:
+        DomainError: NOT_FOUND for the user or property.
+    """
+    await _lock_investor(work, user_id)
+    await properties.get(work, property_id, "propertyId")
+    retracted = await work.session.scalar(
+        delete(Interaction)
+        .where(
+            Interaction.user_id == user_id,
+            Interaction.property_id == property_id,
+            Interaction.kind.in_(THUMBS),
+        )
+        .returning(Interaction.id)
+    )
+    await refresh_engagement(work, [property_id])
+    work.enqueue("index_users", [str(user_id)])
+    return retracted is not None
+
+
+async def _save(work: Work, act: Interaction) -> None:
+    work.session.add(act)
+    await work.session.flush()
+    await refresh_engagement(work, [act.property_id])
+    work.enqueue("index_users", [str(act.user_id)])
+
+
+async def feedback(
+    work: Work, user_id: UUID, property_ids: Sequence[UUID]
+) -> dict[UUID, Interaction]:
+    """The investor's opinion of each of the properties it has one of, by property."""
+    rows = await work.session.scalars(
+        select(Interaction).where(
+            Interaction.user_id == user_id,
+            Interaction.property_id.in_(property_ids),
+            Interaction.kind.in_(THUMBS),
+        )
+    )
+    return {row.property_id: row for row in rows}
+
+
+async def excluded(work: Work, user_id: UUID) -> frozenset[UUID]:
+    """What is not to be recommended to the investor: owned, disliked or dismissed."""
+    rows = await work.session.scalars(
+        select(Interaction.property_id).where(
+            Interaction.user_id == user_id, Interaction.kind.in_(EXCLUDING)
+        )
+    )
+    return frozenset(rows)
+
+
+async def histories(
+    work: Work, user_ids: Sequence[UUID], as_of: datetime | None = None
+) -> dict[UUID, InvestorHistory]:
+    """What each investor did last, at most ``HISTORY_LIMIT`` acts, empty if nothing.
+
+    Args:
+        work: the unit of work.
+        user_ids: the investors.
+        as_of: the histories as they were known then; now if not given.
+    """
+    moment = as_of or datetime.now(UTC)
+    newest_first = func.row_number().over(
+        partition_by=Interaction.user_id,
+        order_by=(Interaction.occurred_at.desc(), Interaction.id.desc()),
+    )
+    acts = (
+        select(
+            Interaction.user_id,
+            Interaction.property_id,
+            Interaction.kind,
+            extract("epoch", Interaction.occurred_at).label("occurred_at"),
+            newest_first.label("place"),
+        )
+        .where(Interaction.user_id.in_(user_ids), Interaction.created_at <= moment)
+        .subquery()
+    )
+    query = (
+        select(acts.c.user_id, acts.c.kind, acts.c.occurred_at, *SNAPSHOT)
+        .join(Property, Property.id == acts.c.property_id)
+        .where(acts.c.place <= HISTORY_LIMIT)
+        .order_by(acts.c.user_id, acts.c.place)
+    )
+    by_user: dict[UUID, list[tuple[Any, ...]]] = {user_id: [] for user_id in user_ids}
+    for row in await work.session.execute(query):
+        by_user[row[0]].append(tuple(row))
+    return {
+        user_id: InvestorHistory(
+            user_id=user_id,
+            properties=properties.columns([row[3:] for row in rows]),
+            kind=np.array([_KINDS[row[1]] for row in rows], dtype=np.int8),
+            occurred_at=np.array([row[2] for row in rows], dtype=np.float64),
+            as_of=moment.timestamp(),
+        )
+        for user_id, rows in by_user.items()
+    }
+
+
+async def active_investors(work: Work) -> list[UUID]:
+    """The users who did anything."""
+    return list(await work.session.scalars(select(Interaction.user_id).distinct()))
+
+
+async def log(work: Work, rows: Mapping[UUID, int], since: datetime | None) -> InteractionLog:
+    """All interactions of the tenant, oldest first, against the rows of a property snapshot.
+
+    Args:
+        work: the unit of work.
+        rows: the row of each property id; interactions with others are left out.
+        since: leave out what happened before.
+    """
+    query = select(
+        Interaction.user_id,
+        Interaction.property_id,
+        Interaction.kind,
+        extract("epoch", Interaction.occurred_at),
+    ).order_by(Interaction.occurred_at, Interaction.id)
+    if since is not None:
+        query = query.where(Interaction.occurred_at >= since)
+    acts: list[tuple[Any, ...]] = [
+        tuple(row) for row in await work.session.execute(query) if row[1] in rows
+    ]
+    users = {user_id: n for n, user_id in enumerate(dict.fromkeys(row[0] for row in acts))}
+    return InteractionLog(
+        users=tuple(users),
+        user=np.array([users[row[0]] for row in acts], dtype=np.int32),
+        property=np.array([rows[row[1]] for row in acts], dtype=np.int32),
+        kind=np.array([_KINDS[row[2]] for row in acts], dtype=np.int8),
+        occurred_at=np.array([row[3] for row in acts], dtype=np.float64),
+    )

@@ -1,0 +1,11 @@
+"""All tables, imported in one place so that the metadata is complete."""
+
+from domain.base import Base
+from domain.interactions import Interaction
+from domain.job_runs import JobRun
+from domain.model_versions import ModelVersion
+from domain.properties import Property
+from domain.tenants import Tenant
+from domain.users import User
+
+__all__ = ["Base", "Interaction", "JobRun", "ModelVersion", "Property", "Tenant", "User"]

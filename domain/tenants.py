@@ -1,0 +1,80 @@
+"""Tenants: the firms, and which version of its twin each of them uses."""
+
+import re
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import ForeignKeyConstraint, Text, func, select, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from domain.base import Base
+from domain.errors import DomainError, invalid, not_found
+from domain.work import Work
+
+SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+
+
+class Tenant(Base):
+    """A firm. The list is readable by all; a row is written only in its own unit of work."""
+
+    __tablename__ = "tenants"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["id", "active_model_version_id"],
+            ["model_versions.tenant_id", "model_versions.id"],
+            use_alter=True,
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    slug: Mapped[str] = mapped_column(Text, unique=True)
+    name: Mapped[str] = mapped_column(Text)
+    active_model_version_id: Mapped[UUID | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+async def list_all(work: Work) -> list[Tenant]:
+    """All tenants, by slug."""
+    return list(await work.session.scalars(select(Tenant).order_by(Tenant.slug)))
+
+
+async def by_slug(work: Work, slug: str) -> Tenant:
+    """The tenant of that slug. Raises DomainError NOT_FOUND naming the slugs there are."""
+    tenant = await work.session.scalar(select(Tenant).where(Tenant.slug == slug))
+    if tenant is None:
+        raise not_found(f"tenant: {slug!r}")
+    return tenant
+
+
+async def create(work: Work, slug: str, name: str | None = None) -> Tenant:
+    """Add the work's own tenant: open the unit of work with a new id, then call this.
+
+    Raises:
+        DomainError: INVALID_INPUT for a slug that is malformed or taken.
+    """
+    if not SLUG.fullmatch(slug):
+        raise invalid(
+            f"slug {slug!r}: use 1 to 63 lower-case letters, digits and inner hyphens", "slug"
+        )
+    taken: DomainError = invalid(f"slug {slug!r} is taken", "slug")
+    if await work.session.scalar(select(Tenant.id).where(Tenant.slug == slug)) is not None:
+        raise taken
+    tenant = Tenant(id=work.tenant_id, slug=slug, name=name or slug)
+    work.session.add(tenant)
+    await work.session.flush()
+    return tenant
+
+
+async def active_version_id(work: Work) -> UUID | None:
+    """The version of the tenant's twin that answers now; None while none is active."""
+    return await work.session.scalar(
+        select(Tenant.active_model_version_id).where(Tenant.id == work.tenant_id)
+    )
+
+
+async def lock(work: Work, purpose: str) -> None:
+    """Wait for the tenant's lock of that purpose, and hold it until the transaction ends."""
+    key = f"{purpose}:{work.tenant_id}"
+    await work.session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key}
+    )

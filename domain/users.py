@@ -1,0 +1,60 @@
+"""Users: the members of a tenant. Investors are users with a history."""
+
+from uuid import UUID
+
+from sqlalchemy import Index, Text, UniqueConstraint, func, or_, select, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from domain.base import Base, TenantScoped, one_of, vocabulary
+from domain.errors import not_found
+from domain.vocabulary import Role
+from domain.work import Work
+
+
+class User(TenantScoped, Base):
+    """A member of a tenant; ``simulated`` marks an invented one."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "external_id"),
+        Index("uq_users_tenant_id_email", "tenant_id", text("lower(email)"), unique=True),
+        one_of("role", Role),
+    )
+
+    external_id: Mapped[str] = mapped_column(Text)
+    email: Mapped[str | None] = mapped_column(Text)
+    name: Mapped[str | None] = mapped_column(Text)
+    role: Mapped[Role] = mapped_column(vocabulary(Role))
+    simulated: Mapped[bool] = mapped_column(server_default="false")
+
+
+async def get(work: Work, user_id: UUID, *field: str) -> User:
+    """The user of that id. Raises DomainError NOT_FOUND, blaming ``field``."""
+    user = await work.session.get(User, (work.tenant_id, user_id))
+    if user is None:
+        raise not_found("user", field)
+    return user
+
+
+async def get_many(work: Work, user_ids: list[UUID]) -> dict[UUID, User]:
+    """The users of those ids that exist, by id."""
+    rows = await work.session.scalars(select(User).where(User.id.in_(user_ids)))
+    return {user.id: user for user in rows}
+
+
+async def find(work: Work, reference: str) -> User:
+    """The user with that email (any case) or external id. Raises DomainError NOT_FOUND."""
+    user = await work.session.scalar(
+        select(User)
+        .where(or_(func.lower(User.email) == reference.lower(), User.external_id == reference))
+        .order_by(User.external_id != reference)
+        .limit(1)
+    )
+    if user is None:
+        raise not_found(f"user: {reference!r}")
+    return user
+
+
+async def list_all(work: Work) -> list[User]:
+    """All users of the tenant, by external id."""
+    return list(await work.session.scalars(select(User).order_by(User.external_id)))

@@ -1,0 +1,48 @@
+"""The unit of work: one transaction of one tenant, and what is to happen after its commit."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job by name. Its first argument is always the tenant.
+
+    Attributes:
+        function: the job's name.
+        tenant_id: whose job it is.
+        arguments: further arguments, JSON values only.
+    """
+
+    function: str
+    tenant_id: UUID
+    arguments: tuple[Any, ...] = ()
+
+
+@dataclass(slots=True)
+class Work:
+    """What a piece of domain code works with; only ``Database.work`` makes one.
+
+    Attributes:
+        session: the transaction. Its rows are those of ``tenant_id`` alone.
+        tenant: the tenant, or None when only the list of tenants is read.
+        jobs: what goes to the queue after the commit, in order.
+    """
+
+    session: AsyncSession
+    tenant: UUID | None
+    jobs: list[Job] = field(default_factory=list)
+
+    @property
+    def tenant_id(self) -> UUID:
+        """The tenant. Raises RuntimeError in a unit of work that has none."""
+        if self.tenant is None:
+            raise RuntimeError("this unit of work has no tenant")
+        return self.tenant
+
+    def enqueue(self, function: str, *arguments: Any) -> None:
+        """Have the job run after the commit; a rollback discards it."""
+        self.jobs.append(Job(function, self.tenant_id, arguments))

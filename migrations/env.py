@@ -1,0 +1,41 @@
+"""Alembic's entry: connects as the role that owns the tables.
+
+``MIGRATION_DATABASE_URL`` names that role; the role of ``DATABASE_URL`` is granted what the
+application needs. Without URLs the embedded PostgreSQL is meant.
+"""
+
+import asyncio
+
+from alembic import context
+from sqlalchemy import Connection, make_url, pool
+from sqlalchemy.ext.asyncio import create_async_engine
+
+import runtime
+import settings
+from domain.models import Base
+
+
+def run(connection: Connection) -> None:
+    """Run the migrations in one transaction."""
+    context.configure(connection=connection, target_metadata=Base.metadata)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def connect_and_run(url: str) -> None:
+    """Connect as the owner and run."""
+    engine = create_async_engine(url, poolclass=pool.NullPool)
+    async with engine.connect() as connection:
+        await connection.run_sync(run)
+        await connection.commit()
+    await engine.dispose()
+
+
+if context.is_offline_mode():
+    raise SystemExit("migrations need a database: --sql is not supported")
+attributes = context.config.attributes
+services = attributes.get("services") or runtime.services(settings.load())
+if services.migration_database_url is None:
+    raise SystemExit("set MIGRATION_DATABASE_URL to the role that owns the tables")
+attributes["application_role"] = make_url(services.database_url).username
+asyncio.run(connect_and_run(services.migration_database_url))

@@ -1,0 +1,161 @@
+"""What every process is made of: the services, embedded or by URL, and the objects on them.
+
+Used by the composition roots alone: ``graph/app.py``, ``jobs/worker.py``, ``cli.py`` and
+``migrations/env.py``.
+"""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from jobs.queue import JobQueue
+from ml.index import EmbeddingIndex
+from ml.inference import TwinService
+from qdrant_client import AsyncQdrantClient
+
+from domain import model_versions
+from domain.database import Database
+from domain.recommendations import Recommender
+from domain.snapshots import ModelKey, StoredModel
+from settings import Settings, SettingsError
+
+ALEMBIC_INI = Path(__file__).with_name("alembic.ini")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Where the services are, and the secret that signs development tokens.
+
+    Attributes:
+        embedded: whether any of them is a local child process of this project.
+    """
+
+    database_url: str
+    migration_database_url: str | None
+    redis_url: str
+    qdrant_url: str
+    jwt_secret: str
+    embedded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The long-lived objects of one process."""
+
+    services: Services
+    database: Database
+    queue: JobQueue
+    index: EmbeddingIndex
+    twin: TwinService
+    recommender: Recommender
+
+
+def services(settings: Settings) -> Services:
+    """Find the services that have a URL and start the others embedded (never in production).
+
+    Raises:
+        embedded.EmbeddedError: a service cannot start; the message says which and why.
+    """
+    if settings.production:
+        # Settings refuse to load without these in production.
+        return Services(
+            database_url=settings.database_url or "",
+            migration_database_url=settings.migration_database_url,
+            redis_url=settings.redis_url or "",
+            qdrant_url=settings.qdrant_url or "",
+            jwt_secret=settings.jwt_secret.get_secret_value() if settings.jwt_secret else "",
+            embedded=False,
+        )
+    # Not installed in production.
+    import embedded
+
+    local = embedded.ensure(
+        settings.data_dir,
+        postgres=settings.database_url is None,
+        redis=settings.redis_url is None,
+        qdrant=settings.qdrant_url is None,
+    )
+    secret = settings.jwt_secret
+    return Services(
+        database_url=settings.database_url or local.database_url or "",
+        migration_database_url=settings.migration_database_url or local.migration_database_url,
+        redis_url=settings.redis_url or local.redis_url or "",
+        qdrant_url=settings.qdrant_url or local.qdrant_url or "",
+        jwt_secret=secret.get_secret_value() if secret else _development_secret(settings.data_dir),
+        embedded=any((local.database_url, local.redis_url, local.qdrant_url)),
+    )
+
+
+def _development_secret(data_dir: Path) -> str:
+    """The folder's own secret, made once, readable by its owner alone."""
+    path = data_dir / "jwt_secret"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_text(secrets.token_urlsafe(48))
+    except FileExistsError:
+        pass
+    return path.read_text()
+
+
+def migrate(found: Services, revision: str = "head") -> None:
+    """Bring the database to a revision as the owner of the tables. Not within an event loop.
+
+    Raises:
+        SettingsError: no URL names the owner's role.
+    """
+    if found.migration_database_url is None:
+        raise SettingsError("MIGRATION_DATABASE_URL: migrations need the role that owns the tables")
+    config = Config(ALEMBIC_INI)
+    config.attributes["services"] = found
+    if revision == "base":
+        command.downgrade(config, revision)
+    else:
+        command.upgrade(config, revision)
+
+
+def latest_revision() -> str | None:
+    """The newest migration that this code knows."""
+    return ScriptDirectory.from_config(Config(ALEMBIC_INI)).get_current_head()
+
+
+@asynccontextmanager
+async def connect(settings: Settings, found: Services) -> AsyncIterator[Runtime]:
+    """Open everything on the services, and close it in the end.
+
+    Raises:
+        domain.database.UnsafeRoleError: the database role could read across tenants.
+    """
+    queue = await JobQueue.connect(found.redis_url)
+    database = Database(found.database_url, queue.enqueue)
+    address = urlsplit(found.qdrant_url)
+    api_key = settings.qdrant_api_key
+    client = AsyncQdrantClient(
+        host=address.hostname,
+        grpc_port=address.port or 6334,
+        prefer_grpc=True,
+        https=address.scheme == "https",
+        api_key=api_key.get_secret_value() if api_key else None,
+        check_compatibility=False,
+        timeout=30,
+    )
+    index = EmbeddingIndex(client)
+
+    async def load(key: ModelKey) -> StoredModel:
+        async with database.work(key.tenant_id) as work:
+            return await model_versions.stored(work, key.version_id)
+
+    twin = TwinService(index, load, device=settings.device, capacity=settings.twin_cache_size)
+    try:
+        await database.refuse_unsafe_role()
+        yield Runtime(found, database, queue, index, twin, Recommender(database, twin))
+    finally:
+        await client.close()
+        await database.close()
+        await queue.close()

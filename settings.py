@@ -1,0 +1,69 @@
+"""The settings of every process, read once from the environment (and ``.env``) by ``load``."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+REQUIRED_IN_PRODUCTION = ("database_url", "redis_url", "qdrant_url", "jwt_secret")
+
+
+class SettingsError(RuntimeError):
+    """A setting is missing or wrong. The message names the variable and the fix."""
+
+
+class Settings(BaseSettings):
+    """Frozen settings. Each field is the environment variable of the same name in capitals.
+
+    A service whose URL is unset starts embedded, except in production.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, env_file=".env", extra="ignore")
+
+    environment: Literal["development", "production"] = "development"
+    data_dir: Path = Path(".data")
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+
+    database_url: str | None = None
+    migration_database_url: str | None = None
+    redis_url: str | None = None
+    qdrant_url: str | None = None
+    qdrant_api_key: SecretStr | None = None
+    jwt_secret: SecretStr | None = Field(default=None, min_length=32)
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    twin_cache_size: int = Field(default=32, ge=1)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def production(self) -> bool:
+        """Whether nothing may be started or made up by itself."""
+        return self.environment == "production"
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Settings":
+        missing = [name for name in REQUIRED_IN_PRODUCTION if not getattr(self, name)]
+        if self.production and missing:
+            names = ", ".join(name.upper() for name in missing)
+            raise ValueError(f"ENVIRONMENT=production needs {names} to be set")
+        return self
+
+
+def load() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        SettingsError: a variable is missing or has a value that cannot be used.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = (
+            f"{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            if item["loc"]
+            else item["msg"].removeprefix("Value error, ")
+            for item in error.errors(include_url=False, include_input=False)
+        )
+        raise SettingsError("; ".join(problems)) from None
