@@ -1,0 +1,186 @@
+"""The calls of the service qdrant.Points that read."""
+
+from __future__ import annotations  # Edge's unions of types exist in its stubs alone
+
+import qdrant_edge as edge
+from qdrant_client import grpc as messages
+
+from embedded.qdrant.collections import CollectionStore
+from embedded.qdrant.filters import read_filter, read_timestamp
+from embedded.qdrant.points import (
+    read_dense,
+    read_id,
+    read_payload_selector,
+    read_vectors_selector,
+    write_id,
+    write_record,
+    write_scored,
+)
+from embedded.qdrant.refusal import only, bad_input, unimplemented
+
+_DEFAULT_LIMIT = 10
+# Accepted and without effect: one shard on one node is always consistent, and answers in time.
+_HARMLESS = ("read_consistency", "timeout")
+
+
+class ReadingCalls:
+    """Retrieve, query, count and scroll."""
+
+    def __init__(self, store: CollectionStore) -> None:
+        self._store = store
+
+    def get(self, request: messages.GetPoints) -> messages.GetResponse:
+        """Points by id; unknown ids are left out."""
+        only(request, "collection_name", "ids", "with_payload", "with_vectors", *_HARMLESS)
+        records = self._store.get(request.collection_name).shard.retrieve(
+            [read_id(one) for one in request.ids],
+            read_payload_selector(request.with_payload, default=True),
+            read_vectors_selector(request.with_vectors),
+        )
+        return messages.GetResponse(result=[write_record(record) for record in records])
+
+    def query(self, request: messages.QueryPoints) -> messages.QueryResponse:
+        """The nearest points to a vector."""
+        query = _read_query_request(request)
+        points = self._store.get(request.collection_name).shard.query(query)
+        return messages.QueryResponse(result=[write_scored(point) for point in points])
+
+    def query_batch(self, request: messages.QueryBatchPoints) -> messages.QueryBatchResponse:
+        """Several queries on one collection, planned together."""
+        only(request, "collection_name", "query_points", *_HARMLESS)
+        shard = self._store.get(request.collection_name).shard
+        queries = [_read_query_request(one) for one in request.query_points]
+        batches = shard.query_batch(edge.QueryBatchRequest(queries)) if queries else []
+        return messages.QueryBatchResponse(
+            result=[
+                messages.BatchResult(result=[write_scored(point) for point in points])
+                for points in batches
+            ]
+        )
+
+    def count(self, request: messages.CountPoints) -> messages.CountResponse:
+        """The number of points a filter matches."""
+        only(request, "collection_name", "filter", "exact", *_HARMLESS)
+        shard = self._store.get(request.collection_name).shard
+        exact = request.exact if request.HasField("exact") else True
+        filtering = read_filter(request.filter) if request.HasField("filter") else None
+        count = shard.count(edge.CountRequest(exact=exact, filter=filtering))
+        return messages.CountResponse(result=messages.CountResult(count=count))
+
+    def scroll(self, request: messages.ScrollPoints) -> messages.ScrollResponse:
+        """A page of points, by id or by an indexed field."""
+        only(
+            request,
+            "collection_name",
+            "filter",
+            "offset",
+            "limit",
+            "with_payload",
+            "with_vectors",
+            "order_by",
+            *_HARMLESS,
+        )
+        shard = self._store.get(request.collection_name).shard
+        records, following = shard.scroll(
+            edge.ScrollRequest(
+                offset=read_id(request.offset) if request.HasField("offset") else None,
+                limit=_read_limit(request),
+                filter=read_filter(request.filter) if request.HasField("filter") else None,
+                with_payload=read_payload_selector(request.with_payload, default=True),
+                with_vector=read_vectors_selector(request.with_vectors),
+                order_by=_read_order(request.order_by) if request.HasField("order_by") else None,
+            )
+        )
+        return messages.ScrollResponse(
+            result=[write_record(record) for record in records],
+            next_page_offset=None if following is None else write_id(following),
+        )
+
+
+def _read_limit(request: messages.QueryPoints | messages.ScrollPoints) -> int:
+    limit = request.limit if request.HasField("limit") else _DEFAULT_LIMIT
+    if limit < 1:
+        raise bad_input("limit: value 0 invalid, must be 1 or larger")
+    return limit
+
+
+def _read_query_request(request: messages.QueryPoints) -> edge.QueryRequest:
+    only(
+        request,
+        "collection_name",
+        "query",
+        "using",
+        "filter",
+        "params",
+        "score_threshold",
+        "limit",
+        "offset",
+        "with_payload",
+        "with_vectors",
+        *_HARMLESS,
+    )
+    if request.using:
+        raise unimplemented("QueryPoints.using (named vectors)")
+    limit = _read_limit(request)
+    return edge.QueryRequest(
+        limit=limit,
+        offset=request.offset,
+        query=_read_query(request.query, limit) if request.HasField("query") else None,
+        filter=read_filter(request.filter) if request.HasField("filter") else None,
+        score_threshold=request.score_threshold if request.HasField("score_threshold") else None,
+        params=_read_params(request.params) if request.HasField("params") else None,
+        with_payload=read_payload_selector(request.with_payload, default=False),
+        with_vector=read_vectors_selector(request.with_vectors),
+    )
+
+
+def _read_query(message: messages.Query, limit: int) -> edge.Query | edge.Mmr:
+    kind = message.WhichOneof("variant")
+    if kind == "nearest":
+        return edge.Query.Nearest(read_dense(message.nearest))
+    if kind == "nearest_with_mmr":
+        mmr = message.nearest_with_mmr.mmr
+        diversity = mmr.diversity if mmr.HasField("diversity") else 0.5
+        if not 0.0 <= diversity <= 1.0:
+            raise bad_input(f"diversity: value {diversity} invalid, must be from 0 to 1")
+        return edge.Mmr(
+            read_dense(message.nearest_with_mmr.nearest),
+            lambda_=1.0 - diversity,
+            candidates_limit=mmr.candidates_limit if mmr.HasField("candidates_limit") else limit,
+        )
+    if kind is None:
+        raise bad_input("a query has no variant")
+    raise unimplemented(f"Query.{kind}")
+
+
+def _read_params(message: messages.SearchParams) -> edge.SearchParams:
+    only(message, "hnsw_ef", "exact", "quantization", "indexed_only")
+    quantization = message.quantization
+    has = quantization.HasField
+    return edge.SearchParams(
+        hnsw_ef=message.hnsw_ef if message.HasField("hnsw_ef") else None,
+        exact=message.exact,
+        indexed_only=message.indexed_only,
+        quantization=edge.QuantizationSearchParams(
+            ignore=quantization.ignore,
+            rescore=quantization.rescore if has("rescore") else None,
+            oversampling=quantization.oversampling if has("oversampling") else None,
+        )
+        if message.HasField("quantization")
+        else None,
+    )
+
+
+def _read_order(message: messages.OrderBy) -> edge.OrderBy:
+    descending = message.direction == messages.Direction.Desc
+    kind = message.start_from.WhichOneof("value")
+    start: int | float | str | None = None
+    if kind == "timestamp":
+        start = read_timestamp(message.start_from.timestamp)
+    elif kind is not None:
+        start = getattr(message.start_from, kind)
+    return edge.OrderBy(
+        message.key,
+        direction=edge.Direction.Desc if descending else edge.Direction.Asc,
+        start_from=start,
+    )
