@@ -1,0 +1,1 @@
+"""Sample data: real King County house sales, and simulated investors who look at them."""
