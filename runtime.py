@@ -14,15 +14,15 @@ from urllib.parse import urlsplit
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from jobs.queue import JobQueue
-from ml.index import EmbeddingIndex
-from ml.inference import TwinService
 from qdrant_client import AsyncQdrantClient
 
 from domain import model_versions
 from domain.database import Database
 from domain.recommendations import Recommender
 from domain.snapshots import ModelKey, StoredModel
+from jobs.queue import JobQueue
+from ml.index import EmbeddingIndex
+from ml.inference import TwinService
 from settings import Settings, SettingsError
 
 ALEMBIC_INI = Path(__file__).with_name("alembic.ini")
