@@ -1,0 +1,96 @@
+"""A trained twin as it is kept: weights as safetensors bytes, everything else as plain JSON.
+
+Nothing here is pickled: whoever can write a row of the database must not thereby run code. Loading
+is strict, since weights that almost fit would answer with plausible nonsense.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from domain.snapshots import StoredModel
+from domain.vocabulary import InteractionKind
+from ml.calibration import Calibration
+from ml.features import FEATURE_NAMES, FeatureStatistics
+from ml.model import DIMENSIONS, TwoTower
+
+FORMAT = 1
+"""Counts up when stored twins of before can no longer be read."""
+
+
+class ArtifactError(ValueError):
+    """Stored weights or metadata that cannot be used, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What serving needs of a trained twin."""
+
+    model: TwoTower
+    statistics: FeatureStatistics
+    calibration: Calibration
+
+
+def pack(artifact: Artifact, config: Mapping[str, Any]) -> StoredModel:
+    """The twin as bytes and JSON; ``config`` is kept for the record and not read again."""
+    state = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in artifact.model.state_dict().items()
+    }
+    weights = safetensors.torch.save(state)
+    return StoredModel(
+        weights=weights,
+        metadata={
+            **_expected(),
+            "weights_sha256": sha256(weights).hexdigest(),
+            "statistics": artifact.statistics.to_json(),
+            "calibration": artifact.calibration.to_json(),
+            "config": dict(config),
+        },
+    )
+
+
+def unpack(stored: StoredModel, device: torch.device | str = "cpu") -> Artifact:
+    """The twin, ready to serve on the device.
+
+    Raises ArtifactError naming what is wrong: another format, other features or kinds than this
+    code has, weights that are corrupted, not those of the metadata, or of another shape.
+    """
+    for name, wanted in _expected().items():
+        if stored.metadata.get(name) != wanted:
+            raise ArtifactError(
+                f"stored twin: {name} is {stored.metadata.get(name)!r}, "
+                f"this code reads {wanted!r}; train a new version"
+            )
+    if sha256(stored.weights).hexdigest() != stored.metadata.get("weights_sha256"):
+        raise ArtifactError(
+            "stored twin: the weights are corrupted or not those of the metadata "
+            "(weights_sha256 differs); train a new version"
+        )
+    try:
+        statistics = FeatureStatistics.from_json(stored.metadata.get("statistics", {}))
+        calibration = Calibration.from_json(stored.metadata.get("calibration", {}))
+        state = safetensors.torch.load(stored.weights)
+        model = TwoTower()
+        model.load_state_dict(state, strict=True)
+    except (SafetensorError, RuntimeError, ValueError, TypeError) as error:
+        raise ArtifactError(f"stored twin: {error}") from error
+    broken = [name for name, tensor in state.items() if not bool(tensor.isfinite().all())]
+    if broken:
+        raise ArtifactError(f"stored twin: weights are not finite: {', '.join(broken)}")
+    return Artifact(model.to(device).eval().requires_grad_(False), statistics, calibration)
+
+
+def _expected() -> dict[str, Any]:
+    """What a stored twin must agree on with this code to mean anything to it."""
+    return {
+        "format": FORMAT,
+        "dimensions": DIMENSIONS,
+        "features": list(FEATURE_NAMES),
+        "interaction_kinds": [str(kind) for kind in InteractionKind],
+    }
