@@ -1,11 +1,9 @@
 """A child process under the keeper: started, probed, restarted after a crash, stopped."""
 
-import ctypes
 import logging
 import os
 import signal
 import subprocess
-import sys
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -14,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from embedded.processes import signal_on_death_of
 from embedded.state import (
     EmbeddedError,
     RunFolder,
@@ -30,9 +29,6 @@ _STOP_LIMIT = 20.0  # seconds a service has to stop in order
 _CRASHES = 5  # so many crashes ...
 _CRASH_WINDOW = 60.0  # ... within so many seconds, and a service is given up
 _LOG_LIMIT = 5_000_000  # bytes; a longer log is begun anew at the next start
-
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class Service(ABC):
@@ -235,11 +231,4 @@ def _tie_to_parent(death: signal.Signals) -> Callable[[], None]:
     the next start ends them (`_evict_predecessor`).
     """
     keeper = os.getpid()
-
-    def tie() -> None:
-        if _libc is not None:
-            _libc.prctl(_PR_SET_PDEATHSIG, int(death), 0, 0, 0)
-            if os.getppid() != keeper:
-                os._exit(1)
-
-    return tie
+    return lambda: signal_on_death_of(keeper, death)

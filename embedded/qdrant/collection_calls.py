@@ -38,12 +38,13 @@ class CollectionCalls:
     def get(self, request: messages.GetCollectionInfoRequest) -> messages.GetCollectionInfoResponse:
         """Size, state, configuration and payload indexes of a collection."""
         collection = self._store.get(request.collection_name)
-        info = collection.shard.info()
+        with collection.shard() as shard:
+            info = shard.info()
         schema = {name: write_index(index) for name, index in info.payload_schema.items()}
         return messages.GetCollectionInfoResponse(
             result=messages.CollectionInfo(
                 status=messages.CollectionStatus.Yellow
-                if collection.optimizing
+                if collection.is_optimizing
                 else messages.CollectionStatus.Green,
                 optimizer_status=messages.OptimizerStatus(ok=True),
                 segments_count=info.segments_count,

@@ -1,10 +1,12 @@
-"""The collections on disk, one folder and one Edge shard each."""
+"""The collections on disk, one folder each."""
 
 import logging
 import shutil
 import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -13,61 +15,129 @@ from google.protobuf import json_format
 from qdrant_client import grpc as messages
 
 from embedded.qdrant.creation import read_creation
+from embedded.qdrant.optimization import Optimization
 from embedded.qdrant.refusal import Refusal, bad_input
 
 logger = logging.getLogger(__name__)
 
 _CREATION = "collection.json"
+_CURRENT = "current"
 _UPKEEP = 1.0  # seconds between two rounds of upkeep
 _FLUSH = 5.0  # seconds after which changes are flushed; until then the write-ahead log holds them
+_MANY_CHANGES = 10_000  # points changed before an optimisation is tried, and a fifth of them all
 
 
 class Collection:
-    """An open collection: its shard and the request it was created by."""
+    """An open collection: the request it was created by, and its present shard.
+
+    Edge holds the interpreter's lock during every call, so that a lock of ours around each one
+    costs nothing; it is what lets an optimised shard take the place of the present one.
+    """
 
     def __init__(self, folder: Path, creation: messages.CreateCollection) -> None:
         self.folder = folder
         self.creation = creation
-        if (folder / "shard" / "segments").exists():
-            self.shard = edge.EdgeShard.load(str(folder / "shard"))
-        else:
-            (folder / "shard").mkdir(exist_ok=True)
-            self.shard = edge.EdgeShard.create(str(folder / "shard"), read_creation(creation))
-        self.optimizing = False
-        self._lock = threading.Lock()  # upkeep and close, one at a time
-        self._closed = False
-        self._unoptimized = True
+        self.name = creation.collection_name
+        self.dimension = creation.vectors_config.params.size
+        self._lock = threading.Lock()
+        self._changed = 0  # points, since the last optimisation
         self._unflushed = False
-        self._flushed_at = 0.0
+        self._flushed_at = time.monotonic()
+        self._optimization: Optimization | None = None
+        self._shard: edge.EdgeShard | None = self._open()
 
-    def update(self, operation: edge.UpdateOperation) -> None:
-        """Apply a change; it is in the write-ahead log, and visible, when this returns."""
-        self._unoptimized = self._unflushed = True
-        self.shard.update(operation)
-
-    def upkeep(self) -> None:
-        """Build indexes over what has changed, and bound the log that a restart replays."""
+    @contextmanager
+    def shard(self) -> Iterator[edge.EdgeShard]:
+        """The shard, for one call; refuses with NOT_FOUND once the collection is deleted."""
         with self._lock:
-            if self._closed:
-                return
-            if self._unoptimized:
-                self._unoptimized = False
-                self.optimizing = True
-                try:
-                    self.shard.optimize()
-                finally:
-                    self.optimizing = False
+            if self._shard is None:
+                raise not_found(self.name)
+            yield self._shard
+
+    @property
+    def is_optimizing(self) -> bool:
+        """Whether an optimised shard is being made."""
+        return self._optimization is not None
+
+    def update(self, operation: edge.UpdateOperation, points: int) -> None:
+        """Apply a change to so many points; when this returns it is visible, and logged on disk."""
+        with self.shard() as shard:
+            self._changed += points
+            self._unflushed = True
+            if self._optimization is not None:
+                # Even one that fails: Edge applies the part of it that can be.
+                self._optimization.missed.append(operation)
+            shard.update(operation)
+
+    def upkeep(self, stopping: threading.Event) -> None:
+        """Flush now and then, which bounds the log a restart replays; optimise after many changes.
+
+        The work of an optimisation is another process's; calls go on meanwhile.
+        """
+        with self.shard() as shard:
             if self._unflushed and time.monotonic() - self._flushed_at > _FLUSH:
+                shard.flush()
                 self._unflushed = False
-                self.shard.flush()
                 self._flushed_at = time.monotonic()
+            if self._changed < max(_MANY_CHANGES, shard.info().points_count // 5):
+                return
+            shard.flush()
+            optimization = Optimization(self._path_of_shard(), self.folder / uuid.uuid4().hex)
+            self._optimization = optimization
+            self._changed = 0
+        try:
+            if optimization.run(stopping):
+                with self.shard() as shard:
+                    self._shard = optimization.finish()
+                    self._point_to(optimization.target)
+                    shard.close()
+        finally:
+            with self._lock:
+                self._optimization = None
+                if self._shard is None:
+                    shutil.rmtree(self.folder)  # deleted meanwhile
+                else:
+                    self._remove_other_shards()
 
     def close(self) -> None:
-        """Flush and close the shard, after an optimisation under way."""
-        with self._lock:
-            self._closed = True
-            self.shard.flush()
-            self.shard.close()
+        """Flush and close the shard."""
+        with self.shard() as shard:
+            shard.flush()
+            shard.close()
+            self._shard = None
+
+    def delete(self) -> None:
+        """Remove the collection from the disk, or leave that to the optimisation under way."""
+        with self.shard() as shard:
+            (self.folder / _CREATION).unlink()
+            shard.close()
+            self._shard = None
+            if self._optimization is None:
+                shutil.rmtree(self.folder)
+
+    def _open(self) -> edge.EdgeShard:
+        if (self.folder / _CURRENT).exists():
+            self._remove_other_shards()
+            return edge.EdgeShard.load(str(self._path_of_shard()))
+        path = self.folder / uuid.uuid4().hex
+        path.mkdir()
+        shard = edge.EdgeShard.create(str(path), read_creation(self.creation))
+        self._point_to(path)
+        return shard
+
+    def _path_of_shard(self) -> Path:
+        return self.folder / (self.folder / _CURRENT).read_text()
+
+    def _point_to(self, shard: Path) -> None:
+        fresh = self.folder / f"{_CURRENT}.new"
+        fresh.write_text(shard.name)
+        fresh.replace(self.folder / _CURRENT)
+
+    def _remove_other_shards(self) -> None:
+        current = self._path_of_shard()
+        for child in self.folder.iterdir():
+            if child.is_dir() and child != current:
+                shutil.rmtree(child)
 
 
 class CollectionStore:
@@ -101,17 +171,14 @@ class CollectionStore:
         try:
             return self._collections[name]
         except KeyError:
-            message = f"Not found: Collection `{name}` doesn't exist!"
-            raise Refusal(grpc.StatusCode.NOT_FOUND, message) from None
+            raise not_found(name) from None
 
     def create(self, creation: messages.CreateCollection) -> None:
         """Create a collection; refuses with ALREADY_EXISTS."""
         name = creation.collection_name
         if not 1 <= len(name) <= 255 or set(name) & set('<>:"/\\|?*\0\x1f'):
-            raise bad_input(
-                f"collection_name: {name!r} is empty, too long or has a special character"
-            )
-        read_creation(creation)  # refuse before anything is written
+            raise bad_input(f"collection_name {name!r} is empty, too long or has a character of <>")
+        read_creation(creation)  # refuses before anything is written
         with self._lock:
             if name in self._collections:
                 message = f"Wrong input: Collection `{name}` already exists!"
@@ -126,12 +193,9 @@ class CollectionStore:
         """Delete a collection; False where there is none."""
         with self._lock:
             collection = self._collections.pop(name, None)
-            if collection is None:
-                return False
-            (collection.folder / _CREATION).unlink()
-        collection.close()
-        shutil.rmtree(collection.folder)
-        return True
+            if collection is not None:
+                collection.delete()
+        return collection is not None
 
     def close(self) -> None:
         """Flush and close everything."""
@@ -144,6 +208,13 @@ class CollectionStore:
         while not self._stopping.wait(_UPKEEP):
             for collection in list(self._collections.values()):
                 try:
-                    collection.upkeep()
+                    collection.upkeep(self._stopping)
+                except Refusal:
+                    logger.info("%s was deleted", collection.name)
                 except Exception:
-                    logger.exception("upkeep of %s failed", collection.creation.collection_name)
+                    logger.exception("upkeep of %s failed", collection.name)
+
+
+def not_found(name: str) -> Refusal:
+    """The answer where a collection does not exist, in the words of Qdrant's server."""
+    return Refusal(grpc.StatusCode.NOT_FOUND, f"Not found: Collection `{name}` doesn't exist!")

@@ -8,7 +8,7 @@ import qdrant_edge as edge
 from google.protobuf.message import Message
 from qdrant_client import grpc as messages
 
-from embedded.qdrant.refusal import only, bad_input, unimplemented
+from embedded.qdrant.refusal import bad_input, only, unimplemented
 
 _DISTANCES = {
     messages.Distance.Cosine: edge.Distance.Cosine,
@@ -91,7 +91,7 @@ def read_creation(message: messages.CreateCollection) -> edge.EdgeConfig:
         "write_consistency_factor",
     )
     for name in ("shard_number", "replication_factor", "write_consistency_factor"):
-        if message.HasField(name) and getattr(message, name) != 1:  # type: ignore[arg-type]
+        if message.HasField(name) and getattr(message, name) != 1:
             raise unimplemented(f"CreateCollection.{name} other than 1")
     only(message.vectors_config, "params")
     if not message.vectors_config.HasField("params"):
@@ -168,9 +168,8 @@ def read_index(
         raise unimplemented(f"PayloadIndexParams.{kind}")
     parameters = getattr(message.field_index_params, kind)
     only(parameters, *_INDEX_FIELDS)
-    return _INDEX_PARAMETERS[kind](  # type: ignore[no-any-return]
-        **_present(parameters, _INDEX_FIELDS)
-    )
+    index: edge.PayloadSchemaParams = _INDEX_PARAMETERS[kind](**_present(parameters, _INDEX_FIELDS))
+    return index
 
 
 def write_index(info: edge.PayloadIndexInfo) -> messages.PayloadSchemaInfo:

@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from qdrant_client import grpc as messages
 
 from embedded.qdrant.points import read_id
-from embedded.qdrant.refusal import only, bad_input, unimplemented
+from embedded.qdrant.refusal import bad_input, only, unimplemented
 
 _BOUNDS = ("lt", "gt", "gte", "lte")
 
@@ -122,7 +122,7 @@ def _set(
 
 def read_timestamp(message: Timestamp) -> str:
     """A moment in the form Edge reads."""
-    return message.ToJsonString()
+    return str(message.ToJsonString())
 
 
 def _read_geo(message: messages.GeoPoint) -> edge.GeoPoint:

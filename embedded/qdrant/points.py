@@ -9,7 +9,14 @@ from uuid import UUID
 import qdrant_edge as edge
 from qdrant_client import grpc as messages
 
-from embedded.qdrant.refusal import only, bad_input, unimplemented
+from embedded.qdrant.refusal import bad_input, only, unimplemented
+
+_SCALARS = {
+    bool: "bool_value",
+    int: "integer_value",
+    float: "double_value",
+    str: "string_value",
+}
 
 
 def read_id(message: messages.PointId) -> int | UUID:
@@ -21,7 +28,7 @@ def read_id(message: messages.PointId) -> int | UUID:
         try:
             return UUID(message.uuid)
         except ValueError:
-            raise bad_input(f"Unable to parse UUID: {message.uuid}")
+            raise bad_input(f"Unable to parse UUID: {message.uuid}") from None
     raise bad_input("a point id is missing")
 
 
@@ -46,23 +53,14 @@ def read_value(message: messages.Value) -> Any:
 
 def write_value(value: Any) -> messages.Value:
     """The message of a JSON value."""
-    match value:
-        case None:
-            return messages.Value(null_value=messages.NULL_VALUE)
-        case bool():
-            return messages.Value(bool_value=value)
-        case int():
-            return messages.Value(integer_value=value)
-        case float():
-            return messages.Value(double_value=value)
-        case str():
-            return messages.Value(string_value=value)
-        case list():
-            values = [write_value(one) for one in value]
-            return messages.Value(list_value=messages.ListValue(values=values))
-        case dict():
-            return messages.Value(struct_value=messages.Struct(fields=write_payload(value)))
-    raise TypeError(f"a payload holds a {type(value).__name__}, which is no JSON value")
+    if value is None:
+        return messages.Value(null_value=messages.NULL_VALUE)
+    if isinstance(value, list):
+        values = [write_value(one) for one in value]
+        return messages.Value(list_value=messages.ListValue(values=values))
+    if isinstance(value, dict):
+        return messages.Value(struct_value=messages.Struct(fields=write_payload(value)))
+    return messages.Value(**{_SCALARS[type(value)]: value})
 
 
 def read_payload(message: Mapping[str, messages.Value]) -> dict[str, Any]:
@@ -99,16 +97,6 @@ def write_vectors(vector: Any) -> messages.VectorsOutput | None:
         return None
     dense = messages.DenseVector(data=vector)
     return messages.VectorsOutput(vector=messages.VectorOutput(dense=dense))
-
-
-def read_points(points: list[messages.PointStruct]) -> list[edge.Point]:
-    """Points to store."""
-    for point in points:
-        only(point, "id", "vectors", "payload")
-    return [
-        edge.Point(read_id(point.id), read_vectors(point.vectors), read_payload(point.payload))
-        for point in points
-    ]
 
 
 def read_payload_selector(

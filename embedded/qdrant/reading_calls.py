@@ -16,7 +16,7 @@ from embedded.qdrant.points import (
     write_record,
     write_scored,
 )
-from embedded.qdrant.refusal import only, bad_input, unimplemented
+from embedded.qdrant.refusal import bad_input, only, unimplemented
 
 _DEFAULT_LIMIT = 10
 # Accepted and without effect: one shard on one node is always consistent, and answers in time.
@@ -32,25 +32,26 @@ class ReadingCalls:
     def get(self, request: messages.GetPoints) -> messages.GetResponse:
         """Points by id; unknown ids are left out."""
         only(request, "collection_name", "ids", "with_payload", "with_vectors", *_HARMLESS)
-        records = self._store.get(request.collection_name).shard.retrieve(
-            [read_id(one) for one in request.ids],
-            read_payload_selector(request.with_payload, default=True),
-            read_vectors_selector(request.with_vectors),
-        )
+        ids: list[edge.PointId] = [read_id(one) for one in request.ids]
+        with_payload = read_payload_selector(request.with_payload, default=True)
+        with_vectors = read_vectors_selector(request.with_vectors)
+        with self._store.get(request.collection_name).shard() as shard:
+            records = shard.retrieve(ids, with_payload, with_vectors)
         return messages.GetResponse(result=[write_record(record) for record in records])
 
     def query(self, request: messages.QueryPoints) -> messages.QueryResponse:
         """The nearest points to a vector."""
         query = _read_query_request(request)
-        points = self._store.get(request.collection_name).shard.query(query)
+        with self._store.get(request.collection_name).shard() as shard:
+            points = shard.query(query)
         return messages.QueryResponse(result=[write_scored(point) for point in points])
 
     def query_batch(self, request: messages.QueryBatchPoints) -> messages.QueryBatchResponse:
         """Several queries on one collection, planned together."""
         only(request, "collection_name", "query_points", *_HARMLESS)
-        shard = self._store.get(request.collection_name).shard
-        queries = [_read_query_request(one) for one in request.query_points]
-        batches = shard.query_batch(edge.QueryBatchRequest(queries)) if queries else []
+        queries = edge.QueryBatchRequest([_read_query_request(one) for one in request.query_points])
+        with self._store.get(request.collection_name).shard() as shard:
+            batches = shard.query_batch(queries)
         return messages.QueryBatchResponse(
             result=[
                 messages.BatchResult(result=[write_scored(point) for point in points])
@@ -61,10 +62,12 @@ class ReadingCalls:
     def count(self, request: messages.CountPoints) -> messages.CountResponse:
         """The number of points a filter matches."""
         only(request, "collection_name", "filter", "exact", *_HARMLESS)
-        shard = self._store.get(request.collection_name).shard
-        exact = request.exact if request.HasField("exact") else True
-        filtering = read_filter(request.filter) if request.HasField("filter") else None
-        count = shard.count(edge.CountRequest(exact=exact, filter=filtering))
+        counting = edge.CountRequest(
+            exact=request.exact if request.HasField("exact") else True,
+            filter=read_filter(request.filter) if request.HasField("filter") else None,
+        )
+        with self._store.get(request.collection_name).shard() as shard:
+            count = shard.count(counting)
         return messages.CountResponse(result=messages.CountResult(count=count))
 
     def scroll(self, request: messages.ScrollPoints) -> messages.ScrollResponse:
@@ -80,17 +83,16 @@ class ReadingCalls:
             "order_by",
             *_HARMLESS,
         )
-        shard = self._store.get(request.collection_name).shard
-        records, following = shard.scroll(
-            edge.ScrollRequest(
-                offset=read_id(request.offset) if request.HasField("offset") else None,
-                limit=_read_limit(request),
-                filter=read_filter(request.filter) if request.HasField("filter") else None,
-                with_payload=read_payload_selector(request.with_payload, default=True),
-                with_vector=read_vectors_selector(request.with_vectors),
-                order_by=_read_order(request.order_by) if request.HasField("order_by") else None,
-            )
+        page = edge.ScrollRequest(
+            offset=read_id(request.offset) if request.HasField("offset") else None,
+            limit=_read_limit(request),
+            filter=read_filter(request.filter) if request.HasField("filter") else None,
+            with_payload=read_payload_selector(request.with_payload, default=True),
+            with_vector=read_vectors_selector(request.with_vectors),
+            order_by=_read_order(request.order_by) if request.HasField("order_by") else None,
         )
+        with self._store.get(request.collection_name).shard() as shard:
+            records, following = shard.scroll(page)
         return messages.ScrollResponse(
             result=[write_record(record) for record in records],
             next_page_offset=None if following is None else write_id(following),
