@@ -1,0 +1,112 @@
+"""The queue's front door: takes jobs by name and puts each on the queue of its kind.
+
+Jobs are idempotent and read the state of the database when they run, so one that still waits does
+the work of a second of the same function, tenant and arguments. The second is not enqueued.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any, Self
+
+import msgpack
+from arq.connections import ArqRedis, RedisSettings, create_pool
+from arq.constants import in_progress_key_prefix, job_key_prefix
+
+from domain.work import Job
+
+INDEXING_QUEUE = "twin:indexing"
+TRAINING_QUEUE = "twin:training"
+TRAINING_FUNCTIONS = frozenset({"train_twin"})
+
+EXPIRES_MS = 30 * 86_400_000
+"""Milliseconds after which a job that no worker took is dropped: a month."""
+
+_SLOTS = 2
+
+
+def serialize(value: dict[str, Any]) -> bytes:
+    """A job as msgpack, never pickle: who can write to Redis must not thereby run code.
+
+    Raises TypeError for an argument that is no JSON value.
+    """
+    packed: bytes = msgpack.packb(value, default=_error_as_text)
+    return packed
+
+
+def deserialize(data: bytes) -> dict[str, Any]:
+    """The job back."""
+    value: dict[str, Any] = msgpack.unpackb(data)
+    return value
+
+
+def _error_as_text(value: object) -> str:
+    # arq serializes the exception of a failed job, even where it then keeps no result.
+    if isinstance(value, BaseException):
+        return repr(value)
+    raise TypeError(f"a job's arguments must be JSON values: {value!r}")
+
+
+def queue_of(function: str) -> str:
+    """The queue that a job of this function goes to."""
+    return TRAINING_QUEUE if function in TRAINING_FUNCTIONS else INDEXING_QUEUE
+
+
+class JobQueue:
+    """Enqueues jobs. Open one with ``connect``."""
+
+    def __init__(self, redis: ArqRedis) -> None:
+        self._redis = redis
+
+    @classmethod
+    async def connect(cls, redis_url: str) -> Self:
+        """Connect to Redis by a ``redis://``, ``rediss://`` or ``unix://`` URL.
+
+        Raises:
+            redis.exceptions.ConnectionError: Redis does not answer.
+        """
+        return cls(
+            await create_pool(
+                RedisSettings.from_dsn(redis_url),
+                job_serializer=serialize,
+                job_deserializer=deserialize,
+                default_queue_name=INDEXING_QUEUE,
+                expires_extra_ms=EXPIRES_MS,
+            )
+        )
+
+    async def enqueue(self, jobs: Sequence[Job]) -> None:
+        """Enqueue the jobs, except those that wait already."""
+        for job in jobs:
+            await self._enqueue(job)
+
+    async def _enqueue(self, job: Job) -> None:
+        arguments = (str(job.tenant_id), *job.arguments)
+        digest = hashlib.sha256(json.dumps(arguments).encode()).hexdigest()[:16]
+        # Of equal jobs one may run, which read the state of before, while a second one waits.
+        ids = [f"{job.function}:{job.tenant_id}:{digest}:{slot}" for slot in range(_SLOTS)]
+        for job_id in [*ids, None]:
+            enqueued = await self._redis.enqueue_job(
+                job.function, *arguments, _job_id=job_id, _queue_name=queue_of(job.function)
+            )
+            if enqueued is not None or (job_id is not None and await self._is_waiting(job_id)):
+                return
+
+    async def _is_waiting(self, job_id: str) -> bool:
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.exists(job_key_prefix + job_id)
+            pipe.exists(in_progress_key_prefix + job_id)
+            exists, runs = await pipe.execute()
+        return bool(exists) and not runs
+
+    async def ping(self) -> None:
+        """Check that Redis answers.
+
+        Raises:
+            redis.exceptions.ConnectionError: it does not.
+        """
+        await self._redis.ping()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._redis.aclose() 
