@@ -9,7 +9,6 @@ import json
 from collections.abc import Sequence
 from typing import Any, Self
 
-import msgpack
 from arq.connections import ArqRedis, RedisSettings, create_pool
 from arq.constants import in_progress_key_prefix, job_key_prefix
 
@@ -26,17 +25,16 @@ _SLOTS = 2
 
 
 def serialize(value: dict[str, Any]) -> bytes:
-    """A job as msgpack, never pickle: who can write to Redis must not thereby run code.
+    """A job as JSON, never pickle: who can write to Redis must not thereby run code.
 
     Raises TypeError for an argument that is no JSON value.
     """
-    packed: bytes = msgpack.packb(value, default=_error_as_text)
-    return packed
+    return json.dumps(value, default=_error_as_text).encode()
 
 
 def deserialize(data: bytes) -> dict[str, Any]:
     """The job back."""
-    value: dict[str, Any] = msgpack.unpackb(data)
+    value: dict[str, Any] = json.loads(data)
     return value
 
 
@@ -109,4 +107,4 @@ class JobQueue:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._redis.aclose() 
+        await self._redis.aclose()
