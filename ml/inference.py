@@ -6,7 +6,7 @@ small batches run inline on one thread; only large ones leave the event loop.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import cast
 from uuid import UUID
 
@@ -28,6 +28,7 @@ from ml.artifacts import Artifact, unpack
 from ml.dataset import KIND_WEIGHTS, YEAR
 from ml.features import encode
 from ml.index import EmbeddingIndex
+from ml.model import DIMENSIONS
 from ml.training import pick_device
 
 _LARGE_BATCH = 4096
@@ -117,14 +118,16 @@ class TwinService:
         return [Similar(hit.property_id, _likeness(hit.cosine)) for hit in hits]
 
     async def score(
-        self, model: ModelKey, investor: InvestorHistory, properties: PropertyColumns
+        self, model: ModelKey, investors: Sequence[InvestorHistory], properties: PropertyColumns
     ) -> NDArray[np.float64]:
         """See ``Twin.score``."""
         twin = await self._twin(model)
-        _require_approval(investor)
-        vector = twin.investor_vector(investor, twin.embed_history(investor))
+        vectors = np.zeros((len(investors), DIMENSIONS), dtype=np.float32)
+        for row, investor in enumerate(investors):
+            _require_approval(investor)
+            vectors[row] = twin.investor_vector(investor, twin.embed_history(investor))
         embeddings = await self.embed(model, properties)
-        return twin.affinity((embeddings @ vector).astype(np.float64))
+        return twin.affinity((vectors @ embeddings.T).astype(np.float64))
 
     async def embed(self, model: ModelKey, properties: PropertyColumns) -> NDArray[np.float32]:
         """See ``Twin.embed``."""
