@@ -18,6 +18,9 @@ Enqueue = Callable[[Sequence[Job]], Awaitable[None]]
 
 SET_TENANT = text("SELECT set_config('app.tenant_id', :tenant_id, true)")
 
+TRY_LOCK = text("SELECT pg_try_advisory_lock(hashtextextended(:key, 0))")
+UNLOCK = text("SELECT pg_advisory_unlock(hashtextextended(:key, 0))")
+
 UNSAFE_ROLE = text(
     """
     SELECT rolsuper OR rolbypassrls OR EXISTS (
@@ -27,6 +30,10 @@ UNSAFE_ROLE = text(
     FROM pg_roles WHERE rolname = current_user
     """
 )
+
+
+class LockedError(RuntimeError):
+    """Somebody else is doing what only one may do at a time."""
 
 
 class UnsafeRoleError(RuntimeError):
@@ -71,6 +78,26 @@ class Database:
         except Exception:
             # The data is committed, so the caller succeeded; a reindex repairs what was lost.
             logger.exception("could not enqueue %s", ", ".join(job.function for job in jobs))
+
+    @asynccontextmanager
+    async def exclusive(self, tenant_id: UUID, purpose: str) -> AsyncIterator[None]:
+        """Hold the tenant's lock of that purpose over any number of transactions.
+
+        It belongs to a connection of its own, so that it goes with the process, however that ends.
+
+        Raises:
+            LockedError: at once, if somebody else holds it.
+        """
+        key = {"key": f"{purpose}:{tenant_id}"}
+        async with self._engine.connect() as connection:
+            # Else the connection would sit in one transaction all the while.
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            if not await connection.scalar(TRY_LOCK, key):
+                raise LockedError(f"{purpose} of tenant {tenant_id} is already going on elsewhere")
+            try:
+                yield
+            finally:
+                await connection.scalar(UNLOCK, key)
 
     async def refuse_unsafe_role(self) -> None:
         """Check that row-level security binds this role.

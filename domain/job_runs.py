@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, Text, func, select, text, update
+from sqlalchemy import Index, Text, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -44,7 +44,7 @@ class JobRun(TenantScoped, Base):
     finished_at: Mapped[datetime | None]
 
 
-async def start(work: Work, job_id: str, function: str, arguments: list[Any]) -> UUID:
+async def start(work: Work, job_id: str, function: str, arguments: list[Any]) -> JobRun:
     """Note that a job runs; one taken up again counts a further attempt."""
     run = await work.session.scalar(select(JobRun).where(JobRun.job_id == job_id))
     if run is None:
@@ -63,7 +63,22 @@ async def start(work: Work, job_id: str, function: str, arguments: list[Any]) ->
         run.error = run.finished_at = None
         run.started_at = func.now()
     await work.session.flush()
-    return run.id
+    return run
+
+
+async def postpone(
+    work: Work, run_id: UUID, message: str, *, error: str | None = None, counts: bool = True
+) -> None:
+    """Note that a run stopped before its end and will be taken up again.
+
+    Without ``counts`` the attempt is not held against the job: it was not at fault.
+    """
+    attempt = JobRun.attempt if counts else JobRun.attempt - 1
+    await work.session.execute(
+        update(JobRun)
+        .where(JobRun.id == run_id)
+        .values(attempt=attempt, message=message, error=error)
+    )
 
 
 async def progress(work: Work, run_id: UUID, share: float, message: str) -> None:
@@ -89,6 +104,11 @@ async def fail(work: Work, run_id: UUID, error: str) -> None:
         .where(JobRun.id == run_id)
         .values(status=JobStatus.FAILED, error=error, finished_at=func.now())
     )
+
+
+async def forget(work: Work, before: datetime) -> None:
+    """Delete the runs that ended before then."""
+    await work.session.execute(delete(JobRun).where(JobRun.finished_at < before))
 
 
 async def recent(work: Work, limit: int = 100) -> list[JobRun]:

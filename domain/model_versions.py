@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import LargeBinary, UniqueConstraint, func, select, update
+from sqlalchemy import LargeBinary, UniqueConstraint, and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, deferred, mapped_column
 
@@ -91,6 +91,48 @@ async def list_all(work: Work) -> list[ModelVersion]:
     return list(
         await work.session.scalars(select(ModelVersion).order_by(ModelVersion.number.desc()))
     )
+
+
+async def indexed(work: Work) -> list[UUID]:
+    """The versions whose vectors must follow every change: the active one and one on its way.
+
+    On its way is what was trained after the active one and is being put into the index.
+    """
+    active = select(ModelVersion.number).where(ModelVersion.status == ModelStatus.ACTIVE)
+    query = select(ModelVersion.id).where(
+        or_(
+            ModelVersion.status == ModelStatus.ACTIVE,
+            and_(
+                ModelVersion.status == ModelStatus.TRAINED,
+                ModelVersion.number > func.coalesce(active.scalar_subquery(), 0),
+            ),
+        )
+    )
+    return list(await work.session.scalars(query.order_by(ModelVersion.number)))
+
+
+async def retire_unfinished(work: Work) -> None:
+    """Give up the versions that never became active. Only within the tenant's one training."""
+    await work.session.execute(
+        update(ModelVersion)
+        .where(ModelVersion.status == ModelStatus.TRAINED)
+        .values(status=ModelStatus.RETIRED, retired_at=func.now())
+    )
+
+
+async def superseded(work: Work) -> list[UUID]:
+    """The retired versions other than the one that was active last."""
+    before = (
+        select(ModelVersion.id)
+        .where(ModelVersion.status == ModelStatus.RETIRED, ModelVersion.activated_at.is_not(None))
+        .order_by(ModelVersion.retired_at.desc(), ModelVersion.number.desc())
+        .limit(1)
+    )
+    query = select(ModelVersion.id).where(
+        ModelVersion.status == ModelStatus.RETIRED,
+        ModelVersion.id.is_distinct_from(before.scalar_subquery()),
+    )
+    return list(await work.session.scalars(query))
 
 
 async def activate(work: Work, version_id: UUID) -> None:

@@ -81,6 +81,13 @@ class Property(TenantScoped, Base):
     engagement: Mapped[float] = mapped_column(Float(53), server_default="0")
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
+    @property
+    def price_per_square_foot(self) -> float | None:
+        """Dollars of the listing price for a square foot of living area."""
+        if self.listing_price is None or not self.square_feet:
+            return None
+        return self.listing_price / self.square_feet
+
 
 SNAPSHOT: tuple[InstrumentedAttribute[Any] | ColumnElement[Any], ...] = (
     Property.id,
@@ -205,18 +212,22 @@ async def snapshot(work: Work, property_ids: Sequence[UUID]) -> PropertyColumns:
     return columns([tuple(row) for row in rows])
 
 
+async def snapshot_after(
+    work: Work, after: UUID | None = None, batch: int = 2000
+) -> PropertyColumns:
+    """The next properties of the tenant by id; none at the end."""
+    query: Select[Any] = select(*SNAPSHOT).order_by(Property.id).limit(batch)
+    if after is not None:
+        query = query.where(Property.id > after)
+    return columns([tuple(row) for row in await work.session.execute(query)])
+
+
 async def snapshots(work: Work, batch: int = 2000) -> AsyncIterator[PropertyColumns]:
     """All properties of the tenant in batches, by id, each batch read when it is asked for."""
     after: UUID | None = None
-    while True:
-        query: Select[Any] = select(*SNAPSHOT).order_by(Property.id).limit(batch)
-        if after is not None:
-            query = query.where(Property.id > after)
-        rows = [tuple(row) for row in await work.session.execute(query)]
-        if not rows:
-            return
-        yield columns(rows)
-        after = rows[-1][0]
+    while len(found := await snapshot_after(work, after, batch)):
+        yield found
+        after = found.ids[-1]
 
 
 async def count(work: Work, where: PropertyFilter = PropertyFilter()) -> int:  # noqa: B008

@@ -46,6 +46,14 @@ async def by_slug(work: Work, slug: str) -> Tenant:
     return tenant
 
 
+async def get(work: Work) -> Tenant:
+    """The work's own tenant. Raises DomainError NOT_FOUND."""
+    tenant = await work.session.get(Tenant, work.tenant_id)
+    if tenant is None:
+        raise not_found("tenant")
+    return tenant
+
+
 async def create(work: Work, slug: str, name: str | None = None) -> Tenant:
     """Add the work's own tenant: open the unit of work with a new id, then call this.
 

@@ -11,6 +11,11 @@ from typing import Any, Self
 
 from arq.connections import ArqRedis, RedisSettings, create_pool
 from arq.constants import in_progress_key_prefix, job_key_prefix
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import BusyLoadingError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from domain.work import Job
 
@@ -50,6 +55,18 @@ def queue_of(function: str) -> str:
     return TRAINING_QUEUE if function in TRAINING_FUNCTIONS else INDEXING_QUEUE
 
 
+def redis_settings(redis_url: str) -> RedisSettings:
+    """How to reach Redis, over a restart of it that takes seconds.
+
+    Args:
+        redis_url: a ``redis://``, ``rediss://`` or ``unix://`` URL.
+    """
+    found = RedisSettings.from_dsn(redis_url)
+    found.retry = Retry(ExponentialBackoff(cap=1.0, base=0.05), retries=8)
+    found.retry_on_error = [RedisConnectionError, RedisTimeoutError, BusyLoadingError]
+    return found
+
+
 class JobQueue:
     """Enqueues jobs. Open one with ``connect``."""
 
@@ -58,14 +75,14 @@ class JobQueue:
 
     @classmethod
     async def connect(cls, redis_url: str) -> Self:
-        """Connect to Redis by a ``redis://``, ``rediss://`` or ``unix://`` URL.
+        """Connect to Redis, see ``redis_settings``.
 
         Raises:
             redis.exceptions.ConnectionError: Redis does not answer.
         """
         return cls(
             await create_pool(
-                RedisSettings.from_dsn(redis_url),
+                redis_settings(redis_url),
                 job_serializer=serialize,
                 job_deserializer=deserialize,
                 default_queue_name=INDEXING_QUEUE,

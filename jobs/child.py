@@ -1,0 +1,84 @@
+"""Jobs in a process of their own: started, listened to, and never left behind."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jobs.runs import JobError, JobPostponedError
+
+ROOT = Path(__file__).resolve().parent.parent
+_TAIL = 4000
+"""Characters kept of what a child wrote to stderr."""
+
+
+async def run_cli(arguments: Sequence[str]) -> dict[str, Any]:
+    """Run ``python -m cli`` with the arguments; the JSON that it prints.
+
+    It gets a pipe as its stdin, which ends when this process does: see ``end_with_parent``. A
+    cancelled call kills it.
+
+    Raises:
+        JobError: it failed; with the end of what it wrote to stderr.
+        JobPostponedError: it ended with ``os.EX_TEMPFAIL``: not now.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "cli",
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": _python_path()},
+        # A Ctrl-C in the terminal is for the worker, which then decides about its children.
+        start_new_session=True,
+    )
+    try:
+        if process.stdout is None or process.stderr is None:
+            raise RuntimeError("a child process without pipes")
+        output, tail = await asyncio.gather(process.stdout.read(), _tail(process.stderr))
+        code = await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if code == os.EX_TEMPFAIL:
+        raise JobPostponedError(tail)
+    if code < 0:
+        raise JobError(f"killed by {signal.Signals(-code).name}; {tail}".rstrip("; "))
+    if code:
+        raise JobError(tail or f"ended with exit code {code}")
+    result: dict[str, Any] = json.loads(output)
+    return result
+
+
+def _python_path() -> str:
+    return os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+
+async def _tail(stream: asyncio.StreamReader) -> str:
+    """The end of what the stream brings until it is closed."""
+    kept = b""
+    while chunk := await stream.read(65_536):
+        kept = (kept + chunk)[-_TAIL:]
+    return kept.decode(errors="replace").strip()
+
+
+def end_with_parent(number: signal.Signals = signal.SIGKILL) -> None:
+    """Have this process get the signal once its stdin, a pipe from its parent, is closed.
+
+    The kernel closes it even if the parent is killed.
+    """
+
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 1024):
+            pass
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=wait, daemon=True, name="end-with-parent").start()

@@ -1,0 +1,157 @@
+"""Keeps the index in step with the database: all of a tenant, or what changed.
+
+Whoever writes a tenant's vectors reads the rows and writes the vectors in one turn, and turns are
+taken one after the other. So the last to write is the last to have read, and no vector of an older
+state overwrites that of a newer one. What changes while a new version is being filled reaches that
+version as well, for every turn asks anew which versions there are to write.
+"""
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+from domain import interactions, model_versions, properties, tenants
+from domain.database import Database
+from domain.snapshots import ModelKey, PropertyColumns
+from domain.work import Work
+from ml.index import EmbeddingIndex
+from ml.inference import TwinService
+
+PROPERTY_BATCH = 2000
+USER_BATCH = 250
+
+Report = Callable[[float, str], Coroutine[Any, Any, None]]
+"""Is told how far a piece of work got: a share in [0, 1] and what is done now."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a pass did: properties and users written, properties found to be gone."""
+
+    properties: int = 0
+    users: int = 0
+    removed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Indexer:
+    """Writes the vectors of properties and investors. Make one with ``open``."""
+
+    database: Database
+    index: EmbeddingIndex
+    twin: TwinService
+
+    @classmethod
+    async def open(cls, database: Database, index: EmbeddingIndex, twin: TwinService) -> "Indexer":
+        """An indexer whose collections exist."""
+        await index.ensure_collections()
+        return cls(database, index, twin)
+
+    async def reindex(self, tenant_id: UUID, report: Report, only: UUID | None = None) -> Counts:
+        """Write everything of a tenant, and forget the properties that no longer exist.
+
+        Args:
+            tenant_id: the tenant.
+            report: is told of the progress.
+            only: the one version to write; else the active one and one on its way, if any.
+        """
+        counts = Counts()
+        async with self.database.work(tenant_id) as work:
+            if not await self._targets(work, only):
+                return counts
+            total = await properties.count(work)
+            investors = await interactions.active_investors(work)
+        everything = max(1, total + len(investors))
+        seen: set[UUID] = set()
+        after: UUID | None = None
+        while True:
+            async with self._turn(tenant_id) as work:
+                batch = await properties.snapshot_after(work, after, PROPERTY_BATCH)
+                await self._write(batch, await self._targets(work, only))
+            if not len(batch):
+                break
+            seen.update(batch.ids)
+            after = batch.ids[-1]
+            share = min(1.0, len(seen) / everything)
+            await report(share, f"indexing properties: {len(seen):,} of {total:,}")
+        counts.properties = len(seen)
+        for users in _batches(investors, USER_BATCH):
+            counts.users += await self._index_users(tenant_id, users, only)
+            share = min(1.0, (total + counts.users) / everything)
+            await report(share, f"indexing investors: {counts.users:,} of {len(investors):,}")
+        counts.removed = await self._forget_others(tenant_id, seen, only)
+        return counts
+
+    async def index_properties(self, tenant_id: UUID, ids: Sequence[UUID]) -> Counts:
+        """Write the properties that exist and forget those that do not, in every version."""
+        counts = Counts()
+        for some in _batches(ids, PROPERTY_BATCH):
+            async with self._turn(tenant_id) as work:
+                found = await properties.snapshot(work, some)
+                gone = set(some).difference(found.ids)
+                await self.index.delete_property_everywhere(tenant_id, gone)
+                await self._write(found, await self._targets(work))
+            counts.properties += len(found)
+            counts.removed += len(gone)
+        return counts
+
+    async def index_users(self, tenant_id: UUID, ids: Sequence[UUID]) -> Counts:
+        """Write the users who did anything and forget the others."""
+        counts = Counts()
+        for some in _batches(ids, USER_BATCH):
+            counts.users += await self._index_users(tenant_id, some)
+        return counts
+
+    @asynccontextmanager
+    async def _turn(self, tenant_id: UUID) -> AsyncIterator[Work]:
+        """A transaction in which nobody else writes vectors of the tenant."""
+        async with self.database.work(tenant_id) as work:
+            await tenants.lock(work, "index")
+            yield work
+
+    @staticmethod
+    async def _targets(work: Work, only: UUID | None = None) -> list[ModelKey]:
+        versions = [only] if only else await model_versions.indexed(work)
+        return [ModelKey(work.tenant_id, version) for version in versions]
+
+    async def _write(self, batch: PropertyColumns, targets: Sequence[ModelKey]) -> None:
+        if len(batch):
+            for model in targets:
+                vectors = await self.twin.embed(model, batch)
+                await self.index.space(model).upsert_properties(batch, vectors)
+
+    async def _index_users(
+        self, tenant_id: UUID, ids: Sequence[UUID], only: UUID | None = None
+    ) -> int:
+        """How many of them have a history, and so a vector."""
+        async with self._turn(tenant_id) as work:
+            histories = (await interactions.histories(work, ids)).values()
+            known = [history for history in histories if len(history)]
+            idle = [history.user_id for history in histories if not len(history)]
+            for model in await self._targets(work, only):
+                space = self.index.space(model)
+                await space.delete_users(idle)
+                if known:
+                    vectors = [await self.twin.investor_vector(model, one) for one in known]
+                    await space.upsert_users([one.user_id for one in known], np.stack(vectors))
+        return len(known)
+
+    async def _forget_others(self, tenant_id: UUID, seen: set[UUID], only: UUID | None) -> int:
+        """Look again at what the index holds beside the properties seen."""
+        async with self.database.work(tenant_id) as work:
+            targets = await self._targets(work, only)
+        others: set[UUID] = set()
+        for model in targets:
+            others |= await self.index.space(model).property_ids() - seen
+        return (await self.index_properties(tenant_id, list(others))).removed
+
+
+def _batches(ids: Sequence[UUID], size: int) -> Iterator[list[UUID]]:
+    remaining = iter(ids)
+    while batch := list(islice(remaining, size)):
+        yield batch

@@ -1,0 +1,144 @@
+"""The workers' composition root: which jobs there are and what they run on.
+
+``arq jobs.worker.WorkerSettings`` works off the indexing queue and
+``arq jobs.worker.TrainingWorkerSettings`` the training queue; ``twin worker`` runs both. The two
+names are made when they are asked for, since what they hold starts services.
+"""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from arq import cron, func
+from arq.connections import ArqRedis
+
+import runtime
+import settings
+from domain import job_runs, tenants
+from domain.work import Job
+from jobs.child import run_cli
+from jobs.queue import (
+    EXPIRES_MS,
+    INDEXING_QUEUE,
+    TRAINING_QUEUE,
+    deserialize,
+    redis_settings,
+    serialize,
+)
+from jobs.reindexing import Indexer
+from jobs.runs import recorded, shorten_leases
+from jobs.training import command_line
+
+INDEXING_LIMIT = 3600.0
+TRAINING_LIMIT = 6 * 3600.0
+"""The longest time a job may take, seconds."""
+
+_KEPT = timedelta(days=30)
+"""How long finished runs stay on record."""
+
+# Attempts are counted in job_runs, where a worker's restart is not held against a job.
+_UNCOUNTED = 1_000_000
+
+Context = dict[str, Any]
+
+
+async def reindex(context: Context, tenant: str) -> None:
+    """Write everything of the tenant into the index."""
+    rt: runtime.Runtime = context["runtime"]
+    indexer: Indexer = context["indexer"]
+    async with recorded(context, rt.database, "reindex", tenant, [], INDEXING_LIMIT) as run:
+        async with rt.database.work(run.tenant_id) as work:
+            await job_runs.forget(work, datetime.now(UTC) - _KEPT)
+        run.result.update(asdict(await indexer.reindex(run.tenant_id, run.report)))
+
+
+async def index_properties(context: Context, tenant: str, ids: Sequence[str]) -> None:
+    """Write the properties of those ids that exist into the index, and remove the others."""
+    rt: runtime.Runtime = context["runtime"]
+    indexer: Indexer = context["indexer"]
+    async with recorded(
+        context, rt.database, "index_properties", tenant, [ids], INDEXING_LIMIT
+    ) as run:
+        property_ids = [UUID(value) for value in ids]
+        run.result.update(asdict(await indexer.index_properties(run.tenant_id, property_ids)))
+
+
+async def index_users(context: Context, tenant: str, ids: Sequence[str]) -> None:
+    """Write the users of those ids into the index, or remove those who did nothing."""
+    rt: runtime.Runtime = context["runtime"]
+    indexer: Indexer = context["indexer"]
+    async with recorded(context, rt.database, "index_users", tenant, [ids], INDEXING_LIMIT) as run:
+        user_ids = [UUID(value) for value in ids]
+        run.result.update(asdict(await indexer.index_users(run.tenant_id, user_ids)))
+
+
+async def train_twin(context: Context, tenant: str, options: dict[str, Any] | None = None) -> None:
+    """Train the tenant's twin in a child process; ``options`` as in ``jobs.training.OPTIONS``."""
+    rt: runtime.Runtime = context["runtime"]
+    options = options or {}
+    async with recorded(
+        context, rt.database, "train_twin", tenant, [options], TRAINING_LIMIT
+    ) as run:
+        async with rt.database.work(run.tenant_id) as work:
+            slug = (await tenants.get(work)).slug
+        command = ["train", f"--tenant={slug}", f"--job-run={run.id}", *command_line(options)]
+        run.result.update(await run_cli(command))
+
+
+async def reindex_all(context: Context) -> None:
+    """Have every tenant reindexed, which heals what a lost job left behind."""
+    rt: runtime.Runtime = context["runtime"]
+    async with rt.database.work(None) as work:
+        everyone = await tenants.list_all(work)
+    await rt.queue.enqueue([Job("reindex", tenant.id) for tenant in everyone])
+
+
+def worker_settings(found: runtime.Services, loaded: settings.Settings, queue: str) -> Context:
+    """What arq needs to know to work off a queue on those services."""
+    training = queue == TRAINING_QUEUE
+    stack = AsyncExitStack()
+
+    async def open_runtime(context: Context) -> None:
+        redis: ArqRedis = context["redis"]
+        await shorten_leases(redis, queue)
+        rt = await stack.enter_async_context(runtime.connect(loaded, found))
+        context["runtime"] = rt
+        context["indexer"] = await Indexer.open(rt.database, rt.index, rt.twin)
+
+    async def close_runtime(_: Context) -> None:
+        await stack.aclose()
+
+    # Ours end the jobs in time, and say so in job_runs; arq's come after.
+    limit = (TRAINING_LIMIT if training else INDEXING_LIMIT) + 60
+    jobs: list[Any] = [train_twin] if training else [reindex, index_properties, index_users]
+    nightly: Any = reindex_all
+    return {
+        "functions": [func(job, timeout=limit, max_tries=_UNCOUNTED) for job in jobs],
+        "cron_jobs": [] if training else [cron(nightly, hour=3, minute=30)],
+        "queue_name": queue,
+        "redis_settings": redis_settings(found.redis_url),
+        "job_serializer": serialize,
+        "job_deserializer": deserialize,
+        "expires_extra_ms": EXPIRES_MS,
+        # The runs are on record in job_runs; a kept result would block the same job's next run.
+        "keep_result": 0,
+        # A training takes all cores.
+        "max_jobs": 1 if training else 10,
+        "health_check_interval": 30,
+        "on_startup": open_runtime,
+        "on_shutdown": close_runtime,
+    }
+
+
+def __getattr__(name: str) -> Context:
+    queues = {"WorkerSettings": INDEXING_QUEUE, "TrainingWorkerSettings": TRAINING_QUEUE}
+    if name not in queues:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    loaded = settings.load()
+    found = runtime.services(loaded)
+    if found.embedded:
+        runtime.migrate(found)
+    return worker_settings(found, loaded, queues[name])
