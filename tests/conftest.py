@@ -13,6 +13,7 @@ from domain.database import Database
 from domain.tenants import Tenant
 from domain.work import Job
 from settings import Settings
+from tests.factories import Town, build_town, train
 
 
 def pytest_configure() -> None:
@@ -85,3 +86,11 @@ async def tenant(database: Database) -> Tenant:
 async def other_tenant(database: Database) -> Tenant:
     """A second fresh tenant."""
     return await new_tenant(database)
+
+
+@pytest.fixture(scope="session")
+async def town(rt: runtime.Runtime, database: Database) -> Town:
+    """A trained tenant for tests that only read; see ``Town``."""
+    built = await build_town(database, await new_tenant(database))
+    await train(rt, built.tenant)
+    return built

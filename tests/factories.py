@@ -1,15 +1,22 @@
 """Makers of rows for tests. Each takes a unit of work and flushes; the caller commits."""
 
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 from uuid import UUID
 
+from domain.database import Database
 from domain.interactions import Interaction, refresh_engagement
 from domain.properties import Property
+from domain.tenants import Tenant
 from domain.users import User
 from domain.vocabulary import InteractionKind, ListingStatus, PropertyType, Role
 from domain.work import Work
+from jobs.reindexing import Indexer
+from jobs.training import Training, train_tenant
+from ml.training import TrainingConfig
+from runtime import Runtime
 
 _numbers = count(1)
 
@@ -73,3 +80,75 @@ async def add_interaction(
     await work.session.flush()
     await refresh_engagement(work, [property_id])
     return act
+
+
+@dataclass(frozen=True, slots=True)
+class Town:
+    """A trained tenant with a known answer.
+
+    Half of the houses are cheap and in the south, half dear and in the north. Southern investors
+    act on southern houses only, northern ones on northern houses.
+
+    Attributes:
+        south: ids of the cheap houses.
+        north: ids of the dear houses.
+        southerners: ids of the investors of the south.
+        northerners: ids of the investors of the north.
+        idle: an investor who did nothing.
+    """
+
+    tenant: Tenant
+    south: list[UUID]
+    north: list[UUID]
+    southerners: list[UUID]
+    northerners: list[UUID]
+    idle: UUID
+
+
+async def build_town(database: Database, tenant: Tenant, houses: int = 60) -> Town:
+    """Fill a tenant with a town, committed, not trained."""
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    async with database.work(tenant.id) as work:
+        ids: dict[bool, list[UUID]] = {True: [], False: []}
+        for n in range(houses):
+            southern = n % 2 == 0
+            house = await add_property(
+                work,
+                latitude=(47.30 if southern else 47.70) + 0.001 * (n % 10),
+                longitude=-122.30 + 0.001 * (n % 7),
+                zipcode="98030" if southern else "98125",
+                listing_price=(300_000.0 if southern else 900_000.0) + 5_000 * (n % 9),
+                square_feet=1000.0 + 10 * (n % 11) if southern else 3000.0 + 10 * (n % 11),
+            )
+            ids[southern].append(house.id)
+        investors: dict[bool, list[UUID]] = {True: [], False: []}
+        for n in range(12):
+            southern = n % 2 == 0
+            user = await add_user(work)
+            investors[southern].append(user.id)
+            for step in range(10):
+                work.session.add(
+                    Interaction(
+                        tenant_id=tenant.id,
+                        user_id=user.id,
+                        property_id=ids[southern][(n * 5 + step * 3) % len(ids[southern])],
+                        kind=InteractionKind.SAVE if step % 3 else InteractionKind.OUTREACH,
+                        occurred_at=start + timedelta(days=step, minutes=n),
+                    )
+                )
+        idle = await add_user(work)
+        await work.session.flush()
+        await refresh_engagement(work)
+    return Town(tenant, ids[True], ids[False], investors[True], investors[False], idle.id)
+
+
+async def train(rt: Runtime, tenant: Tenant, **options: Any) -> Training:
+    """Train, index and activate a small twin by the way that a job takes."""
+    indexer = await Indexer.open(rt.database, rt.index, rt.twin)
+
+    async def report(share: float, message: str) -> None:
+        assert 0 <= share <= 1
+        assert message
+
+    config = TrainingConfig(**({"epochs": 12, "device": "cpu", "batch_size": 32} | options))
+    return await train_tenant(indexer, tenant.id, config, report)
