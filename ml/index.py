@@ -57,6 +57,10 @@ class EmbeddingIndex:
             for field, schema in indexes.items():
                 await self._client.create_payload_index(name, field, field_schema=schema)
 
+    async def ping(self) -> None:
+        """Checks that Qdrant answers. Raises what its client raises if it does not."""
+        await self._client.collection_exists(PROPERTIES)
+
     def space(self, model: ModelKey) -> "Space":
         """The points of one tenant's one model version. Costs nothing."""
         return Space(self._client, model)
