@@ -1,0 +1,1 @@
+"""The GraphQL server. Of this project it imports the domain alone; ``graph.app`` joins the rest."""

@@ -1,0 +1,145 @@
+"""The server's composition root: ``uvicorn --factory graph.app:create_app``."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from domain import tenants
+from graph.context import Context
+from graph.graphiql import GraphiQL, SignedIn, sign_in
+from graph.request_log import RequestLog, configure_logging
+from graph.schema import build_schema
+from graph.view import GraphQLView
+from runtime import Runtime, connect, latest_revision, services
+from settings import Settings, load
+
+logger = logging.getLogger(__name__)
+
+MAX_BODY = 1024 * 1024
+CHECK_SECONDS = 5.0
+
+OpenRuntime = Callable[[], AbstractAsyncContextManager[Runtime]]
+Check = Callable[[], Awaitable[Any]]
+
+
+def create_app(settings: Settings | None = None) -> Starlette:
+    """The server on the services that the settings name, embedded ones started as needed.
+
+    Raises:
+        settings.SettingsError: a setting is missing or cannot be used.
+    """
+    wanted = settings or load()
+    configure_logging(wanted.log_level)
+
+    @asynccontextmanager
+    async def open_runtime() -> AsyncIterator[Runtime]:
+        # It may start processes and wait for them, and the event loop runs already.
+        found = await asyncio.to_thread(services, wanted)
+        async with connect(wanted, found) as runtime:
+            yield runtime
+
+    return build(open_runtime, production=wanted.production)
+
+
+def build(open_runtime: OpenRuntime, *, production: bool) -> Starlette:
+    """The server on a runtime that it opens when it starts and closes when it ends.
+
+    Args:
+        open_runtime: opens the runtime; for one that is open already, ``nullcontext(runtime)``.
+        production: leaves out GraphiQL.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with open_runtime() as runtime:
+            app.state.runtime = runtime
+            app.state.revision = await asyncio.to_thread(latest_revision)
+            yield
+
+    graphiql = None if production else GraphiQL(_identify)
+    view = GraphQLView(build_schema(), _context, graphiql.page if graphiql else None)
+    routes = [Route("/graphql", view), Route("/healthz", healthz), Route("/readyz", readyz)]
+    if graphiql:
+        routes.append(Route("/graphql/assets/{name}", graphiql.asset))
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(RequestLog)],
+        lifespan=lifespan,
+        max_body_size=MAX_BODY,
+    )
+
+
+def _runtime(request: Request) -> Runtime:
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+def _context(request: Request) -> Context:
+    runtime = _runtime(request)
+    return Context(
+        runtime.database,
+        runtime.recommender,
+        runtime.services.jwt_secret,
+        request.headers.get("authorization"),
+    )
+
+
+async def _identify(request: Request) -> SignedIn | None:
+    runtime = _runtime(request)
+    if not runtime.services.embedded:
+        return None
+    return await sign_in(runtime.database, runtime.services.jwt_secret)
+
+
+async def healthz(_: Request) -> JSONResponse:
+    """Say that the process is alive, and nothing of what it depends on."""
+    return JSONResponse({"status": "ok"})
+
+
+async def readyz(request: Request) -> JSONResponse:
+    """Say whether requests can be answered, part by part; 503 while they cannot."""
+    runtime = _runtime(request)
+    checks: dict[str, Check] = {
+        "database": runtime.database.revision,
+        "redis": runtime.queue.ping,
+        "qdrant": runtime.index.ping,
+        "model": partial(_models, runtime),
+    }
+    results = await asyncio.gather(*(_checked(name, check) for name, check in checks.items()))
+    parts = dict(zip(checks, results, strict=True))
+    if parts["database"]["status"] == "ok":
+        found, expected = parts["database"].pop("found", None), request.app.state.revision
+        status = "ok" if found == expected else "failed"
+        parts["migrations"] = {"status": status, "revision": found, "expected": expected}
+    # A tenant without a model is served all the same, by what its investors engage with.
+    ready = all(part["status"] == "ok" for name, part in parts.items() if name != "model")
+    return JSONResponse(
+        {"status": "ok" if ready else "failed", "parts": parts}, 200 if ready else 503
+    )
+
+
+async def _models(runtime: Runtime) -> dict[str, int]:
+    async with runtime.database.work(None) as work:
+        firms = await tenants.list_all(work)
+    active = sum(firm.active_model_version_id is not None for firm in firms)
+    return {"tenants": len(firms), "active": active}
+
+
+async def _checked(name: str, check: Check) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            found = await check()
+    except Exception:
+        # Why is for the log alone: anybody may ask.
+        logger.warning("not ready: %s", name, exc_info=True)
+        return {"status": "failed"}
+    return {"status": "ok"} | ({} if found is None else {"found": found})

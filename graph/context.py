@@ -1,0 +1,79 @@
+"""What a request carries: who asks, its units of work and its loaders."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cached_property
+from typing import TypeAlias
+from uuid import UUID
+
+import strawberry
+
+from domain.database import Database
+from domain.errors import forbidden
+from domain.recommendations import Recommender
+from domain.work import Work
+from graph.auth import Principal, authenticate
+from graph.loaders import Loaders
+from graph.nodes import parse_id
+
+
+class Context:
+    """One request. Data is reached only through its principal, and so through a valid token."""
+
+    def __init__(
+        self,
+        database: Database,
+        recommender: Recommender,
+        jwt_secret: str,
+        authorization: str | None,
+    ) -> None:
+        self._database = database
+        self._jwt_secret = jwt_secret
+        self._authorization = authorization
+        self.recommender = recommender
+
+    @cached_property
+    def principal(self) -> Principal:
+        """Who asks. Raises DomainError UNAUTHENTICATED."""
+        return authenticate(self._authorization, self._jwt_secret)
+
+    def work(self) -> AbstractAsyncContextManager[Work]:
+        """A unit of work of the caller's tenant; resolvers run concurrently and open one each."""
+        return self._database.work(self.principal.tenant_id)
+
+    @cached_property
+    def loaders(self) -> Loaders:
+        """The loaders of this request, and what they have read so far."""
+        return Loaders(self.work, self.recommender, self.principal)
+
+    @asynccontextmanager
+    async def changes(self) -> AsyncIterator[Work]:
+        """A unit of work that writes; after its commit everything is read anew."""
+        async with self.work() as work:
+            yield work
+        self.__dict__.pop("loaders", None)
+
+    def investor(self, user_id: str | None, *field: str) -> UUID:
+        """The user named, the caller if none.
+
+        Raises:
+            DomainError: FORBIDDEN if a viewer names another; INVALID_INPUT for a malformed id.
+        """
+        if user_id is None:
+            return self.principal.user_id
+        principal = self.principal
+        wanted = parse_id(user_id, "User", *field)
+        if wanted != principal.user_id and not principal.privileged:
+            raise forbidden("A viewer reads and acts as itself only.", *field)
+        return wanted
+
+    def require_writer(self) -> None:
+        """Check that the caller may write properties. Raises DomainError FORBIDDEN."""
+        if not self.principal.privileged:
+            raise forbidden("Only analysts and admins may write properties.")
+
+
+Info: TypeAlias = strawberry.Info[Context, None]
+
+INPUT = strawberry.argument(name="input", description="What is to be done.")
+"""The one argument of a mutation."""

@@ -1,0 +1,159 @@
+"""Per request: what many fields ask for one by one is read in one batch, once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple, TypeVar
+from uuid import UUID
+
+from strawberry.dataloader import DataLoader
+
+from domain import interactions, properties, users
+from domain.errors import DomainError, invalid, not_found
+from domain.interactions import Interaction
+from domain.properties import Property
+from domain.recommendations import Page, Place, Recommendation, Recommender, SimilarProperty
+from domain.snapshots import PropertyFilter
+from domain.users import User
+from domain.work import Work
+from graph.auth import Principal
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+MAX_LISTS = 100
+"""How many ranked lists one request may ask for; each is a search of the index."""
+
+LISTS_AT_ONCE = 4
+
+
+class Pair(NamedTuple):
+    """An investor and a property."""
+
+    user_id: UUID
+    property_id: UUID
+
+
+class RankedList(NamedTuple):
+    """A page of a ranked list: of an investor's, or of what is like a property."""
+
+    of: UUID
+    where: PropertyFilter
+    first: int
+    after: Place | None
+
+
+class Loaders:
+    """The loaders of one request; each batch opens its own unit of work.
+
+    Attributes:
+        properties: a property by id, None if there is none.
+        users: a user by id, None if there is none.
+        feedback: the caller's own opinion of a property, None if it has none.
+        embeddings: a property's 16 floats in the active version's space, None without one.
+        affinity: the affinity of an investor and a property.
+        recommendations: a page of an investor's recommendations.
+        similar: a page of what is like a property.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[], AbstractAsyncContextManager[Work]],
+        recommender: Recommender,
+        principal: Principal,
+    ) -> None:
+        self._work = work
+        self._recommender = recommender
+        self._principal = principal
+        self._lists = 0
+        self._turns = asyncio.Semaphore(LISTS_AT_ONCE)
+        self.properties = DataLoader(self._properties)
+        self.users = DataLoader(self._users)
+        self.feedback = DataLoader(self._feedback)
+        self.embeddings = DataLoader(self._embeddings)
+        self.affinity = DataLoader(self._affinity)
+        self.recommendations = DataLoader(self._recommendations)
+        self.similar = DataLoader(self._similar)
+
+    def remember(self, found: Iterable[Property]) -> None:
+        """Note properties that were read elsewhere, so that they are not read again."""
+        self.properties.prime_many({item.id: item for item in found})
+
+    async def require_properties(self, wanted: Sequence[UUID], field: str) -> list[Property]:
+        """The properties of those ids, in order. Raises DomainError NOT_FOUND naming the place."""
+        found = []
+        for place, item in enumerate(await self.properties.load_many(wanted)):
+            if item is None:
+                raise not_found("property", (field, str(place)))
+            found.append(item)
+        return found
+
+    async def _properties(self, wanted: list[UUID]) -> list[Property | None]:
+        async with self._work() as work:
+            found = await properties.get_many(work, wanted)
+        return [found.get(property_id) for property_id in wanted]
+
+    async def _users(self, wanted: list[UUID]) -> list[User | None]:
+        async with self._work() as work:
+            found = await users.get_many(work, wanted)
+        return [found.get(user_id) for user_id in wanted]
+
+    async def _feedback(self, wanted: list[UUID]) -> list[Interaction | None]:
+        async with self._work() as work:
+            found = await interactions.feedback(work, self._principal.user_id, wanted)
+        return [found.get(property_id) for property_id in wanted]
+
+    async def _embeddings(self, wanted: list[UUID]) -> list[list[float] | None]:
+        rows = [item for item in await self.properties.load_many(wanted) if item is not None]
+        found = await self._recommender.embeddings(self._principal.tenant_id, rows)
+        return [found.get(property_id) for property_id in wanted]
+
+    async def _affinity(self, wanted: list[Pair]) -> list[float | DomainError]:
+        ids = dict.fromkeys(pair.property_id for pair in wanted)
+        rows = [item for item in await self.properties.load_many(ids) if item is not None]
+        investors = list(dict.fromkeys(pair.user_id for pair in wanted))
+        scores = await self._recommender.affinity(self._principal.tenant_id, investors, rows)
+        missing = not_found("user", ("userId",))
+        return [scores.get(pair, missing) for pair in wanted]
+
+    async def _recommendations(
+        self, wanted: list[RankedList]
+    ) -> list[Page[Recommendation] | BaseException]:
+        async def answer(asked: RankedList) -> Page[Recommendation]:
+            page = await self._recommender.recommend(self._principal.tenant_id, *asked)
+            self.remember(item.property for item in page.items)
+            if asked.after is None:
+                # The same number, unless the list is one of an earlier moment.
+                self.affinity.prime_many(
+                    {Pair(item.user_id, item.property.id): item.score for item in page.items}
+                )
+            return page
+
+        return await self._ranked(wanted, answer)
+
+    async def _similar(
+        self, wanted: list[RankedList]
+    ) -> list[Page[SimilarProperty] | BaseException]:
+        async def answer(asked: RankedList) -> Page[SimilarProperty]:
+            page = await self._recommender.similar(self._principal.tenant_id, *asked)
+            self.remember(item.property for item in page.items)
+            return page
+
+        return await self._ranked(wanted, answer)
+
+    async def _ranked(
+        self, wanted: list[K], answer: Callable[[K], Awaitable[T]]
+    ) -> list[T | BaseException]:
+        self._lists += len(wanted)
+        if self._lists > MAX_LISTS:
+            raise invalid(
+                f"{self._lists} ranked lists in one request; ask for at most {MAX_LISTS}: "
+                "nest recommendations and similarProperties under shorter lists",
+                "first",
+            )
+
+        async def in_turn(asked: K) -> T:
+            async with self._turns:
+                return await answer(asked)
+
+        return await asyncio.gather(*map(in_turn, wanted), return_exceptions=True)

@@ -1,0 +1,127 @@
+"""Keyset cursors: a page goes on from a place in the list, not from a count of rows."""
+
+import base64
+import json
+import math
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import strawberry
+
+from domain.errors import DomainError, invalid
+from domain.properties import Order, Position
+from domain.recommendations import MAX_DEPTH, Place
+
+DEFAULT_PAGE = 20
+MAX_PAGE = 100
+MAX_CURSOR = 500
+YEAR_9999 = 253_402_300_799.0
+INTEGER_COLUMNS = ("year_built", "days_on_market")
+
+First = Annotated[
+    int | None,
+    strawberry.argument(description="How many from the start, 1 to 100; 20 if not said."),
+]
+Last = Annotated[
+    int | None, strawberry.argument(description="How many from the end instead, 1 to 100.")
+]
+After = Annotated[
+    str | None, strawberry.argument(description="Go on after the item of this cursor.")
+]
+Before = Annotated[
+    str | None, strawberry.argument(description="Stop before the item of this cursor.")
+]
+
+
+@strawberry.type(description="Where a page stands in its list.")
+class PageInfo:
+    """Where a page stands in its list."""
+
+    has_next_page: bool = strawberry.field(description="Whether items follow the page.")
+    has_previous_page: bool = strawberry.field(description="Whether items precede the page.")
+    start_cursor: str | None = strawberry.field(description="The first item's cursor.")
+    end_cursor: str | None = strawberry.field(description="The last item's cursor.")
+
+
+def page_size(first: int | None, last: int | None = None) -> int:
+    """How many items are wanted. Raises DomainError INVALID_INPUT naming the argument."""
+    if first is not None and last is not None:
+        raise invalid("first, last: give one of them, not both", "last")
+    name, wanted = ("first", first) if last is None else ("last", last)
+    if wanted is None:
+        return DEFAULT_PAGE
+    if not 1 <= wanted <= MAX_PAGE:
+        raise invalid(f"{name} {wanted}: use 1 to {MAX_PAGE}", name)
+    return wanted
+
+
+def _encode(*parts: Any) -> str:
+    text = json.dumps(parts, separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def _decode(cursor: str, kind: str, count: int, field: str) -> list[Any]:
+    if len(cursor) > MAX_CURSOR:
+        raise _not_ours(field)
+    try:
+        parts = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
+    except (ValueError, RecursionError):
+        raise _not_ours(field) from None
+    if not isinstance(parts, list) or len(parts) != count + 1 or parts[0] != kind:
+        raise _not_ours(field)
+    return parts[1:]
+
+
+def _not_ours(field: str) -> DomainError:
+    return invalid(f"{field}: use a cursor of this list, as its pageInfo or edges return it", field)
+
+
+def position_cursor(order: Order, place: Position) -> str:
+    """The cursor of a property in an ordered list."""
+    value = place.value.isoformat() if isinstance(place.value, datetime) else place.value
+    return _encode("properties", order.column, order.descending, value, place.id.hex)
+
+
+def parse_position(cursor: str, order: Order, field: str) -> Position:
+    """The place of a cursor. Raises DomainError INVALID_INPUT for one of another list or order."""
+    column, descending, value, place_id = _decode(cursor, "properties", 4, field)
+    if (column, descending) != (order.column, order.descending):
+        raise invalid(f"{field}: this cursor is of a list in another order", field)
+    try:
+        return Position(_column_value(order.column, value), UUID(place_id))
+    except (AttributeError, OverflowError, TypeError, ValueError):
+        raise _not_ours(field) from None
+
+
+def _column_value(column: str | None, value: Any) -> float | datetime | None:
+    if column is None or value is None:
+        return None
+    if column == "listed_at":
+        return datetime.fromisoformat(value).astimezone(UTC)
+    if isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(value)
+    if column in INTEGER_COLUMNS and (not isinstance(value, int) or abs(value) >= 2**31):
+        raise ValueError(value)
+    return value if column in INTEGER_COLUMNS else float(value)
+
+
+def place_cursor(kind: str, place: Place) -> str:
+    """The cursor of an item of a ranked list; ``kind`` keeps lists of different kinds apart."""
+    return _encode(kind, place.version, place.as_of, place.score, place.id.hex, place.rank)
+
+
+def parse_place(cursor: str | None, kind: str) -> Place | None:
+    """The place of an ``after`` cursor. Raises DomainError INVALID_INPUT for another list's."""
+    if cursor is None:
+        return None
+    version, as_of, score, place_id, rank = _decode(cursor, kind, 5, "after")
+    try:
+        place = Place(str(version), float(as_of), float(score), UUID(place_id), int(rank))
+    except (AttributeError, OverflowError, TypeError, ValueError):
+        raise _not_ours("after") from None
+    if not (
+        0 <= place.as_of <= YEAR_9999 and math.isfinite(place.score) and 0 < place.rank <= MAX_DEPTH
+    ):
+        raise _not_ours("after")
+    return place

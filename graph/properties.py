@@ -1,0 +1,272 @@
+"""Properties: the type, and reading one or a list of them."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import strawberry
+
+from domain import properties
+from domain.errors import not_found
+from domain.property_input import PROPERTY_COLUMNS
+from domain.snapshots import PropertyFilter
+from domain.vocabulary import ListingStatus, PropertyType
+from graph.context import Info
+from graph.filters import PropertyOrder, Where, to_filter, to_order
+from graph.loaders import Pair
+from graph.nodes import Node, NodeId, global_id, parse_id
+from graph.pagination import (
+    After,
+    Before,
+    First,
+    Last,
+    PageInfo,
+    page_size,
+    parse_position,
+    position_cursor,
+)
+
+if TYPE_CHECKING:
+    from graph.feedback import Feedback
+    from graph.recommendations import SimilarPropertyConnection
+
+T = TypeVar("T", bound=type[Any])
+
+COLUMNS = {
+    "external_id": "The id in the tenant's own systems.",
+    "address": "Street and number.",
+    "city": "City.",
+    "state": "State, as in the source.",
+    "zipcode": "ZIP code.",
+    "latitude": "Degrees north, WGS 84.",
+    "longitude": "Degrees east, WGS 84.",
+    "property_type": "What kind of building or land it is.",
+    "listing_status": "Where it stands on the market.",
+    "listing_price": "Asking price, in dollars.",
+    "estimated_value": "What it is thought to be worth, in dollars.",
+    "cap_rate": "Net operating income over price, a fraction: 0.065 is 6.5%.",
+    "cash_on_cash_return": "Yearly cash flow over cash invested, a fraction.",
+    "bedrooms": "How many bedrooms.",
+    "bathrooms": "How many bathrooms, halves allowed.",
+    "square_feet": "Living area, in square feet.",
+    "lot_square_feet": "Area of the lot, in square feet.",
+    "year_built": "The year it was built.",
+    "days_on_market": "How many days it has been listed.",
+    "condition_score": "Condition, 0 (worst) to 1 (best).",
+    "renovation_needed": "Whether it needs renovation.",
+    "listed_at": "When it was listed.",
+    "source_system": "Where the record comes from.",
+    "confidence": "How far the source is trusted, 0 to 1.",
+}
+"""What each import column means, for the type and for the input alike."""
+
+UserId = Annotated[
+    strawberry.ID | None,
+    strawberry.argument(description="The investor; the caller if absent. Not for viewers."),
+]
+
+
+def describe_columns(kind: T) -> T:
+    """Describe the fields of a type that are import columns, in the words of ``COLUMNS``."""
+    for field in kind.__strawberry_definition__.fields:
+        field.description = COLUMNS.get(field.python_name, field.description)
+    return kind
+
+
+@strawberry.type(description="Where the value of one field of a property comes from.")
+class FieldProvenance:
+    """Where the value of one field comes from."""
+
+    field: str = strawberry.field(description="The field's name, as in this schema.")
+    source_system: str | None = strawberry.field(description="The system that gave the value.")
+    confidence: float | None = strawberry.field(description="How far it is trusted, 0 to 1.")
+    observed_at: datetime | None = strawberry.field(description="When the value was observed.")
+
+
+@describe_columns
+@strawberry.type(description="A property of the tenant's pipeline.")
+class Property(Node):
+    """A property."""
+
+    row: strawberry.Private[properties.Property]
+    external_id: str
+    address: str | None
+    city: str | None
+    state: str | None
+    zipcode: str | None
+    latitude: float | None
+    longitude: float | None
+    property_type: PropertyType | None
+    listing_status: ListingStatus | None
+    listing_price: float | None
+    estimated_value: float | None
+    cap_rate: float | None
+    cash_on_cash_return: float | None
+    bedrooms: int | None
+    bathrooms: float | None
+    square_feet: float | None
+    lot_square_feet: float | None
+    year_built: int | None
+    days_on_market: int | None
+    condition_score: float | None
+    renovation_needed: bool | None
+    listed_at: datetime | None
+    source_system: str | None
+    confidence: float | None
+    engagement: float = strawberry.field(
+        description="How much the tenant's investors engage with it, in views; at least 0."
+    )
+    price_per_square_foot: float | None = strawberry.field(
+        description="The listing price over the living area."
+    )
+
+    @staticmethod
+    def of(row: properties.Property) -> "Property":
+        """A property as a client sees it."""
+        values: dict[str, Any] = {name: getattr(row, name) for name in PROPERTY_COLUMNS}
+        return Property(
+            id=global_id("Property", row.id),
+            row=row,
+            engagement=row.engagement,
+            price_per_square_foot=row.price_per_square_foot,
+            **values,
+        )
+
+    @strawberry.field(description="Where its values come from, field by field.")
+    def provenance(self) -> list[FieldProvenance]:
+        """The recorded sources, by field."""
+        return [
+            FieldProvenance(
+                field=camel_case(column),
+                source_system=noted.get("source"),
+                confidence=noted.get("confidence"),
+                observed_at=_moment(noted.get("observed_at")),
+            )
+            for column, noted in sorted(self.row.provenance.items())
+        ]
+
+    @strawberry.field(
+        description="Its 16 numbers in the space of the active model; null while there is none."
+    )
+    async def embedding(self, info: Info) -> list[float] | None:
+        """One batch of the model for a whole list."""
+        return await info.context.loaders.embeddings.load(self.row.id)
+
+    @strawberry.field(description="How well it fits an investor, calibrated to 0 to 1.")
+    async def affinity(self, info: Info, user_id: UserId = None) -> float | None:
+        """One query and one batch of the model for a whole list."""
+        investor = info.context.investor(user_id, "userId")
+        return await info.context.loaders.affinity.load(Pair(investor, self.row.id))
+
+    @strawberry.field(description="The caller's own opinion of it, if it gave one.")
+    async def feedback(
+        self, info: Info
+    ) -> Annotated["Feedback", strawberry.lazy("graph.feedback")] | None:
+        """One query for a whole list."""
+        from graph.feedback import Feedback
+
+        given = await info.context.loaders.feedback.load(self.row.id)
+        return Feedback.of(given) if given else None
+
+    @strawberry.field(description="The properties most like it, by the active model.")
+    async def similar_properties(
+        self, info: Info, where: Where = None, first: First = None, after: After = None
+    ) -> Annotated["SimilarPropertyConnection", strawberry.lazy("graph.recommendations")]:
+        """As the query of the same name."""
+        from graph.recommendations import list_similar
+
+        return await list_similar(info.context, self.row.id, where, first, after)
+
+
+def camel_case(name: str) -> str:
+    """A column's name in the schema."""
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def _moment(value: str | None) -> datetime | None:
+    return datetime.fromisoformat(value) if value else None
+
+
+@strawberry.type(description="A property in a list.")
+class PropertyEdge:
+    """A property in a list."""
+
+    cursor: str = strawberry.field(description="Its place, for `after` and `before`.")
+    node: Property = strawberry.field(description="The property.")
+
+
+@strawberry.type(description="A page of properties.")
+class PropertyConnection:
+    """A page of properties."""
+
+    where: strawberry.Private[PropertyFilter]
+    edges: list[PropertyEdge] = strawberry.field(description="The page's properties, in order.")
+    page_info: PageInfo = strawberry.field(description="Where the page stands.")
+
+    @strawberry.field(description="How many properties match in all; counted only if asked for.")
+    async def total_count(self, info: Info) -> int:
+        """One more query."""
+        async with info.context.work() as work:
+            return await properties.count(work, self.where)
+
+
+OrderBy = Annotated[
+    PropertyOrder | None, strawberry.argument(description="In which order; by id if absent.")
+]
+
+
+async def find_property(info: Info, property_id: NodeId) -> Property | None:
+    """The property of that id. Raises DomainError NOT_FOUND."""
+    row = await info.context.loaders.properties.load(parse_id(property_id, "Property", "id"))
+    if row is None:
+        raise not_found("property", ("id",))
+    return Property.of(row)
+
+
+async def list_properties(
+    info: Info,
+    where: Where = None,
+    order_by: OrderBy = None,
+    first: First = None,
+    after: After = None,
+    last: Last = None,
+    before: Before = None,
+) -> PropertyConnection:
+    """A page of the properties that match, after and before the given places."""
+    order, matching, size = to_order(order_by), to_filter(where), page_size(first, last)
+    backward = last is not None
+    async with info.context.work() as work:
+        rows = await properties.page(
+            work,
+            matching,
+            order,
+            size + 1,
+            after=parse_position(after, order, "after") if after is not None else None,
+            before=parse_position(before, order, "before") if before is not None else None,
+            backward=backward,
+        )
+    more = len(rows) > size
+    shown = rows[-size:] if backward else rows[:size]
+    info.context.loaders.remember(shown)
+    edges = [
+        PropertyEdge(
+            cursor=position_cursor(order, properties.position(row, order)), node=Property.of(row)
+        )
+        for row in shown
+    ]
+    page = page_info(
+        [edge.cursor for edge in edges],
+        has_next=before is not None if backward else more,
+        has_previous=more if backward else after is not None,
+    )
+    return PropertyConnection(where=matching, edges=edges, page_info=page)
+
+
+def page_info(cursors: list[str], *, has_next: bool, has_previous: bool) -> PageInfo:
+    """The page of those cursors."""
+    return PageInfo(
+        has_next_page=has_next,
+        has_previous_page=has_previous,
+        start_cursor=cursors[0] if cursors else None,
+        end_cursor=cursors[-1] if cursors else None,
+    )

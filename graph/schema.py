@@ -1,0 +1,122 @@
+"""The schema: one line per capability. ``python -m graph.schema`` prints it."""
+
+import strawberry
+from graphql import (
+    GraphQLArgument,
+    GraphQLError,
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    Undefined,
+)
+from strawberry.extensions import ParserCache, ValidationCache
+from strawberry.types import ExecutionContext
+
+from domain.errors import invalid
+from graph.context import Info
+from graph.feedback import record_interaction, retract_feedback, submit_feedback
+from graph.limits import Limits
+from graph.nodes import Node, NodeId, split_id
+from graph.properties import Property, find_property, list_properties
+from graph.property_writes import delete_property, upsert_properties
+from graph.recommendations import affinity, recommend, similar_properties
+from graph.users import User, find_user, me
+
+
+async def find_node(info: Info, node_id: NodeId) -> Node | None:
+    """The object of that id, whatever its type. Raises DomainError NOT_FOUND."""
+    kind, _ = split_id(node_id, "id")
+    if kind == "Property":
+        return await find_property(info, node_id)
+    if kind == "User":
+        return await find_user(info, node_id)
+    raise invalid(f"id: no {kind!r} can be asked for by its id", "id")
+
+
+@strawberry.type(description="What can be read, of the caller's tenant alone.")
+class Query:
+    """What can be read."""
+
+    node = strawberry.field(resolver=find_node, description="The object of a global id.")
+    me = strawberry.field(resolver=me, description="The caller.")
+    user = strawberry.field(resolver=find_user, description="A user; a viewer sees itself only.")
+    property = strawberry.field(resolver=find_property, description="A property.")
+    properties = strawberry.field(
+        resolver=list_properties, description="The properties that match, a page at a time."
+    )
+    similar_properties = strawberry.field(
+        resolver=similar_properties, description="What is most like a property, by the model."
+    )
+    recommendations = strawberry.field(
+        resolver=recommend,
+        description="What is recommended to an investor, the best first, with reasons.",
+    )
+    affinity = strawberry.field(
+        resolver=affinity, description="How well properties fit an investor, in the order asked."
+    )
+
+
+@strawberry.type(description="What can be done. Each may be repeated with the same effect as once.")
+class Mutation:
+    """What can be done."""
+
+    submit_feedback = strawberry.mutation(
+        resolver=submit_feedback, description="Give a thumb; it counts from the next answer on."
+    )
+    retract_feedback = strawberry.mutation(
+        resolver=retract_feedback, description="Take a thumb back."
+    )
+    record_interaction = strawberry.mutation(
+        resolver=record_interaction, description="Say what an investor did with a property."
+    )
+    upsert_properties = strawberry.mutation(
+        resolver=upsert_properties,
+        description="Create or update properties by external id; for analysts and admins.",
+    )
+    delete_property = strawberry.mutation(
+        resolver=delete_property, description="Delete a property; for analysts and admins."
+    )
+
+
+class Schema(strawberry.Schema):
+    """Strawberry's, but for the log."""
+
+    def process_errors(
+        self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
+    ) -> None:
+        """Log nothing: ``graph.errors.formatted`` logs what is unexpected, with its request."""
+
+
+def build_schema() -> Schema:
+    """A schema of its own, as often as one is wanted."""
+    schema = Schema(
+        query=Query,
+        mutation=Mutation,
+        types=[Property, User],
+        extensions=[Limits, ParserCache, ValidationCache],
+    )
+    _drop_null_defaults(schema._schema)
+    return schema
+
+
+def _drop_null_defaults(schema: GraphQLSchema) -> None:
+    """Have optional arguments without ``= null``, which would be said of each and means nothing."""
+    for kind in schema.type_map.values():
+        optional: list[GraphQLArgument | GraphQLInputField] = []
+        if isinstance(kind, GraphQLObjectType):
+            optional += [one for field in kind.fields.values() for one in field.args.values()]
+        elif isinstance(kind, GraphQLInputObjectType):
+            optional += kind.fields.values()
+        for one in optional:
+            if one.default_value is None:
+                one.default_value = Undefined
+
+
+def main() -> None:
+    """Print the schema in GraphQL's own language."""
+    print(build_schema().as_str())  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

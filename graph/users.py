@@ -1,0 +1,68 @@
+"""Users: the type, and reading the caller or another."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from domain import users
+from domain.errors import DomainError, ErrorCode, not_found
+from domain.vocabulary import Role
+from graph.context import Info
+from graph.filters import Where
+from graph.nodes import Node, NodeId, global_id
+from graph.pagination import After, First
+
+if TYPE_CHECKING:
+    from graph.recommendations import RecommendationConnection
+
+
+@strawberry.type(description="A member of the tenant. Investors are users with a history.")
+class User(Node):
+    """A member of the tenant."""
+
+    row: strawberry.Private[users.User]
+    external_id: str = strawberry.field(description="The id in the tenant's own systems.")
+    email: str | None = strawberry.field(description="E-mail address.")
+    name: str | None = strawberry.field(description="Name.")
+    role: Role = strawberry.field(description="What it may do.")
+    simulated: bool = strawberry.field(
+        description="Whether it was invented, and its history with it."
+    )
+
+    @staticmethod
+    def of(row: users.User) -> "User":
+        """A user as a client sees it."""
+        return User(
+            id=global_id("User", row.id),
+            row=row,
+            external_id=row.external_id,
+            email=row.email,
+            name=row.name,
+            role=row.role,
+            simulated=row.simulated,
+        )
+
+    @strawberry.field(description="What is recommended to it, the best first.")
+    async def recommendations(
+        self, info: Info, where: Where = None, first: First = None, after: After = None
+    ) -> Annotated["RecommendationConnection", strawberry.lazy("graph.recommendations")]:
+        """As the query of the same name."""
+        from graph.recommendations import list_recommendations
+
+        return await list_recommendations(info.context, self.row.id, where, first, after)
+
+
+async def me(info: Info) -> User:
+    """The caller."""
+    row = await info.context.loaders.users.load(info.context.principal.user_id)
+    if row is None:
+        raise DomainError(ErrorCode.UNAUTHENTICATED, "The token's user does not exist any more.")
+    return User.of(row)
+
+
+async def find_user(info: Info, user_id: NodeId) -> User | None:
+    """The user of that id. Raises DomainError NOT_FOUND, and FORBIDDEN for a viewer's other."""
+    row = await info.context.loaders.users.load(info.context.investor(user_id, "id"))
+    if row is None:
+        raise not_found("user", ("id",))
+    return User.of(row)
