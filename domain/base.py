@@ -55,3 +55,8 @@ def one_of(column: str, kind: type[StrEnum]) -> CheckConstraint:
     """A check that ``column`` holds a value of ``kind`` (or is null)."""
     values = ", ".join(f"'{member.value}'" for member in kind)
     return CheckConstraint(f"{column} IN ({values})", name=column)
+
+
+def storable(text: str) -> bool:
+    """Whether PostgreSQL can hold the text: it has no zero byte and no half a surrogate pair."""
+    return not any(letter == "\x00" or "\ud800" <= letter <= "\udfff" for letter in text)

@@ -39,6 +39,6 @@ def invalid(message: str, *field: str) -> DomainError:
     return DomainError(ErrorCode.INVALID_INPUT, message, field)
 
 
-def forbidden(message: str) -> DomainError:
+def forbidden(message: str, *field: str) -> DomainError:
     """A role that may not do this."""
-    return DomainError(ErrorCode.FORBIDDEN, message)
+    return DomainError(ErrorCode.FORBIDDEN, message, field)

@@ -23,13 +23,16 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from domain import properties
-from domain.base import Base, TenantScoped, one_of, vocabulary
+from domain.base import Base, TenantScoped, one_of, storable, vocabulary
 from domain.errors import invalid, not_found
 from domain.properties import SNAPSHOT, Property
 from domain.snapshots import HISTORY_LIMIT, InteractionLog, InvestorHistory
 from domain.users import User
 from domain.vocabulary import EXCLUDING, INTERACTION_WEIGHTS, THUMBS, InteractionKind
 from domain.work import Work
+
+REASON_LIMIT = 2000
+"""Characters in the reason of a thumb."""
 
 _IS_THUMB = "kind IN ('THUMBS_UP', 'THUMBS_DOWN')"
 
@@ -164,10 +167,14 @@ async def submit_feedback(
 
     Raises:
         DomainError: NOT_FOUND for the user or property; INVALID_INPUT for another kind than a
-            thumb.
+            thumb or a reason that is too long.
     """
     if kind not in THUMBS:
         raise invalid(f"sentiment {kind}: use THUMBS_UP or THUMBS_DOWN", "sentiment")
+    if reason is not None and (len(reason) > REASON_LIMIT or not storable(reason)):
+        raise invalid(
+            f"reason: use text of at most {REASON_LIMIT} characters, without zero bytes", "reason"
+        )
     await _lock_investor(work, user_id)
     await properties.get(work, property_id, "propertyId")
     thumb = (await feedback(work, user_id, [property_id])).get(property_id)

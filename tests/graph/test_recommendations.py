@@ -1,0 +1,236 @@
+"""Recommendations, similar properties and affinity over HTTP, on a trained town."""
+
+from typing import Any
+
+import pytest
+
+from domain.database import Database
+from domain.tenants import Tenant
+from domain.vocabulary import Role
+from runtime import Runtime
+from tests.factories import Town, add_property, add_user
+from tests.graph.conftest import SignIn, property_id, user_id
+
+RECOMMENDATIONS = """
+query ($userId: ID, $filter: PropertyFilter, $first: Int, $after: String) {
+  recommendations(userId: $userId, filter: $filter, first: $first, after: $after) {
+    edges {
+      cursor
+      node {
+        score rank modelVersion
+        user { id }
+        property { id zipcode affinity(userId: $userId) }
+        reasons { kind text property { id } }
+      }
+    }
+    pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+  }
+}
+"""
+
+SIMILAR = """
+query ($id: ID!, $filter: PropertyFilter, $first: Int, $after: String) {
+  similarProperties(propertyId: $id, filter: $filter, first: $first, after: $after) {
+    edges { cursor similarity node { id zipcode } }
+    pageInfo { hasNextPage endCursor }
+  }
+}
+"""
+
+
+def nodes(connection: dict[str, Any]) -> list[dict[str, Any]]:
+    return [edge["node"] for edge in connection["edges"]]
+
+
+async def test_recommendations_follow_the_history_and_say_why(town: Town, sign_in: SignIn) -> None:
+    session = sign_in(town.tenant, town.southerners[0])
+    answer = (await session.data(RECOMMENDATIONS, first=10))["recommendations"]
+    found = nodes(answer)
+    assert [one["rank"] for one in found] == list(range(1, 11))
+    assert {one["property"]["zipcode"] for one in found} == {"98030"}
+    assert all(one["user"]["id"] == user_id(session.user_id) for one in found)
+    scores = [one["score"] for one in found]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 <= score <= 1 for score in scores)
+    for one in found:
+        (reason,) = one["reasons"]
+        assert reason["kind"] == "LIKE_HISTORY"
+        assert reason["property"] is not None
+        assert one["score"] == one["property"]["affinity"]
+
+
+async def test_pages_of_recommendations_join_to_the_whole_list(
+    town: Town, sign_in: SignIn
+) -> None:
+    session = sign_in(town.tenant, town.southerners[0])
+    whole = (await session.data(RECOMMENDATIONS, first=60))["recommendations"]
+    after, seen = None, []
+    while True:
+        page = (await session.data(RECOMMENDATIONS, first=7, after=after))["recommendations"]
+        assert page["pageInfo"]["hasPreviousPage"] == (after is not None)
+        seen += nodes(page)
+        after = page["pageInfo"]["endCursor"]
+        if not page["pageInfo"]["hasNextPage"]:
+            break
+    assert [one["property"]["id"] for one in seen] == [
+        one["property"]["id"] for one in nodes(whole)
+    ]
+    assert [one["rank"] for one in seen] == list(range(1, len(seen) + 1))
+
+
+async def test_a_score_is_the_affinity_that_is_asked_for_by_itself(
+    town: Town, sign_in: SignIn
+) -> None:
+    session = sign_in(town.tenant, town.northerners[0])
+    found = nodes((await session.data(RECOMMENDATIONS, first=5))["recommendations"])
+    ids = [one["property"]["id"] for one in reversed(found)]
+    answer = await session.data(
+        "query ($ids: [ID!]!) { affinity(propertyIds: $ids) { score property { id } } }", ids=ids
+    )
+    assert [one["property"]["id"] for one in answer["affinity"]] == ids
+    assert [one["score"] for one in answer["affinity"]] == pytest.approx(
+        [one["score"] for one in reversed(found)], abs=1e-6
+    )
+
+
+async def test_filters_hold_and_the_list_is_full(town: Town, sign_in: SignIn) -> None:
+    session = sign_in(town.tenant, town.southerners[0])
+    dear = {"price": {"min": 900_000}, "zipcodes": ["98125"], "propertyTypes": ["SINGLE_FAMILY"]}
+    found = nodes((await session.data(RECOMMENDATIONS, first=10, filter=dear))["recommendations"])
+    assert len(found) == 10
+    assert {one["property"]["zipcode"] for one in found} == {"98125"}
+
+
+async def test_without_history_engagement_ranks_and_says_so(town: Town, sign_in: SignIn) -> None:
+    session = sign_in(town.tenant, town.idle)
+    found = nodes((await session.data(RECOMMENDATIONS, first=3))["recommendations"])
+    assert {one["modelVersion"] for one in found} == {"engagement"}
+    assert all("NO_HISTORY" in [r["kind"] for r in one["reasons"]] for one in found)
+    assert all(one["score"] == one["property"]["affinity"] for one in found)
+
+
+async def test_what_is_like_a_southern_house_is_southern(town: Town, sign_in: SignIn) -> None:
+    session = sign_in(town.tenant, town.idle)
+    anchor = property_id(town.south[0])
+    page = (await session.data(SIMILAR, id=anchor, first=4))["similarProperties"]
+    rest = (await session.data(SIMILAR, id=anchor, first=4, after=page["pageInfo"]["endCursor"]))[
+        "similarProperties"
+    ]
+    edges = page["edges"] + rest["edges"]
+    assert anchor not in [edge["node"]["id"] for edge in edges]
+    assert len({edge["node"]["id"] for edge in edges}) == 8
+    assert {edge["node"]["zipcode"] for edge in edges} == {"98030"}
+    likeness = [edge["similarity"] for edge in edges]
+    assert likeness == sorted(likeness, reverse=True)
+    assert all(0 <= one <= 1 for one in likeness)
+
+
+async def test_affinity_of_a_list_costs_the_same_for_two_and_for_forty(
+    town: Town,
+    sign_in: SignIn,
+    rt: Runtime,
+    statements: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = sign_in(town.tenant, town.southerners[0])
+    batches: list[int] = []
+    score = rt.twin.score
+
+    async def counted(model: Any, investors: Any, found: Any) -> Any:
+        batches.append(len(found))
+        return await score(model, investors, found)
+
+    monkeypatch.setattr(rt.twin, "score", counted)
+    query = """query ($first: Int) { properties(first: $first) {
+        edges { node { id affinity embedding feedback { sentiment } } } } }"""
+    counts = []
+    for first in (2, 40):
+        statements.clear()
+        found = nodes((await session.data(query, first=first))["properties"])
+        assert all(0 <= one["affinity"] <= 1 and len(one["embedding"]) == 16 for one in found)
+        counts.append(len(statements))
+    assert batches == [2, 40]
+    # The list; for the affinities the users, the version and the histories; the version for the
+    # embeddings; the opinions. No property is read again.
+    assert counts == [6, 6]
+
+
+async def test_a_property_in_many_places_is_read_once(
+    town: Town, sign_in: SignIn, statements: list[str]
+) -> None:
+    session = sign_in(town.tenant, town.southerners[0])
+    query = """query ($id: ID!) {
+        a: property(id: $id) { id } b: property(id: $id) { id }
+        node(id: $id) { id } affinity(propertyIds: [$id, $id]) { score } }"""
+    answer = await session.data(query, id=property_id(town.south[3]))
+    assert len(answer["affinity"]) == 2
+    assert sum("FROM properties" in one and "interactions" not in one for one in statements) == 1
+
+
+async def test_similar_properties_nest_under_a_list(town: Town, sign_in: SignIn) -> None:
+    session = sign_in(town.tenant, town.southerners[0])
+    query = """query ($first: Int) { me { recommendations(first: $first) { edges { node {
+        property { id similarProperties(first: 2) { edges { node { id } } } } } } } } }"""
+    found = nodes((await session.data(query, first=5))["me"]["recommendations"])
+    assert all(len(one["property"]["similarProperties"]["edges"]) == 2 for one in found)
+
+
+async def test_a_request_may_ask_for_so_many_ranked_lists_only(
+    town: Town, sign_in: SignIn
+) -> None:
+    session = sign_in(town.tenant, town.southerners[0])
+    query = """{ properties(first: 60) { edges { node { similarProperties(first: 2) {
+        edges { node { similarProperties(first: 1) { edges { cursor } } } } } } } } }"""
+    body = await session.post(query)
+    assert {one["extensions"]["code"] for one in body["errors"]} == {"INVALID_INPUT"}
+    assert "at most 100" in body["errors"][0]["message"]
+
+
+async def test_without_a_model_lists_follow_engagement_and_likeness_is_refused(
+    tenant: Tenant, database: Database, sign_in: SignIn
+) -> None:
+    async with database.work(tenant.id) as work:
+        house = await add_property(work, engagement=25.0)
+        other = await add_property(work)
+        user = await add_user(work)
+    session = sign_in(tenant, user.id)
+    found = nodes((await session.data(RECOMMENDATIONS))["recommendations"])
+    assert [one["property"]["id"] for one in found] == [
+        property_id(house.id),
+        property_id(other.id),
+    ]
+    assert [one["score"] for one in found] == [0.5, 0.0]
+    error = await session.error(SIMILAR, id=property_id(house.id))
+    assert error["code"] == "NO_ACTIVE_MODEL"
+    embedding = "query ($id: ID!) { property(id: $id) { embedding } }"
+    answer = await session.data(embedding, id=property_id(house.id))
+    assert answer["property"]["embedding"] is None
+
+
+async def test_a_viewer_reads_as_itself_and_an_analyst_as_anybody(
+    town: Town, sign_in: SignIn
+) -> None:
+    other = user_id(town.northerners[0])
+    viewer = sign_in(town.tenant, town.southerners[0], Role.VIEWER)
+    assert (await viewer.error(RECOMMENDATIONS, userId=other))["code"] == "FORBIDDEN"
+    affinity = """query ($ids: [ID!]!, $userId: ID) {
+        affinity(propertyIds: $ids, userId: $userId) { score } }"""
+    ids = [property_id(town.north[0])]
+    refused = await viewer.error(affinity, ids=ids, userId=other)
+    assert (refused["code"], refused["field"]) == ("FORBIDDEN", ["userId"])
+    own = await viewer.data(affinity, ids=ids, userId=user_id(viewer.user_id))
+    analyst = sign_in(town.tenant, town.southerners[0])
+    theirs = await analyst.data(affinity, ids=ids, userId=other)
+    assert theirs["affinity"][0]["score"] > own["affinity"][0]["score"]
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.ANALYST, Role.ADMIN])
+async def test_an_unknown_investor_is_refused(town: Town, sign_in: SignIn, role: Role) -> None:
+    session = sign_in(town.tenant, town.tenant.id, role)
+    ids = [property_id(town.north[0])]
+    for query in (
+        "{ recommendations { edges { cursor } } }",
+        f'{{ affinity(propertyIds: ["{ids[0]}"]) {{ score }} }}',
+    ):
+        error = await session.error(query)
+        assert (error["code"], error["field"]) == ("NOT_FOUND", ["userId"])
