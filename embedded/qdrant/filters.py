@@ -3,7 +3,9 @@
 from __future__ import annotations  # Edge's unions of types exist in its stubs alone
 
 from collections.abc import Iterable
+from typing import cast
 
+import numpy
 import qdrant_edge as edge
 from google.protobuf.timestamp_pb2 import Timestamp
 from qdrant_client import grpc as messages
@@ -89,8 +91,12 @@ def _read_field(message: messages.FieldCondition) -> edge.FieldCondition:
 def _read_match(message: messages.Match) -> edge.MatchType:
     kind = message.WhichOneof("match_value")
     match kind:
-        case "keyword" | "integer" | "boolean":
+        case "keyword" | "integer":
             return edge.MatchValue(getattr(message, kind))
+        case "boolean":
+            # Edge 0.9 takes a Python bool for an integer, which no boolean field matches; it
+            # knows numpy's.
+            return edge.MatchValue(cast(bool, numpy.bool_(message.boolean)))
         case "keywords":
             return edge.MatchAny(list(message.keywords.strings))
         case "integers":

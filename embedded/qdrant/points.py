@@ -118,14 +118,14 @@ def read_vectors_selector(message: messages.WithVectorsSelector) -> bool:
     return message.enable
 
 
-def write_scored(point: edge.ScoredPoint) -> messages.ScoredPoint:
-    """The message of a search hit."""
+def write_scored(point: edge.ScoredPoint, *, with_vector: bool) -> messages.ScoredPoint:
+    """The message of a search hit; Edge adds the vector to hits of MMR even if nobody asked."""
     return messages.ScoredPoint(
         id=write_id(point.id),
         payload=write_payload(point.payload),
         score=point.score,
         version=point.version,
-        vectors=write_vectors(point.vector),
+        vectors=write_vectors(point.vector) if with_vector else None,
     )
 
 

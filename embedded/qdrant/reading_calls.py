@@ -44,7 +44,7 @@ class ReadingCalls:
         query = _read_query_request(request)
         with self._store.get(request.collection_name).shard() as shard:
             points = shard.query(query)
-        return messages.QueryResponse(result=[write_scored(point) for point in points])
+        return messages.QueryResponse(result=_write_hits(request, points))
 
     def query_batch(self, request: messages.QueryBatchPoints) -> messages.QueryBatchResponse:
         """Several queries on one collection, planned together."""
@@ -54,8 +54,8 @@ class ReadingCalls:
             batches = shard.query_batch(queries)
         return messages.QueryBatchResponse(
             result=[
-                messages.BatchResult(result=[write_scored(point) for point in points])
-                for points in batches
+                messages.BatchResult(result=_write_hits(one, points))
+                for one, points in zip(request.query_points, batches, strict=True)
             ]
         )
 
@@ -134,6 +134,13 @@ def _read_query_request(request: messages.QueryPoints) -> edge.QueryRequest:
         with_payload=read_payload_selector(request.with_payload, default=False),
         with_vector=read_vectors_selector(request.with_vectors),
     )
+
+
+def _write_hits(
+    request: messages.QueryPoints, points: list[edge.ScoredPoint]
+) -> list[messages.ScoredPoint]:
+    with_vector = read_vectors_selector(request.with_vectors)
+    return [write_scored(point, with_vector=with_vector) for point in points]
 
 
 def _read_query(message: messages.Query, limit: int) -> edge.Query | edge.Mmr:
