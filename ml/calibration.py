@@ -62,6 +62,8 @@ class Calibration:
             if np.abs(step).max() < 1e-9:
                 break
         scale = float(np.clip(parameters[0], _GENTLEST, _STEEPEST))
+        if scale != parameters[0]:  # The bias belonged to the other scale: centre it anew.
+            return cls(scale, -scale * float(weight @ cosine))
         return cls(scale, float(parameters[1]))
 
     @overload

@@ -77,8 +77,8 @@ class Queries:
         user: int64 (q,), the investors who approved of something new within the slice.
         histories: what each did before the slice.
         seen: int64 (2, s), pairs (query, property) not ranked because acted on before.
-        relevant: int64 (2, r), unseen pairs (query, property) approved of, on balance, in the slice.
-        disliked: int64 (2, d), pairs (query, property) disliked, on balance, in the slice.
+        relevant: int64 (2, r), unseen pairs (query, property) approved of, on balance, in it.
+        disliked: int64 (2, d), pairs (query, property) disliked, on balance, in it.
     """
 
     user: Tensor

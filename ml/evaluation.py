@@ -20,7 +20,8 @@ METRICS: tuple[str, ...] = ("ndcg@10", "hr@10", "recall@100", "auc")
 """Rank quality and hits within the first 10, share found within 100, and the chance that a relevant
 property is ranked above an irrelevant one."""
 
-_BLOCK = 256
+_CELLS = 4_000_000
+"""How many scores are looked at together: bounds memory whatever the size of the catalogue."""
 
 
 def vectors(model: TwoTower, catalogue: Tensor, histories: Histories) -> Tensor:
@@ -51,20 +52,19 @@ def ranking_metrics(scorer: Scorer, queries: Queries, items: int) -> RankingMetr
     if not len(queries):
         raise ValueError("there is no held-out interaction to measure on")
     device = queries.user.device
+    # Which of equals topk takes is its own affair; shuffling the columns makes that chance.
     order = torch.randperm(items, generator=torch.Generator().manual_seed(0)).to(device)
+    block = max(1, _CELLS // items)
     totals = dict.fromkeys(METRICS, 0.0)
-    for first in range(0, len(queries), _BLOCK):
-        last = min(first + _BLOCK, len(queries))
-        score = scorer(first, last)
-        seen = _mask(queries.seen, first, last, items)
+    for first in range(0, len(queries), block):
+        last = min(first + block, len(queries))
+        score = scorer(first, last).masked_fill(_mask(queries.seen, first, last, items), -torch.inf)
         relevant = _mask(queries.relevant, first, last, items)
-        ranked = score.masked_fill(seen, -torch.inf)[:, order].argsort(
-            dim=1, descending=True, stable=True
-        )
-        hits = relevant[:, order].gather(1, ranked)
-        unseen = items - seen.sum(dim=1)
-        for name, values in _metrics(hits, unseen).items():
-            totals[name] += float(values.sum())
+        best = order[score[:, order].topk(min(100, items), dim=1).indices]
+        values = _list_metrics(relevant.gather(1, best), relevant.sum(dim=1))
+        values["auc"] = _auc(score, relevant)
+        for name in METRICS:
+            totals[name] += float(values[name].sum())
     return {name: total / len(queries) for name, total in totals.items()}
 
 
@@ -86,18 +86,29 @@ def _mask(pairs: Tensor, first: int, last: int, items: int) -> Tensor:
     return mask
 
 
-def _metrics(hits: Tensor, unseen: Tensor) -> dict[str, Tensor]:
-    """Metrics (b,) of ranked relevance (b, n), whose first ``unseen`` (b,) places are real."""
-    found = hits.sum(dim=1)
-    place = torch.arange(hits.shape[1], device=hits.device)
-    discount = 1 / torch.log2(place[:10] + 2.0)
+def _list_metrics(hits: Tensor, found: Tensor) -> dict[str, Tensor]:
+    """Metrics (b,) of the relevance of the first 100 (b, 100) and the number of relevant (b,)."""
+    discount = 1 / torch.log2(torch.arange(min(10, hits.shape[1]), device=hits.device) + 2.0)
     ideal = torch.cumsum(discount, dim=0)[found.clamp(max=len(discount)) - 1]
-    # A relevant property at place p has p places above it, less the relevant ones among them.
-    irrelevant_above = (place * hits).sum(dim=1) - found * (found - 1) / 2
-    irrelevant = (unseen - found).clamp(min=1)
     return {
         "ndcg@10": (hits[:, :10] * discount).sum(dim=1) / ideal,
         "hr@10": hits[:, :10].any(dim=1).float(),
-        "recall@100": hits[:, :100].sum(dim=1) / found,
-        "auc": 1 - irrelevant_above / (found * irrelevant),
+        "recall@100": hits.sum(dim=1) / found,
     }
+
+
+def _auc(score: Tensor, relevant: Tensor) -> Tensor:
+    """The share (b,) of pairs of a relevant and an irrelevant property in the right order.
+
+    Equal scores count half; a score of -inf is a property that is not ranked.
+    """
+    other = score.masked_fill(relevant, -torch.inf)
+    others = other.isfinite().sum(dim=1)
+    row, column = relevant.nonzero(as_tuple=True)
+    right = torch.zeros(len(score), device=score.device)
+    size = max(1, _CELLS // score.shape[1])
+    for rows, columns in zip(torch.split(row, size), torch.split(column, size), strict=True):
+        mine, theirs = score[rows, columns][:, None], other[rows]
+        above = (theirs > mine).sum(dim=1) + 0.5 * (theirs == mine).sum(dim=1)
+        right.index_add_(0, rows, 1 - above / others[rows].clamp(min=1))
+    return right / relevant.sum(dim=1)
