@@ -1,0 +1,207 @@
+"""Importing interactions: stage the file, find users and properties by name, add what is new."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+from sqlalchemy import text
+
+from domain import indexing
+from domain.imports.lines import Progress
+from domain.imports.report import PROBLEM_LIMIT, ImportReport, StrictImportError, problem
+from domain.imports.rows import Row, RowReader
+from domain.imports.staging import stage
+from domain.input_rules import NO_ZERO_BYTE, Moment, OutsideInput, Text, Word
+from domain.interactions import refresh_engagement
+from domain.property_upsert import lock
+from domain.vocabulary import THUMBS, InteractionKind, Role
+from domain.work import Work
+
+CLOCK_LEEWAY = timedelta(days=1)
+
+
+def _happened(moment: datetime) -> datetime:
+    if moment > datetime.now(UTC) + CLOCK_LEEWAY:
+        raise PydanticCustomError("future", "lies in the future")
+    return moment
+
+
+class InteractionInput(OutsideInput):
+    """One act of one investor: ``user`` is an external id or email, ``property`` an external id."""
+
+    property: Text
+    user: Annotated[str, Field(min_length=1, max_length=320, pattern=NO_ZERO_BYTE)]
+    kind: Annotated[InteractionKind, Word]
+    occurred_at: Annotated[Moment, AfterValidator(_happened)]
+    reason: Annotated[str, Field(max_length=2000, pattern=NO_ZERO_BYTE)] | None = None
+    simulated: bool | None = None
+
+
+_STAGED = "staged_interactions"
+_DEFINITION = """
+    line bigint, property_key text, user_key text, kind text, occurred_at timestamptz, reason text,
+    simulated boolean
+"""
+_COLUMNS = ("line", "property_key", "user_key", "kind", "occurred_at", "reason", "simulated")
+_THUMBS = ", ".join(f"'{kind}'" for kind in sorted(THUMBS))
+
+# An external id wins over an email that reads the same.
+_RESOLVED = f"""
+    SELECT item.*, property.id AS property_id, coalesce(by_id.id, by_email.id) AS user_id
+    FROM {_STAGED} AS item
+    LEFT JOIN properties AS property
+        ON property.tenant_id = CAST(:tenant_id AS uuid) AND property.external_id = property_key
+    LEFT JOIN users AS by_id
+        ON by_id.tenant_id = CAST(:tenant_id AS uuid) AND by_id.external_id = user_key
+    LEFT JOIN users AS by_email
+        ON by_email.tenant_id = CAST(:tenant_id AS uuid) AND lower(by_email.email) = lower(user_key)
+"""  # noqa: S608
+
+# Emails that differ in case alone are one user, and only rows that will be loaded create one.
+_CREATE_USERS = text(
+    f"""
+    INSERT INTO users (tenant_id, external_id, email, role, simulated)
+    SELECT CAST(:tenant_id AS uuid), (array_agg(user_key ORDER BY line))[1],
+        CASE WHEN strpos(min(user_key), '@') > 0 THEN (array_agg(user_key ORDER BY line))[1] END,
+        '{Role.VIEWER}', bool_and(simulated)
+    FROM ({_RESOLVED}) AS act
+    WHERE property_id IS NOT NULL AND user_id IS NULL
+    GROUP BY CASE WHEN strpos(user_key, '@') > 0 THEN lower(user_key) ELSE user_key END
+    ON CONFLICT DO NOTHING
+    RETURNING id
+    """  # noqa: S608
+)
+_RESOLVE = f"CREATE TEMP TABLE resolved_interactions ON COMMIT DROP AS {_RESOLVED}"
+_COUNT_UNKNOWN = text(
+    """
+    SELECT count(*) AS rows, count(*) FILTER (WHERE property_id IS NULL) AS property,
+        count(*) FILTER (WHERE user_id IS NULL) AS user
+    FROM resolved_interactions WHERE property_id IS NULL OR user_id IS NULL
+    """
+)
+_SHOW_UNKNOWN = f"""
+    SELECT line, {{name}}_key FROM resolved_interactions
+    WHERE {{name}}_id IS NULL ORDER BY line LIMIT {PROBLEM_LIMIT}
+"""  # noqa: S608
+_ADD = f"""
+    WITH known AS (
+        SELECT * FROM resolved_interactions WHERE property_id IS NOT NULL AND user_id IS NOT NULL
+    ), acts AS (
+        INSERT INTO interactions
+            (tenant_id, user_id, property_id, kind, occurred_at, reason, simulated)
+        SELECT DISTINCT ON (user_id, property_id, kind, occurred_at)
+            CAST(:tenant_id AS uuid), user_id, property_id, kind, occurred_at, reason, simulated
+        FROM known WHERE kind NOT IN ({_THUMBS})
+        ORDER BY user_id, property_id, kind, occurred_at, line DESC
+        ON CONFLICT (tenant_id, user_id, property_id, kind, occurred_at) DO NOTHING
+        RETURNING user_id, property_id, true AS inserted
+    ), thumbs AS (
+        INSERT INTO interactions AS held
+            (tenant_id, user_id, property_id, kind, occurred_at, reason, simulated)
+        SELECT DISTINCT ON (user_id, property_id)
+            CAST(:tenant_id AS uuid), user_id, property_id, kind, occurred_at, reason, simulated
+        FROM known WHERE kind IN ({_THUMBS})
+        ORDER BY user_id, property_id, occurred_at DESC, line DESC
+        ON CONFLICT (tenant_id, user_id, property_id) WHERE kind IN ('THUMBS_UP', 'THUMBS_DOWN')
+        DO UPDATE SET kind = excluded.kind, occurred_at = excluded.occurred_at,
+            reason = excluded.reason, simulated = excluded.simulated, created_at = now()
+        WHERE held.occurred_at < excluded.occurred_at
+        -- A row version that replaced none has no xmax.
+        RETURNING user_id, property_id, xmax = 0 AS inserted
+    ), written AS (
+        SELECT * FROM acts UNION ALL SELECT * FROM thumbs
+    )
+    SELECT count(*) FILTER (WHERE inserted) AS inserted,
+        count(*) FILTER (WHERE NOT inserted) AS updated,
+        ARRAY(SELECT DISTINCT property_id FROM written LIMIT :limit) AS property_ids,
+        ARRAY(SELECT DISTINCT user_id FROM written LIMIT :limit) AS user_ids
+    FROM written
+"""  # noqa: S608
+
+
+async def import_interactions(
+    work: Work,
+    path: Path,
+    *,
+    mapping: Mapping[str, str] | None = None,
+    constants: Mapping[str, str] | None = None,
+    strict: bool = False,
+    create_users: bool = False,
+    progress: Progress = lambda _done, _size: None,
+) -> ImportReport:
+    """Add the interactions of a file that are not known yet.
+
+    The same user, property, kind and time is the same act. Of an investor's thumbs on a property
+    the latest counts. Bad rows, also those that name an unknown property or user, are skipped and
+    reported. The properties' engagement follows at once, the index after the commit.
+
+    Args:
+        work: the unit of work; roll it back if this raises.
+        path: CSV or JSON Lines, plain or gzipped.
+        mapping: the file's column for a field, where it has another name.
+        constants: values for fields, as text, that hold for every row.
+        strict: load nothing if any row is bad.
+        create_users: make viewers of unknown users; one is simulated if all its acts are.
+        progress: is told the bytes read so far and in all, every few thousand lines.
+
+    Raises:
+        ImportRefusedError: the file, mapping or constants cannot be used.
+        StrictImportError: ``strict``, and a row is bad.
+    """
+    report = ImportReport()
+    reader = RowReader(InteractionInput, mapping or {}, constants or {}, report)
+    rows = _records(reader.read(path, progress))
+    await stage(work, _STAGED, _DEFINITION, _COLUMNS, rows)
+    await lock(work)
+    values = {"tenant_id": work.tenant_id}
+    created = (await work.session.execute(_CREATE_USERS, values)).all() if create_users else []
+    await work.session.execute(text("DROP TABLE IF EXISTS pg_temp.resolved_interactions"))
+    await work.session.execute(text(_RESOLVE), values)
+    await _report_unknown(work, reader)
+    if strict and report.skipped:
+        raise StrictImportError(report)
+
+    limit = indexing.REINDEX_ABOVE + 1
+    added = (await work.session.execute(text(_ADD), values | {"limit": limit})).one()
+    report.inserted, report.updated = added.inserted, added.updated
+    report.unchanged = report.valid - report.inserted - report.updated
+    report.users_created = len(created)
+    if added.property_ids:
+        await refresh_engagement(work, added.property_ids if few(added.property_ids) else None)
+    indexing.follow(work, "index_users", added.user_ids)
+    return report
+
+
+def few(ids: list[Any]) -> bool:
+    """Whether the ids are all there are, and not the first of too many."""
+    return len(ids) <= indexing.REINDEX_ABOVE
+
+
+def _records(rows: Iterator[Row[InteractionInput]]) -> Iterator[tuple[Any, ...]]:
+    for line, _, item in rows:
+        if item is not None:
+            yield (
+                line,
+                item.property,
+                item.user,
+                item.kind,
+                item.occurred_at,
+                item.reason,
+                bool(item.simulated),
+            )
+
+
+async def _report_unknown(work: Work, reader: RowReader[InteractionInput]) -> None:
+    unknown = (await work.session.execute(_COUNT_UNKNOWN)).one()
+    reader.report.skipped += unknown.rows
+    for name, count, reason in (
+        ("property", unknown.property, "no such property; import the properties first"),
+        ("user", unknown.user, "no such user; --create-users makes them"),
+    ):
+        if count:
+            column = reader.columns.get(name, name)
+            found = await work.session.execute(text(_SHOW_UNKNOWN.format(name=name)))
+            reader.report.blame([problem(line, column, key, reason) for line, key in found], count)

@@ -1,0 +1,176 @@
+"""Importing properties: stage the file, leave out what is wrong, write what is new or differs."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+
+from domain import indexing
+from domain.imports.lines import Progress
+from domain.imports.report import (
+    PROBLEM_LIMIT,
+    ImportRefusedError,
+    ImportReport,
+    StrictImportError,
+    problem,
+)
+from domain.imports.rows import Row, RowReader
+from domain.imports.staging import stage
+from domain.property_input import PROPERTY_COLUMNS, PropertyInput
+from domain.property_upsert import (
+    ROW,
+    ROW_DEFINITION,
+    given,
+    insert_new,
+    lock,
+    parameters,
+    update_changed,
+)
+from domain.work import Work
+
+STAGED = "staged_properties"
+SOURCE = "import"
+_NOTHING: tuple[None, ...] = (None,) * (len(PROPERTY_COLUMNS) - 1)
+
+
+def _changed(statement: str) -> str:
+    """A statement's number of rows, and as many of their ids as a small reindex can take."""
+    return f"""
+        WITH changed AS ({statement})
+        SELECT (SELECT count(*) FROM changed) AS count,
+            ARRAY(SELECT id FROM changed LIMIT {indexing.REINDEX_ABOVE + 1}) AS ids
+    """  # noqa: S608
+
+
+_INSERT = _changed(insert_new(STAGED))
+_UPDATE = _changed(update_changed(STAGED))
+_DELETE = _changed(
+    f"""
+    DELETE FROM properties AS existing
+    WHERE existing.tenant_id = CAST(:tenant_id AS uuid) AND NOT EXISTS (
+        SELECT FROM {STAGED} AS item WHERE item.external_id = existing.external_id
+    )
+    RETURNING existing.id
+    """  # noqa: S608
+)
+_LEAVE_OUT_REPEATED = f"""
+    WITH numbered AS (
+        SELECT line, external_id,
+            lead(line) OVER (PARTITION BY external_id COLLATE "C" ORDER BY line) AS again
+        FROM {STAGED} WHERE given <> 0
+    ), repeated AS (
+        SELECT line, external_id FROM numbered WHERE again IS NOT NULL
+    ), left_out AS (
+        UPDATE {STAGED} AS item SET given = 0 FROM repeated WHERE item.line = repeated.line
+    )
+    SELECT line, external_id, count(*) OVER () AS count
+    FROM repeated ORDER BY line LIMIT {PROBLEM_LIMIT}
+"""  # noqa: S608
+
+
+async def import_properties(
+    work: Work,
+    path: Path,
+    *,
+    mapping: Mapping[str, str] | None = None,
+    constants: Mapping[str, str] | None = None,
+    strict: bool = False,
+    delete_missing: bool = False,
+    progress: Progress = lambda _done, _size: None,
+) -> ImportReport:
+    """Upsert the properties of a file by external id.
+
+    Bad rows are skipped and reported; of rows that repeat an external id the last counts. Fields
+    that the file lacks are left as they are, and rows that change nothing are not written. The
+    index follows after the commit.
+
+    Args:
+        work: the unit of work; roll it back if this raises.
+        path: CSV or JSON Lines, plain or gzipped.
+        mapping: the file's column for a field, where it has another name.
+        constants: values for fields, as text, that hold for every row.
+        strict: load nothing if any row is bad.
+        delete_missing: delete the tenant's properties that the file does not hold. A skipped row
+            keeps its property; if a row's external id cannot be read, nothing is deleted.
+        progress: is told the bytes read so far and in all, every few thousand lines.
+
+    Raises:
+        ImportRefusedError: the file, mapping or constants cannot be used.
+        StrictImportError: ``strict``, and a row is bad.
+    """
+    report = ImportReport()
+    reader = RowReader(PropertyInput, mapping or {}, constants or {}, report)
+    if "external_id" in reader.constants:
+        raise ImportRefusedError("--set external_id: every row needs an external id of its own")
+    rows = _records(reader.read(path, progress), report, keep_skipped=delete_missing)
+    await stage(work, STAGED, ROW_DEFINITION, ROW, rows)
+    await _leave_out_repeated(work, report, reader.columns["external_id"])
+    if strict and report.skipped:
+        raise StrictImportError(report)
+    if delete_missing and not report.valid:
+        raise ImportRefusedError(
+            f"{path}: no valid row, so --delete-missing would delete everything"
+        )
+
+    await lock(work)
+    values = parameters(work, SOURCE)
+    report.inserted, changed = await _execute(work, _INSERT, values)
+    report.updated, updated = await _execute(work, _UPDATE, values)
+    report.unchanged = report.valid - report.inserted - report.updated
+    changed += updated
+    if delete_missing and report.unidentified:
+        report.notes.append(
+            f"nothing deleted: {report.unidentified:,} skipped rows may belong to any property"
+        )
+    elif delete_missing:
+        report.deleted, deleted = await _execute(work, _DELETE, {"tenant_id": work.tenant_id})
+        changed += deleted
+    indexing.follow(work, "index_properties", changed)
+    return report
+
+
+def _records(
+    rows: Iterator[Row[PropertyInput]], report: ImportReport, *, keep_skipped: bool
+) -> Iterator[tuple[Any, ...]]:
+    bits: dict[frozenset[str], int] = {}
+    for line, values, item in rows:
+        if item is not None:
+            fields = frozenset(item.model_fields_set)
+            if fields not in bits:
+                bits[fields] = given(item)
+            # A model's fields in their order, which is that of the columns.
+            yield (line, bits[fields], *item.__dict__.values())
+        elif keep_skipped:
+            external_id = _external_id(values)
+            if external_id is None:
+                report.unidentified += 1
+            else:
+                yield (line, 0, external_id, *_NOTHING)
+
+
+def _external_id(values: Mapping[str, Any]) -> str | None:
+    """The external id of a row that is otherwise bad."""
+    try:
+        return PropertyInput(external_id=values.get("external_id")).external_id  # type: ignore[arg-type]
+    except ValueError:
+        return None
+
+
+async def _leave_out_repeated(work: Work, report: ImportReport, column: str) -> None:
+    found = (await work.session.execute(text(_LEAVE_OUT_REPEATED))).all()
+    if not found:
+        return
+    examples = [
+        problem(line, column, external_id, "repeated further down; the last row counts")
+        for line, external_id, _ in found
+    ]
+    total: int = found[0][2]
+    report.skipped += total
+    report.blame(examples, total)
+
+
+async def _execute(work: Work, statement: str, values: Mapping[str, Any]) -> tuple[int, list[UUID]]:
+    count, ids = (await work.session.execute(text(statement), values)).one()
+    return count, list(ids)

@@ -1,0 +1,32 @@
+"""Temporary tables that rows are copied into, for COPY is refused under row-level security."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import text
+
+from domain.database import Database
+from domain.work import Work
+
+WORK_MEM = "64MB"
+
+
+async def stage(
+    work: Work, table: str, definition: str, columns: Iterable[str], rows: Iterable[Any]
+) -> None:
+    """Copy rows into a new temporary table that lives as long as the transaction.
+
+    Args:
+        work: the unit of work.
+        table: the table's name.
+        definition: its columns, as SQL.
+        columns: the columns that the rows hold, in their order.
+        rows: tuples, taken one at a time as the server accepts them.
+    """
+    await work.session.execute(text(f"SET LOCAL work_mem = '{WORK_MEM}'"))
+    await work.session.execute(text(f"DROP TABLE IF EXISTS pg_temp.{table}"))
+    await work.session.execute(text(f"CREATE TEMP TABLE {table} ({definition}) ON COMMIT DROP"))
+    connection = await Database.driver_connection(work.session)
+    await connection.copy_records_to_table(table, records=rows, columns=list(columns))
+    # Nobody else gathers a temporary table's statistics.
+    await work.session.execute(text(f"ANALYZE {table}"))

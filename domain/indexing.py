@@ -1,0 +1,19 @@
+"""Asking the index to follow a change of many rows, after the commit."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from domain.work import Work
+
+BATCH = 500
+REINDEX_ABOVE = 5000
+"""Above so many changes one full reindex is cheaper than many small jobs."""
+
+
+def follow(work: Work, job: str, ids: Sequence[UUID]) -> None:
+    """Enqueue ``job`` ("index_properties" or "index_users") for the ids, or a full reindex."""
+    if len(ids) > REINDEX_ABOVE:
+        work.enqueue("reindex")
+        return
+    for start in range(0, len(ids), BATCH):
+        work.enqueue(job, [str(one) for one in ids[start : start + BATCH]])
