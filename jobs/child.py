@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,10 @@ _TAIL = 4000
 
 
 async def run_cli(arguments: Sequence[str]) -> dict[str, Any]:
-    """Run ``python -m cli`` with the arguments; the JSON that it prints.
+    """Run ``python -m cli`` with the arguments and ``--supervised``; the JSON that it prints.
 
-    It gets a pipe as its stdin, which ends when this process does: see ``end_with_parent``. A
-    cancelled call kills it.
+    Its stdin is a pipe that closes when this process ends, which ends it. A cancelled call kills
+    it.
 
     Raises:
         JobError: it failed; with the end of what it wrote to stderr.
@@ -32,6 +31,7 @@ async def run_cli(arguments: Sequence[str]) -> dict[str, Any]:
         "-m",
         "cli",
         *arguments,
+        "--supervised",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -68,17 +68,3 @@ async def _tail(stream: asyncio.StreamReader) -> str:
     while chunk := await stream.read(65_536):
         kept = (kept + chunk)[-_TAIL:]
     return kept.decode(errors="replace").strip()
-
-
-def end_with_parent(number: signal.Signals = signal.SIGKILL) -> None:
-    """Have this process get the signal once its stdin, a pipe from its parent, is closed.
-
-    The kernel closes it even if the parent is killed.
-    """
-
-    def wait() -> None:
-        while os.read(sys.stdin.fileno(), 1024):
-            pass
-        os.kill(os.getpid(), number)
-
-    threading.Thread(target=wait, daemon=True, name="end-with-parent").start()

@@ -1,0 +1,5 @@
+"""``python -m cli`` is ``twin``."""
+
+from cli import app
+
+app(prog_name="twin")

@@ -1,0 +1,118 @@
+"""What the command line says: progress while it works, and errors in one line."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from typer.core import TyperGroup
+
+Update = Callable[[float, str], None]
+"""Is told how far the work got: a share in [0, 1] and what is done now."""
+
+_PLAIN_EVERY = 5.0
+"""Seconds between two lines of progress where there is no terminal to draw a bar on."""
+
+# Errors whose message is meant for the user. By name: what was never imported was never raised,
+# and importing it here would make every command wait for PyTorch.
+_EXPECTED = (
+    ("asyncpg", "PostgresError"),
+    ("domain.errors", "DomainError"),
+    ("domain.database", "LockedError"),
+    ("domain.database", "UnsafeRoleError"),
+    ("domain.imports", "ImportRefusedError"),
+    ("domain.imports", "StrictImportError"),
+    ("embedded", "EmbeddedError"),
+    ("grpc.aio", "AioRpcError"),
+    ("jobs.runs", "JobError"),
+    ("ml.training", "TrainingError"),
+    ("redis.exceptions", "RedisError"),
+    ("cli.serving", "ServingError"),
+    ("settings", "SettingsError"),
+    ("sqlalchemy.exc", "InterfaceError"),
+    ("sqlalchemy.exc", "OperationalError"),
+)
+
+
+def _expected() -> tuple[type[BaseException], ...]:
+    found = (getattr(sys.modules.get(module), name, None) for module, name in _EXPECTED)
+    return (OSError, *(kind for kind in found if kind is not None))
+
+
+class PlainErrors(TyperGroup):
+    """Commands whose expected errors end in one line on stderr and exit code 1.
+
+    Whoever is refused a lock gets ``os.EX_TEMPFAIL`` instead, since later it may work.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            _say("stopped")
+            sys.stdout.flush()
+            sys.stderr.flush()
+            # Not sys.exit, which would wait for threads that still compute.
+            os._exit(130)
+        except BrokenPipeError:
+            raise  # typer ends quietly when `head` has read enough
+        except _expected() as error:
+            _say(" ".join(str(error).split()) or type(error).__name__)
+            locked = type(error).__name__ == "LockedError"
+            raise typer.Exit(os.EX_TEMPFAIL if locked else 1) from None
+
+
+def _say(message: str) -> None:
+    typer.echo(f"twin: {message}", err=True)
+
+
+def awaitable(update: Update) -> Callable[[float, str], Coroutine[Any, Any, None]]:
+    """The update as a coroutine function, which is what jobs report to."""
+
+    async def report(share: float, message: str) -> None:
+        update(share, message)
+
+    return report
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Update]:
+    """Show progress on stderr: a bar on a terminal, else a line now and then."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _plain_progress(title)
+        return
+    columns = (
+        TextColumn("{task.fields[title]}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("", total=1.0, title=title)
+
+        def update(share: float, message: str) -> None:
+            bar.update(task, completed=share, description=message)
+
+        yield update
+        update(1.0, "done")
+
+
+def _plain_progress(title: str) -> Update:
+    said = -_PLAIN_EVERY
+
+    def update(share: float, message: str) -> None:
+        nonlocal said
+        if time.monotonic() - said >= _PLAIN_EVERY:
+            said = time.monotonic()
+            typer.echo(f"{title}: {share:.0%} {message}".rstrip(), err=True)
+
+    return update

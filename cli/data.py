@@ -1,0 +1,186 @@
+"""Commands for what is in the database: imports, tenants, users and their tokens."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from uuid import uuid4
+
+import typer
+
+from cli.console import progress
+from cli.session import TenantOption, run, run_in_tenant
+
+if TYPE_CHECKING:
+    from domain.imports import ImportReport
+    from domain.work import Work
+    from runtime import Runtime
+
+imports = typer.Typer(help="Load files of properties or interactions.", no_args_is_help=True)
+tenants = typer.Typer(help="The firms on this server.", no_args_is_help=True)
+users = typer.Typer(help="The members of a tenant.", no_args_is_help=True)
+
+Columns = Annotated[
+    list[str] | None, typer.Option("--map", help="FIELD=COLUMN, the file's column for a field.")
+]
+Constants = Annotated[
+    list[str] | None, typer.Option("--set", help="FIELD=VALUE, a value for every row.")
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Load nothing if any row is bad.")]
+BytesRead = Callable[[int, int], None]
+
+
+@imports.command("properties")
+def import_properties(
+    path: Path,
+    tenant: TenantOption,
+    columns: Columns = None,
+    constants: Constants = None,
+    strict: Strict = False,
+    delete_missing: Annotated[
+        bool, typer.Option("--delete-missing", help="Delete properties the file does not hold.")
+    ] = False,
+) -> None:
+    """Add or update properties by external id, from CSV or JSON Lines, plain or gzipped."""
+    mapping, values = _pairs("--map", columns), _pairs("--set", constants)
+
+    async def load(work: "Work", progress: BytesRead) -> "ImportReport":
+        from domain.imports import import_properties
+
+        return await import_properties(
+            work,
+            path,
+            mapping=mapping,
+            constants=values,
+            strict=strict,
+            delete_missing=delete_missing,
+            progress=progress,
+        )
+
+    _import(tenant, path, load)
+
+
+@imports.command("interactions")
+def import_interactions(
+    path: Path,
+    tenant: TenantOption,
+    columns: Columns = None,
+    constants: Constants = None,
+    strict: Strict = False,
+    create_users: Annotated[
+        bool, typer.Option("--create-users", help="Make viewers of unknown users.")
+    ] = False,
+) -> None:
+    """Add what investors did with properties, from CSV or JSON Lines, plain or gzipped."""
+    mapping, values = _pairs("--map", columns), _pairs("--set", constants)
+
+    async def load(work: "Work", progress: BytesRead) -> "ImportReport":
+        from domain.imports import import_interactions
+
+        return await import_interactions(
+            work,
+            path,
+            mapping=mapping,
+            constants=values,
+            strict=strict,
+            create_users=create_users,
+            progress=progress,
+        )
+
+    _import(tenant, path, load)
+
+
+def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
+    pairs = {}
+    for text in given or []:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{text!r}: write it as FIELD=...", param_hint=option)
+        pairs[name] = value
+    return pairs
+
+
+def _import(
+    tenant: str, path: Path, load: "Callable[[Work, BytesRead], Awaitable[ImportReport]]"
+) -> None:
+    """Import with progress and print the report, also that of a strict import that refuses."""
+    from domain.imports import StrictImportError
+
+    with progress(f"Importing {path.name}") as update:
+
+        async def body(_: "Runtime", work: "Work") -> "ImportReport":
+            return await load(work, lambda done, size: update(done / max(1, size), ""))
+
+        try:
+            report = run_in_tenant(tenant, body)
+        except StrictImportError as error:
+            typer.echo("\n".join(error.report.lines()), err=True)
+            raise
+    typer.echo("\n".join(report.lines()))
+
+
+@tenants.command("create")
+def create_tenant(
+    slug: Annotated[str, typer.Argument(help="Lower-case letters, digits and hyphens.")],
+    name: Annotated[str | None, typer.Option(help="For people; the slug if not given.")] = None,
+) -> None:
+    """Add a tenant."""
+
+    async def body(rt: "Runtime") -> None:
+        from domain import tenants
+
+        async with rt.database.work(uuid4()) as work:
+            await tenants.create(work, slug, name)
+
+    run(body)
+
+
+@tenants.command("list")
+def list_tenants() -> None:
+    """Print the slug and name of each tenant."""
+
+    async def body(rt: "Runtime") -> list[str]:
+        from domain import tenants
+
+        async with rt.database.work(None) as work:
+            return [f"{tenant.slug}\t{tenant.name}" for tenant in await tenants.list_all(work)]
+
+    _print(run(body))
+
+
+@users.command("list")
+def list_users(tenant: TenantOption) -> None:
+    """Print the external id, role, name and email of each user."""
+
+    async def body(_: "Runtime", work: "Work") -> list[str]:
+        from domain import users
+
+        return [
+            "\t".join((user.external_id, user.role, user.name or "-", user.email or "-"))
+            for user in await users.list_all(work)
+        ]
+
+    _print(run_in_tenant(tenant, body))
+
+
+def token(
+    tenant: TenantOption,
+    user: Annotated[str, typer.Option(help="Email or external id.")],
+    hours: Annotated[float, typer.Option(min=0.01, help="How long it is valid.")] = 24.0,
+) -> None:
+    """Print a bearer token for a user."""
+
+    async def body(rt: "Runtime", work: "Work") -> str:
+        from domain import users
+        from graph.auth import mint
+
+        found = await users.find(work, user)
+        lifetime = timedelta(hours=hours)
+        return mint(rt.services.jwt_secret, work.tenant_id, found.id, [found.role], lifetime)
+
+    _print([run_in_tenant(tenant, body)])
+
+
+def _print(lines: list[str]) -> None:
+    for line in lines:
+        typer.echo(line)

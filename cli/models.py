@@ -1,0 +1,123 @@
+"""Commands for a tenant's twin: train it, index what it knows, or have the workers do so."""
+
+import json
+from dataclasses import asdict
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+import settings
+from cli.console import awaitable, progress
+from cli.serving import end_with_parent
+from cli.session import SupervisedOption, TenantOption, run, run_in_tenant, tenant_id
+
+if TYPE_CHECKING:
+    from domain.work import Work
+    from runtime import Runtime
+
+
+class QueuedJob(StrEnum):
+    """What ``twin enqueue`` can ask for."""
+
+    TRAIN = "train"
+    REINDEX = "reindex"
+
+
+def train(
+    tenant: TenantOption,
+    epochs: Annotated[int | None, typer.Option(help="Most passes over the examples.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples per step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="At the start.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    lookback_days: Annotated[
+        int | None, typer.Option(help="Age of the oldest interactions to learn from.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything drawn at random.")] = None,
+    job_run: Annotated[str | None, typer.Option(hidden=True)] = None,
+    supervised: SupervisedOption = False,
+) -> None:
+    """Train the tenant's twin, put the new version into the index and let it answer."""
+    if supervised:
+        end_with_parent()
+    given = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "device": device or settings.load().device,
+        "lookback_days": lookback_days,
+        "seed": seed,
+    }
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+
+    async def body(rt: "Runtime") -> dict[str, Any]:
+        from jobs.reindexing import Indexer
+        from jobs.runs import Run
+        from jobs.training import train_tenant
+        from ml.training import TrainingConfig
+
+        config = TrainingConfig(**options)
+        trained_id = await tenant_id(rt, tenant)
+        indexer = await Indexer.open(rt.database, rt.index, rt.twin)
+        if job_run is not None:
+            run = Run(rt.database, trained_id, UUID(job_run))
+            return asdict(await train_tenant(indexer, trained_id, config, run.report))
+        with progress("Training") as update:
+            return asdict(await train_tenant(indexer, trained_id, config, awaitable(update)))
+
+    done = run(body)
+    if job_run is not None:
+        # For the worker that started this process.
+        typer.echo(json.dumps(done, default=str))
+    else:
+        typer.echo("\n".join(_summary(done)))
+
+
+def _summary(done: dict[str, Any]) -> list[str]:
+    """The fields of ``jobs.training.Training`` for people, with popularity's figures beside."""
+    metrics = done["metrics"]
+    return [
+        f"Version {done['number']} answers now: {done['properties']:,} properties and "
+        f"{done['users']:,} investors are in its index.",
+        f"On what {metrics['test_investors']:,} investors approved of later in time "
+        f"({metrics['test_approvals']:,} approvals, never trained on):",
+        f"{'':12}{'twin':>10}{'popularity':>12}",
+        *(
+            f"{name:12}{value:>10.3f}{metrics['popularity'][name]:>12.3f}"
+            for name, value in metrics["twin"].items()
+        ),
+    ]
+
+
+def reindex(tenant: TenantOption) -> None:
+    """Write the vectors of all of a tenant's properties and investors into the index again."""
+
+    async def body(rt: "Runtime") -> dict[str, int]:
+        from domain import tenants
+        from domain.errors import DomainError, ErrorCode
+        from jobs.reindexing import Indexer
+
+        indexed_id = await tenant_id(rt, tenant)
+        async with rt.database.work(indexed_id) as work:
+            if await tenants.active_version_id(work) is None:
+                problem = f"tenant {tenant!r} has no twin yet: run `twin train --tenant {tenant}`"
+                raise DomainError(ErrorCode.NO_ACTIVE_MODEL, problem)
+        indexer = await Indexer.open(rt.database, rt.index, rt.twin)
+        with progress("Indexing") as update:
+            return asdict(await indexer.reindex(indexed_id, awaitable(update)))
+
+    counts = run(body)
+    typer.echo(
+        f"{counts['properties']:,} properties and {counts['users']:,} investors indexed, "
+        f"{counts['removed']:,} properties removed"
+    )
+
+
+def enqueue(job: QueuedJob, tenant: TenantOption) -> None:
+    """Have the workers do a job for a tenant."""
+
+    async def body(_: "Runtime", work: "Work") -> None:
+        work.enqueue("train_twin" if job is QueuedJob.TRAIN else "reindex")
+
+    run_in_tenant(tenant, body)

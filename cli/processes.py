@@ -1,0 +1,89 @@
+"""Commands that run until they are stopped, and ``migrate``."""
+
+import signal
+from contextlib import nullcontext
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+import settings
+from cli import serving
+from cli.session import SupervisedOption, start_services
+
+
+class Queue(StrEnum):
+    """What a worker works off."""
+
+    ALL = "all"
+    INDEXING = "indexing"
+    TRAINING = "training"
+
+
+def serve(
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer requests.")] = 1,
+    sample: Annotated[
+        bool, typer.Option(help="Load the sample on the first start, unless DATABASE_URL is set.")
+    ] = True,
+) -> None:
+    """Run the server and its workers; on a machine without the services, start those too."""
+    loaded = settings.load()
+    port = serving.usable_port(loaded.host, loaded.port)
+    # In production the data folder is not used.
+    with nullcontext() if loaded.production else serving.sole_server(loaded.data_dir):
+        _, found = start_services()
+        investor = None
+        if sample and found.embedded and loaded.database_url is None:
+            from cli import first_start
+
+            first_start.prepare_sample(found.database_url)
+            investor = (first_start.SLUG, first_start.INVESTOR)
+        serving.serve(loaded.host, port, workers, investor)
+
+
+def api(host: str, port: int, workers: int, supervised: SupervisedOption = False) -> None:
+    """Answer requests, without workers: ``twin serve`` runs this."""
+    import uvicorn
+
+    if supervised:
+        serving.end_with_parent(signal.SIGTERM)
+    uvicorn.run(
+        "graph.app:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        log_level=settings.load().log_level,
+        timeout_graceful_shutdown=5,
+    )
+
+
+def worker(
+    queue: Annotated[Queue, typer.Option(help="Which jobs to do.")] = Queue.ALL,
+    supervised: SupervisedOption = False,
+) -> None:
+    """Do the jobs that wait: indexing and training, each in a process of its own."""
+    if supervised:
+        serving.end_with_parent(signal.SIGTERM)
+    if queue is Queue.ALL:
+        start_services()
+        serving.run_together(serving.WORKERS)
+        return
+    import logging.config
+
+    from arq.logs import default_log_config
+    from arq.worker import run_worker
+
+    from jobs import worker as jobs_worker
+
+    logging.config.dictConfig(default_log_config(verbose=False))
+    training = queue is Queue.TRAINING
+    found = jobs_worker.TrainingWorkerSettings if training else jobs_worker.WorkerSettings
+    run_worker(found)
+
+
+def migrate() -> None:
+    """Bring the database to the newest migration, as the role of MIGRATION_DATABASE_URL."""
+    import runtime
+
+    runtime.migrate(runtime.services(settings.load()))

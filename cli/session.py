@@ -1,0 +1,69 @@
+"""How a command gets at the services: it opens the runtime, works, and closes it again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
+from uuid import UUID
+
+import typer
+
+import settings
+
+if TYPE_CHECKING:
+    from domain.work import Work
+    from runtime import Runtime, Services
+
+Result = TypeVar("Result")
+
+TenantOption = Annotated[str, typer.Option("--tenant", help="Slug of the tenant.")]
+SupervisedOption = Annotated[
+    bool, typer.Option("--supervised", hidden=True, help="End when stdin, a pipe, is closed.")
+]
+
+
+def start_services() -> tuple[settings.Settings, "Services"]:
+    """The settings and the services; embedded ones are started and migrated."""
+    import runtime
+
+    loaded = settings.load()
+    found = runtime.services(loaded)
+    if found.embedded:
+        runtime.migrate(found)
+    return loaded, found
+
+
+def run(body: Callable[["Runtime"], Awaitable[Result]]) -> Result:
+    """Run the body on an open runtime.
+
+    Raises:
+        SettingsError: the database is not at the newest migration.
+    """
+    import runtime
+
+    loaded, found = start_services()
+
+    async def connected() -> Result:
+        async with runtime.connect(loaded, found) as rt:
+            if await rt.database.revision() != runtime.latest_revision():
+                raise settings.SettingsError("the database is not up to date: run `twin migrate`")
+            return await body(rt)
+
+    return asyncio.run(connected())
+
+
+def run_in_tenant(slug: str, body: Callable[["Runtime", "Work"], Awaitable[Result]]) -> Result:
+    """Run the body in one transaction of a tenant. Raises DomainError NOT_FOUND."""
+
+    async def connected(rt: "Runtime") -> Result:
+        async with rt.database.work(await tenant_id(rt, slug)) as work:
+            return await body(rt, work)
+
+    return run(connected)
+
+
+async def tenant_id(rt: "Runtime", slug: str) -> UUID:
+    """The id of the tenant. Raises DomainError NOT_FOUND."""
+    from domain import tenants
+
+    async with rt.database.work(None) as work:
+        return (await tenants.by_slug(work, slug)).id
