@@ -1,6 +1,7 @@
 """The real server in this process, spoken to over HTTP with real tokens."""
 
 import dataclasses
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext
 from datetime import timedelta
@@ -33,8 +34,12 @@ class Session:
         """The whole body of the response, which is 200."""
         response = await self.client.post(
             "/graphql",
-            json={"query": query, "variables": variables},
-            headers={"Authorization": f"Bearer {self.token}"},
+            # As ASCII, so that half a surrogate pair can be sent.
+            content=json.dumps({"query": query, "variables": variables}),
+            headers={
+                "Authorization": f"Bearer {self.token}",
+                "Content-Type": "application/json",
+            },
         )
         assert response.status_code == 200, response.text
         body: dict[str, Any] = response.json()
@@ -51,7 +56,8 @@ class Session:
         """The extensions of the one error of a response."""
         body = await self.post(query, **variables)
         (error,) = body["errors"]
-        return error["extensions"] | {"message": error["message"]}
+        found: dict[str, Any] = error["extensions"] | {"message": error["message"]}
+        return found
 
 
 SignIn = Callable[..., Session]

@@ -59,9 +59,7 @@ async def test_recommendations_follow_the_history_and_say_why(town: Town, sign_i
         assert one["score"] == one["property"]["affinity"]
 
 
-async def test_pages_of_recommendations_join_to_the_whole_list(
-    town: Town, sign_in: SignIn
-) -> None:
+async def test_pages_of_recommendations_join_to_the_whole_list(town: Town, sign_in: SignIn) -> None:
     session = sign_in(town.tenant, town.southerners[0])
     whole = (await session.data(RECOMMENDATIONS, first=60))["recommendations"]
     after, seen = None, []
@@ -175,9 +173,7 @@ async def test_similar_properties_nest_under_a_list(town: Town, sign_in: SignIn)
     assert all(len(one["property"]["similarProperties"]["edges"]) == 2 for one in found)
 
 
-async def test_a_request_may_ask_for_so_many_ranked_lists_only(
-    town: Town, sign_in: SignIn
-) -> None:
+async def test_a_request_may_ask_for_so_many_ranked_lists_only(town: Town, sign_in: SignIn) -> None:
     session = sign_in(town.tenant, town.southerners[0])
     query = """{ properties(first: 60) { edges { node { similarProperties(first: 2) {
         edges { node { similarProperties(first: 1) { edges { cursor } } } } } } } } }"""
