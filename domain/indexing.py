@@ -13,7 +13,8 @@ REINDEX_ABOVE = 5000
 def follow(work: Work, job: str, ids: Sequence[UUID]) -> None:
     """Enqueue ``job`` ("index_properties" or "index_users") for the ids, or a full reindex."""
     if len(ids) > REINDEX_ABOVE:
-        work.enqueue("reindex")
+        if all(planned.function != "reindex" for planned in work.jobs):
+            work.enqueue("reindex")
         return
     for start in range(0, len(ids), BATCH):
         work.enqueue(job, [str(one) for one in ids[start : start + BATCH]])

@@ -51,16 +51,13 @@ def _word(value: Any) -> Any:
 
 def _moment(value: Any) -> Any:
     # Not left to pydantic, which takes 20240501 for a number of seconds.
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            raise PydanticCustomError("datetime_parsing", "not a date") from None
-    if value is None:
-        return None
-    if not isinstance(value, datetime):
-        raise PydanticCustomError("datetime_type", "not a date")
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if not isinstance(moment, datetime):
+            raise ValueError
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise PydanticCustomError("datetime_parsing", "not a date") from None
 
 
 Word = BeforeValidator(_word)
@@ -88,7 +85,6 @@ _EXPLANATIONS = {
     "bool_parsing": "use true or false",
     "bool_type": "use true or false",
     "datetime_parsing": _NOT_A_DATE,
-    "datetime_type": _NOT_A_DATE,
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "enum": "use one of {expected}",

@@ -1,0 +1,105 @@
+"""Whatever the rules allow comes out of the database as it went into the file."""
+
+import csv
+import io
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from domain.database import Database
+from domain.imports import ImportReport, import_properties
+from domain.properties import Property
+from domain.property_input import PROPERTY_COLUMNS, PropertyInput
+from domain.property_upsert import Outcome, upsert
+from domain.tenants import Tenant
+from domain.vocabulary import ListingStatus, PropertyType
+
+
+def number(low: float, high: float) -> SearchStrategy[float]:
+    return st.floats(low, high, allow_nan=False)
+
+
+texts = st.text(
+    st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=200
+).map(str.strip)
+fractions = number(0, 1)
+VALUES: dict[str, SearchStrategy[Any]] = {
+    "latitude": number(-90, 90),
+    "longitude": number(-180, 180),
+    "property_type": st.sampled_from(PropertyType),
+    "listing_status": st.sampled_from(ListingStatus),
+    "listing_price": number(0, 1e12),
+    "estimated_value": number(0, 1e12),
+    "cap_rate": number(-1, 1),
+    "cash_on_cash_return": number(-100, 100),
+    "bedrooms": st.integers(0, 10_000),
+    "bathrooms": number(0, 10_000),
+    "square_feet": number(0, 1e11),
+    "lot_square_feet": number(0, 1e11),
+    "year_built": st.integers(1000, 2200),
+    "days_on_market": st.integers(0, 100_000),
+    "condition_score": fractions,
+    "renovation_needed": st.booleans(),
+    "listed_at": st.datetimes(
+        datetime(1900, 1, 2),
+        datetime(2199, 12, 30),
+        timezones=st.timezones(),
+        allow_imaginary=False,
+    ),
+    "confidence": fractions,
+}
+items = st.fixed_dictionaries(
+    {"external_id": texts.filter(bool)},
+    optional={
+        name: VALUES.get(name, texts.map(lambda text: text or None)) | st.none()
+        for name in PROPERTY_COLUMNS[1:]
+    },
+).map(PropertyInput.model_validate)
+batches = st.lists(items, max_size=5, unique_by=lambda item: item.external_id)
+
+
+def as_csv(batch: list[PropertyInput]) -> bytes:
+    file = io.StringIO()
+    writer = csv.DictWriter(file, PROPERTY_COLUMNS)
+    writer.writeheader()
+    writer.writerows(item.model_dump() for item in batch)
+    return file.getvalue().encode()
+
+
+def as_json_lines(batch: list[PropertyInput]) -> bytes:
+    rows = (item.model_dump(mode="json", exclude_unset=True) for item in batch)
+    return "".join(f"{json.dumps(row)}\n" for row in rows).encode() or b"\n"
+
+
+@pytest.mark.parametrize("name", ["file.csv", "file.jsonl"])
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(batch=batches.filter(bool))
+async def test_file_to_database(
+    database: Database, tenant: Tenant, tmp_path: Path, name: str, batch: list[PropertyInput]
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(as_csv(batch) if name == "file.csv" else as_json_lines(batch))
+    async with database.work(tenant.id) as work:
+        report: ImportReport = await import_properties(work, path, delete_missing=True)
+        assert report.valid == len(batch), report.lines()
+        # A full file written from the same rows through the API is what is there already.
+        results = await upsert(work, batch)
+        assert {result.outcome for result in results} == {Outcome.UNCHANGED}
+    async with database.work(tenant.id) as work:
+        for item, result in zip(batch, results, strict=True):
+            found = await work.session.get(Property, (tenant.id, result.property_id))
+            assert found is not None
+            for column in PROPERTY_COLUMNS if name == "file.csv" else item.model_fields_set:
+                assert getattr(found, column) == getattr(item, column), column
+            held = {name for name in found.provenance if getattr(found, name) is None}
+            assert not held
