@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import psutil
 
+from embedded.processes import signal_on_death_of
 from embedded.service import Service
 from embedded.state import EmbeddedError, describe
 
@@ -139,7 +140,7 @@ class PostgresService(Service):
         try:
             pid = int(pid_file.read_text().split()[0])
             server = psutil.Process(pid)
-            if server.name() == "postgres" and str(self.folder) in " ".join(server.cmdline()):
+            if server.name() == "postgres" and self._is_cluster_of(server.cmdline()):
                 raise EmbeddedError(
                     f"{self.folder} is in use by {describe(pid)}; stop it or use another folder."
                 )
@@ -149,13 +150,24 @@ class PostgresService(Service):
             pass
         pid_file.unlink()
 
+    def _is_cluster_of(self, command: list[str]) -> bool:
+        """Whether a server with this command line runs on our cluster; yes if it does not say."""
+        if "-D" not in command[:-1]:
+            return True
+        served = Path(command[command.index("-D") + 1])
+        return served.exists() and served.samefile(self.folder)
+
     def _initialise(self) -> None:
-        """Create the cluster, in a folder of its own until it is complete."""
-        for leftover in self.folder.iterdir():  # of an interrupted attempt
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        """Create the cluster, in a folder beside its own until it is complete."""
+        fresh = self.folder.with_name("postgres.new")
+        if fresh.exists():
+            shutil.rmtree(fresh)  # an interrupted attempt
+        fresh.mkdir(mode=0o700)
+        if self.identity is not None:
+            os.chown(fresh, *self.identity)
         self._execute(
             "initdb",
-            f"--pgdata={self.folder}",
+            f"--pgdata={fresh}",
             "--username=postgres",
             "--auth=trust",
             "--encoding=UTF8",
@@ -164,6 +176,8 @@ class PostgresService(Service):
             "--builtin-locale=C.UTF-8",
             "--no-instructions",
         )
+        self.folder.rmdir()  # nothing is lost: a folder that holds anything is not removed
+        fresh.rename(self.folder)
 
     def _bootstrap(self) -> None:
         self._execute(
@@ -179,6 +193,7 @@ class PostgresService(Service):
 
     def _execute(self, program: str, *arguments: str, given: str = "") -> None:
         user, group = self.identity or (None, None)
+        keeper = os.getpid()
         done = subprocess.run(  # noqa: S603 - the wheel's programs
             [self._program(program), *arguments],
             check=False,
@@ -191,6 +206,7 @@ class PostgresService(Service):
             user=user,
             group=group,
             extra_groups=None if user is None else [],
+            preexec_fn=lambda: signal_on_death_of(keeper, signal.SIGKILL),
         )
         if done.returncode:
             raise EmbeddedError(f"{program} failed: {done.stderr.strip()}")

@@ -5,12 +5,14 @@ shard. This process owns the shards, one collection each, and answers Qdrant's g
 them, so that every other process uses the ordinary qdrant-client. What is not implemented here
 is answered with UNIMPLEMENTED and its name.
 
-    service.py      how the keeper runs the process
-    __main__.py     the process
-    server.py       the calls, by name, and their errors
-    collections.py  the collections on disk: created, opened, optimised, deleted
-    creation.py     the parameters of collections and payload indexes, both ways
-    points.py       ids, payloads and vectors, both ways
-    filters.py      filters, to Edge
-    refusal.py      errors with a gRPC status
+    service.py        how the keeper runs the process
+    __main__.py       the process
+    server.py         every call by name, and how errors are answered
+    *_calls.py        the calls
+    collections.py    the collections on disk: created, opened, kept up, deleted
+    optimization.py   the building of indexes, in another process
+    creation.py       parameters of collections and payload indexes, both ways
+    points.py         ids, payloads and vectors, both ways
+    filters.py        filters, to Edge
+    refusal.py        errors with a gRPC status
 """

@@ -22,6 +22,7 @@ from embedded.qdrant.refusal import refusal_of
 logger = logging.getLogger(__name__)
 
 _BLOCK = 1 << 20
+_HOLE = bytes(_BLOCK)
 _POLL = 0.1  # seconds
 _NOTHING_TO_DO = 3  # exit status
 
@@ -76,10 +77,10 @@ def _copy_sparse(source: Path, target: Path) -> None:
     """Copy a file without its holes: Edge reserves far more than it writes."""
     with source.open("rb") as reader, target.open("wb") as writer:
         while block := reader.read(_BLOCK):
-            if any(block):
-                writer.write(block)
-            else:
+            if block == _HOLE[: len(block)]:
                 writer.seek(len(block), os.SEEK_CUR)
+            else:
+                writer.write(block)
         writer.truncate()
 
 
