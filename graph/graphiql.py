@@ -18,7 +18,7 @@ from domain.snapshots import PropertyFilter
 from graph.auth import mint
 from graph.nodes import global_id
 
-FOLDER = Path(__file__).with_name("graphiql")
+FOLDER = Path(__file__).with_name("graphiql_assets")
 MODULES = FOLDER / "node_modules"
 ASSETS = {
     "react.js": MODULES / "react/umd/react.production.min.js",
@@ -104,7 +104,7 @@ class GraphiQL:
         if path is None:
             raise HTTPException(404)
         if not path.is_file():
-            raise HTTPException(404, f"{path.name} is not installed; see graph/graphiql/README.md")
+            raise HTTPException(404, f"{path.name} is not installed: run `make serve`")
         return FileResponse(path, headers={"X-Content-Type-Options": "nosniff"})
 
 

@@ -6,7 +6,7 @@
   const notice = document.getElementById('notice');
 
   if (typeof GraphiQL === 'undefined') {
-    notice.textContent = 'GraphiQL is not installed; see graph/graphiql/README.md.';
+    notice.textContent = 'GraphiQL is not installed: run make serve.';
     return;
   }
   notice.textContent = config.investor
