@@ -32,11 +32,11 @@ help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' Makefile
 
 serve: ## install what is missing, then serve (ARGS="--help" lists the options)
-	@$(MAKE) --no-print-directory -j2 $(SERVE) $(GRAPHIQL)
+	@$(MAKE) --silent --no-print-directory -j2 $(SERVE) $(GRAPHIQL)
 	@exec $(BIN)/twin serve $(ARGS)
 
 test: ## install what is missing, then run the tests (ARGS="-k name" goes to pytest)
-	@$(MAKE) --no-print-directory -j2 $(DEV) $(GRAPHIQL)
+	@$(MAKE) --silent --no-print-directory -j2 $(DEV) $(GRAPHIQL)
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: $(DEV) ## check style, types and who imports whom
