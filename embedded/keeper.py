@@ -7,6 +7,7 @@ kernel grants when no user is left.
 
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
@@ -54,7 +55,8 @@ class Keeper:
         waits = [service.stop() for service in self.services.values()]
         for wait in waits:
             wait()
-        self.run.state_file.unlink(missing_ok=True)
+        shutil.rmtree(self.run.sockets)
+        self.run.state_file.unlink()
 
     def _has_no_user(self) -> bool:
         # The lock, once got, goes with the process: who wants to join waits until then.
