@@ -96,7 +96,7 @@ class Service(ABC):
         self._enter(ServiceState.STARTING)
         try:
             self._evict_predecessor()
-            self.folder.mkdir(exist_ok=True)
+            self.folder.mkdir(mode=0o700, exist_ok=True)
             self.prepare()
             self._spawn()
         except (EmbeddedError, OSError, subprocess.SubprocessError) as error:
