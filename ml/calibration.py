@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 _RIDGE = 1e-4
 """Keeps the optimum finite where the two sides do not overlap."""
 
-_GENTLEST, _STEEPEST = 0.1, 50.0
+_GENTLEST, _STEEPEST = 0.1, 16.0
 """Bounds of the scale: below, scores would not differ; above, they would round to 0 and 1."""
 
 
@@ -62,9 +62,9 @@ class Calibration:
             if np.abs(step).max() < 1e-9:
                 break
         scale = float(np.clip(parameters[0], _GENTLEST, _STEEPEST))
-        if scale != parameters[0]:  # The bias belonged to the other scale: centre it anew.
-            return cls(scale, -scale * float(weight @ cosine))
-        return cls(scale, float(parameters[1]))
+        # The cosine that gets one half; another scale needs it placed anew.
+        middle = -parameters[1] / scale if scale == parameters[0] else float(weight @ cosine)
+        return cls(scale, -scale * float(np.clip(middle, -1, 1)))
 
     @overload
     def __call__(self, cosine: float) -> float: ...

@@ -50,8 +50,12 @@ class LocationWaves(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(n, 25) to (n, 64), values in [-1, 1]."""
-        location = features[:, [LATITUDE, LONGITUDE]] * self.kilometres_per_unit
-        phase = 2 * pi * (location @ self.frequency)
+        north = features[:, LATITUDE, None] * self.kilometres_per_unit[0]
+        east = features[:, LONGITUDE, None] * self.kilometres_per_unit[1]
+        # Not a matrix product, whose rounding depends on the size of the batch: hundreds of turns
+        # leave few digits for the angle. Whole turns are taken off for the same reason.
+        turns = north * self.frequency[0] + east * self.frequency[1]
+        phase = 2 * pi * (turns - turns.detach().floor())
         return torch.cat((phase.sin(), phase.cos()), dim=1)
 
 
@@ -107,6 +111,8 @@ class InvestorTower(nn.Module):
         Returns:
             (b, 16).
         """
+        if not history.shape[1]:
+            return history.sum(dim=1)
         learned = self.log_prior + _MOST_LEARNED * self.kind.tanh()
         weight = learned[kind] - functional.softplus(self.decay) * age
         weight = weight.masked_fill(~present, -torch.inf)

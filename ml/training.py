@@ -36,6 +36,9 @@ LEAST_PROPERTIES = 20
 LEAST_EXAMPLES = 50
 LEAST_HELD_OUT = 5
 
+LEAST_STEPS = 20
+"""Steps an epoch has at least, short of batches smaller than a stretch."""
+
 _STRETCH = 16
 """Examples that stay together in a batch, see ``_batches``."""
 
@@ -50,8 +53,8 @@ class TrainingConfig:
 
     Attributes:
         epochs: most passes over the examples.
-        patience: passes without a better validation NDCG@10 after which training ends.
-        batch_size: examples per step.
+        patience: passes without a better gain on the validation slice after which training ends.
+        batch_size: most examples per step; less where there would be few steps to an epoch.
         learning_rate: of AdamW at the start; it falls to zero along a cosine.
         weight_decay: of AdamW, on the matrices of the property tower.
         loss: "infonce" (sampled softmax) or "triplet".
@@ -167,7 +170,8 @@ def train(
     Raises TrainingError naming what there is too little of.
     """
     device = pick_device(config.device)
-    torch.set_num_threads(min(8, os.cpu_count() or 1))
+    # Half the cores: beside other work, threads that wait for a core cost more than they bring.
+    torch.set_num_threads(max(1, min(8, (os.cpu_count() or 1) // 2)))
     torch.manual_seed(config.seed)
     log = recent(log, config.lookback_days)
     _require("properties", len(properties), LEAST_PROPERTIES)
@@ -251,13 +255,14 @@ def _fit(
         ],
         lr=config.learning_rate,
     )
-    steps = -(-len(learned) // config.batch_size) * config.epochs
+    size = max(_STRETCH, min(config.batch_size, len(learned) // LEAST_STEPS))
+    steps = -(-len(learned) // size) * config.epochs
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     best, best_epoch, state = -1.0, 0, model.state_dict()
     for epoch in range(1, config.epochs + 1):
         model.train()
         total = torch.zeros((), device=features.device)
-        for batch in _batches(learned, config.batch_size, rng):
+        for batch in _batches(learned, size, rng):
             loss = _loss(model, features, data, batch, config, rng)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -270,8 +275,8 @@ def _fit(
             investors = vectors(model, catalogue, validation.histories)
             metrics = ranking_metrics(twin_scorer(catalogue, investors), validation, data.items)
         report(Progress(epoch, config.epochs, float(total) / len(learned), metrics))
-        if metrics["ndcg@10"] > best:
-            best, best_epoch, state = metrics["ndcg@10"], epoch, copy.deepcopy(model.state_dict())
+        if metrics["gain"] > best:
+            best, best_epoch, state = metrics["gain"], epoch, copy.deepcopy(model.state_dict())
         elif epoch - best_epoch >= config.patience:
             break
     model.load_state_dict(state)

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml.calibration import Calibration
+
+COSINES = st.lists(st.floats(-1, 1), min_size=1, max_size=40)
+
+
+@given(liked=COSINES, other=COSINES)
+def test_rises_with_the_cosine_and_stays_within_bounds(
+    liked: list[float], other: list[float]
+) -> None:
+    calibration = Calibration.fit(np.array(liked), np.array(other))
+    scores = calibration(np.linspace(-1, 1, 201))
+    assert (np.diff(scores) > 0).all()
+    assert scores.min() >= 0
+    assert scores.max() <= 1
+
+
+def test_finds_the_curve_that_made_the_data() -> None:
+    rng = np.random.default_rng(0)
+    cosine = rng.uniform(-1, 1, 200_000)
+    liked = rng.random(len(cosine)) < 1 / (1 + np.exp(-(6 * cosine)))
+    calibration = Calibration.fit(cosine[liked], cosine[~liked])
+    assert calibration.scale == pytest.approx(6, rel=0.05)
+    assert calibration.bias == pytest.approx(0, abs=0.05)
+
+
+def test_needs_both_sides() -> None:
+    with pytest.raises(ValueError, match="calibration needs"):
+        Calibration.fit(np.array([0.5]), np.array([]))
+
+
+@pytest.mark.parametrize("value", [{}, {"scale": 1.0}, {"scale": -1, "bias": 0}, {"scale": "x"}])
+def test_broken_json_is_named(value: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="calibration"):
+        Calibration.from_json(value)

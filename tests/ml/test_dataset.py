@@ -1,0 +1,150 @@
+from uuid import UUID
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.snapshots import HISTORY_LIMIT, InteractionLog
+from domain.vocabulary import InteractionKind
+from ml.dataset import DAY, KIND_WEIGHTS, events, examples, histories, queries, recent
+
+CPU = torch.device("cpu")
+VIEW = list(InteractionKind).index(InteractionKind.VIEW)
+DISMISS = list(InteractionKind).index(InteractionKind.DISMISS)
+ITEMS = 6
+
+EVENT = st.tuples(
+    st.integers(0, 2), st.integers(0, ITEMS - 1), st.integers(0, 6), st.integers(0, 8)
+)
+
+
+def make_log(rows: list[tuple[int, int, int, int]]) -> InteractionLog:
+    """From (user, property, kind, second)."""
+    rows = sorted(rows, key=lambda row: row[3])
+    columns = np.array(rows, dtype=np.int64).reshape(-1, 4)
+    return InteractionLog(
+        users=tuple(UUID(int=user) for user in range(3)),
+        user=columns[:, 0].astype(np.int32),
+        property=columns[:, 1].astype(np.int32),
+        kind=columns[:, 2].astype(np.int8),
+        occurred_at=columns[:, 3].astype(np.float64),
+    )
+
+
+@given(rows=st.lists(EVENT, max_size=40))
+def test_histories_are_what_came_strictly_before_without_the_target(
+    rows: list[tuple[int, int, int, int]],
+) -> None:
+    data = events(make_log(rows), ITEMS, CPU)
+    every = torch.arange(len(data))
+    found = histories(data, every, data.start[data.user], data.time, leave_out=data.item)
+    for position in range(len(data)):
+        user, item, time = (
+            int(data.user[position]),
+            int(data.item[position]),
+            float(data.time[position]),
+        )
+        expected = sorted(
+            (other_kind, other_item, float(time - second))
+            for other_user, other_item, other_kind, second in rows
+            if other_user == user and second < time and other_item != item
+        )
+        present = found.present[position]
+        got = sorted(
+            zip(
+                found.kind[position][present].tolist(),
+                found.item[position][present].tolist(),
+                (found.age[position][present].double() * 365.25 * DAY).round().tolist(),
+                strict=True,
+            )
+        )
+        assert got == expected
+
+
+def test_histories_keep_the_newest() -> None:
+    rows = [(0, second % ITEMS, VIEW, second) for second in range(100)]
+    data = events(make_log(rows), ITEMS, CPU)
+    moment = torch.tensor([99.0], dtype=torch.float64)
+    found = histories(data, torch.tensor([99]), torch.tensor([0]), moment)
+    assert found.present.sum() == HISTORY_LIMIT
+    assert found.item[0, 0] == 98 % ITEMS
+
+
+@given(rows=st.lists(EVENT, max_size=40), before=st.integers(0, 9))
+def test_examples_have_something_liked_before_them(
+    rows: list[tuple[int, int, int, int]], before: int
+) -> None:
+    data = events(make_log(rows), ITEMS, CPU)
+    found = set(examples(data, before).tolist())
+    expected = {
+        position
+        for position in range(len(data))
+        if data.time[position] < before
+        and any(
+            user == data.user[position]
+            and item != data.item[position]
+            and second < data.time[position]
+            and KIND_WEIGHTS[kind] > 0
+            for user, item, kind, second in rows
+        )
+    }
+    assert found == expected
+
+
+@given(rows=st.lists(EVENT, max_size=40), since=st.integers(0, 9), length=st.integers(0, 9))
+def test_queries_hold_out_what_is_new_in_the_slice(
+    rows: list[tuple[int, int, int, int]], since: int, length: int
+) -> None:
+    until = since + length
+    found = queries(events(make_log(rows), ITEMS, CPU), since, until, most=10, seed=0)
+    relevant: set[tuple[int, int]] = set()
+    disliked: set[tuple[int, int]] = set()
+    known = {user for user, _, kind, second in rows if second < since and KIND_WEIGHTS[kind] > 0}
+    seen = {(user, item) for user, item, _, second in rows if second < since}
+    for user in known:
+        for item in range(ITEMS):
+            total = sum(
+                float(KIND_WEIGHTS[kind])
+                for u, i, kind, second in rows
+                if (u, i) == (user, item) and since <= second < until
+            )
+            if total > 0 and (user, item) not in seen:
+                relevant.add((user, item))
+            if total < 0:
+                disliked.add((user, item))
+    users = {user for user, _ in relevant}
+    assert set(found.user.tolist()) == users
+
+    def named(pairs: torch.Tensor) -> set[tuple[int, int]]:
+        return set(zip(found.user[pairs[0]].tolist(), pairs[1].tolist(), strict=True))
+
+    assert named(found.relevant) == relevant
+    assert named(found.disliked) == {pair for pair in disliked if pair[0] in users}
+    assert named(found.seen) == {pair for pair in seen if pair[0] in users}
+    for query, user in enumerate(found.user.tolist()):
+        past = sorted(item for u, item, _, second in rows if u == user and second < since)
+        history = found.histories
+        assert sorted(history.item[query][history.present[query]].tolist()) == past
+
+
+def test_queries_are_drawn_where_there_are_too_many() -> None:
+    rows = [(user, item, VIEW, item) for user in range(3) for item in range(4)]
+    data = events(make_log(rows), ITEMS, CPU)
+    assert len(queries(data, 2, 9, most=10, seed=0)) == 3
+    assert len(queries(data, 2, 9, most=2, seed=0)) == 2
+
+
+def test_a_view_that_ended_in_a_dismissal_is_not_relevant() -> None:
+    rows = [(0, 0, VIEW, 0), (0, 1, VIEW, 5), (0, 1, DISMISS, 6), (0, 2, VIEW, 5)]
+    found = queries(events(make_log(rows), ITEMS, CPU), 3, 9, most=10, seed=0)
+    assert found.relevant.tolist() == [[0], [2]]
+    assert found.disliked.tolist() == [[0], [1]]
+
+
+def test_lookback_counts_from_the_newest() -> None:
+    day = int(DAY)
+    log = make_log([(0, 0, VIEW, 0), (0, 1, VIEW, 5 * day), (0, 2, VIEW, 10 * day)])
+    assert recent(log, 5).property.tolist() == [1, 2]
+    assert recent(log, None) is log
+    assert len(recent(make_log([]), 5)) == 0
