@@ -1,0 +1,117 @@
+"""Real workers on a queue of the tests' own."""
+
+import asyncio
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+from arq.connections import ArqRedis, create_pool
+from arq.worker import Worker
+
+import runtime
+from domain import job_runs
+from domain.database import Database
+from domain.job_runs import JobRun
+from domain.tenants import Tenant
+from jobs.queue import INDEXING_QUEUE, JobQueue, redis_settings
+from jobs.worker import worker_settings
+from settings import Settings
+
+WaitForRun = Callable[[Tenant, Callable[[JobRun], bool]], Awaitable[JobRun]]
+WorkOff = Callable[..., Coroutine[None, None, Worker]]
+Runs = Callable[[UUID], Awaitable[list[JobRun]]]
+
+
+async def close(worker: Worker) -> None:
+    """Stop the worker and close its connections."""
+    with warnings.catch_warnings():
+        # arq's own call of what redis-py has since renamed.
+        warnings.filterwarnings("ignore", "Call to deprecated close", DeprecationWarning)
+        await worker.close()
+
+
+@pytest.fixture(scope="session")
+def job_services(services: runtime.Services) -> runtime.Services:
+    """The services with a Redis database that no other test enqueues into."""
+    return replace(services, redis_url=services.redis_url.replace("?db=0", "?db=7"))
+
+
+@pytest.fixture
+async def redis(job_services: runtime.Services) -> AsyncIterator[ArqRedis]:
+    """The queue's Redis, empty."""
+    pool = await create_pool(redis_settings(job_services.redis_url))
+    await pool.flushdb()
+    yield pool
+    await pool.aclose()
+
+
+@pytest.fixture
+async def queue(job_services: runtime.Services, redis: ArqRedis) -> AsyncIterator[JobQueue]:
+    """The queue, empty."""
+    opened = await JobQueue.connect(job_services.redis_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def queued(services: runtime.Services, queue: JobQueue) -> AsyncIterator[Database]:
+    """The database with its jobs going to the queue."""
+    opened = Database(services.database_url, queue.enqueue)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def environment(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, job_services: runtime.Services
+) -> None:
+    """Child processes use the tests' services."""
+    monkeypatch.setenv("DATA_DIR", str(settings.data_dir))
+    monkeypatch.setenv("REDIS_URL", job_services.redis_url)
+    monkeypatch.setenv("DEVICE", "cpu")
+
+
+@pytest.fixture
+def work_off(settings: Settings, job_services: runtime.Services, environment: None) -> WorkOff:
+    """Runs a worker until its queue is empty."""
+
+    async def run(name: str = INDEXING_QUEUE) -> Worker:
+        worker = Worker(
+            **worker_settings(job_services, settings, name),
+            burst=True,
+            handle_signals=False,
+            poll_delay=0.05,
+        )
+        await worker.async_run()
+        await close(worker)
+        return worker
+
+    return run
+
+
+@pytest.fixture
+def runs(database: Database) -> Runs:
+    """The tenant's runs, newest first."""
+
+    async def read(tenant_id: UUID) -> list[JobRun]:
+        async with database.work(tenant_id) as work:
+            return await job_runs.recent(work)
+
+    return read
+
+
+@pytest.fixture
+def wait_for_run(runs: Runs) -> WaitForRun:
+    """Waits until the tenant's only run is as wanted."""
+
+    async def wait(tenant: Tenant, wanted: Callable[[JobRun], bool]) -> JobRun:
+        async with asyncio.timeout(120):
+            while True:
+                found = await runs(tenant.id)
+                if found and wanted(found[0]):
+                    return found[0]
+                await asyncio.sleep(0.05)
+
+    return wait
