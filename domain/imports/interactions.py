@@ -66,7 +66,7 @@ _CREATE_USERS = text(
     INSERT INTO users (tenant_id, external_id, email, role, simulated)
     SELECT CAST(:tenant_id AS uuid), (array_agg(user_key ORDER BY line))[1],
         CASE WHEN strpos(min(user_key), '@') > 0 THEN (array_agg(user_key ORDER BY line))[1] END,
-        '{Role.VIEWER}', bool_and(simulated)
+        '{Role.ANALYST}', bool_and(simulated)
     FROM ({_RESOLVED}) AS act
     WHERE property_id IS NOT NULL AND user_id IS NULL
     GROUP BY CASE WHEN strpos(user_key, '@') > 0 THEN lower(user_key) ELSE user_key END
@@ -144,7 +144,7 @@ async def import_interactions(
         mapping: the file's column for a field, where it has another name.
         constants: values for fields, as text, that hold for every row.
         strict: load nothing if any row is bad.
-        create_users: make viewers of unknown users; one is simulated if all its acts are.
+        create_users: make analysts of unknown users; one is simulated if all its acts are.
         progress: is told the bytes read so far and in all, every few thousand lines.
 
     Raises:

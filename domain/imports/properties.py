@@ -153,7 +153,7 @@ def _records(
 def _external_id(values: Mapping[str, Any]) -> str | None:
     """The external id of a row that is otherwise bad."""
     try:
-        return PropertyInput(external_id=values.get("external_id")).external_id  # type: ignore[arg-type]
+        return PropertyInput(external_id=values.get("external_id")).external_id
     except ValueError:
         return None
 

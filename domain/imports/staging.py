@@ -8,7 +8,13 @@ from sqlalchemy import text
 from domain.database import Database
 from domain.work import Work
 
-WORK_MEM = "64MB"
+SETTINGS = (
+    "SET LOCAL work_mem = '64MB'",
+    # The server cannot know a new tenant's size: it would guess one row and join in nested loops,
+    # which takes minutes for some thousand rows. All joins of an import are of whole sets.
+    "SET LOCAL enable_nestloop = off",
+)
+"""How the rest of an import's transaction runs."""
 
 
 async def stage(
@@ -23,7 +29,8 @@ async def stage(
         columns: the columns that the rows hold, in their order.
         rows: tuples, taken one at a time as the server accepts them.
     """
-    await work.session.execute(text(f"SET LOCAL work_mem = '{WORK_MEM}'"))
+    for setting in SETTINGS:
+        await work.session.execute(text(setting))
     await work.session.execute(text(f"DROP TABLE IF EXISTS pg_temp.{table}"))
     await work.session.execute(text(f"CREATE TEMP TABLE {table} ({definition}) ON COMMIT DROP"))
     connection = await Database.driver_connection(work.session)
