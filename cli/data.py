@@ -37,6 +37,9 @@ def import_properties(
     columns: Columns = None,
     constants: Constants = None,
     strict: Strict = False,
+    create_tenant: Annotated[
+        bool, typer.Option("--create-tenant", help="Add the tenant if there is none.")
+    ] = False,
     delete_missing: Annotated[
         bool, typer.Option("--delete-missing", help="Delete properties the file does not hold.")
     ] = False,
@@ -57,7 +60,7 @@ def import_properties(
             progress=progress,
         )
 
-    _import(tenant, path, load)
+    _import(tenant, path, load, create_tenant=create_tenant)
 
 
 @imports.command("interactions")
@@ -68,7 +71,7 @@ def import_interactions(
     constants: Constants = None,
     strict: Strict = False,
     create_users: Annotated[
-        bool, typer.Option("--create-users", help="Make viewers of unknown users.")
+        bool, typer.Option("--create-users", help="Make analysts of unknown users.")
     ] = False,
 ) -> None:
     """Add what investors did with properties, from CSV or JSON Lines, plain or gzipped."""
@@ -101,7 +104,11 @@ def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
 
 
 def _import(
-    tenant: str, path: Path, load: "Callable[[Work, BytesRead], Awaitable[ImportReport]]"
+    tenant: str,
+    path: Path,
+    load: "Callable[[Work, BytesRead], Awaitable[ImportReport]]",
+    *,
+    create_tenant: bool = False,
 ) -> None:
     """Import with progress and print the report, also that of a strict import that refuses."""
     from domain.imports import StrictImportError
@@ -112,7 +119,7 @@ def _import(
             return await load(work, lambda done, size: update(done / max(1, size), ""))
 
         try:
-            report = run_in_tenant(tenant, body)
+            report = run_in_tenant(tenant, body, create=create_tenant)
         except StrictImportError as error:
             typer.echo("\n".join(error.report.lines()), err=True)
             raise

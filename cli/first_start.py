@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy import select
 
@@ -28,7 +28,8 @@ from domain.work import Job, Work
 SLUG = "king-county"
 NAME = "King County (real houses, simulated investors)"
 INVESTOR = "investor-001@simulated.example"
-PROPERTY_FILES = ("properties.csv.gz", "properties-derived.csv.gz", "properties-simulated.csv.gz")
+PROPERTY_FILES = ("properties-simulated.csv.gz", "properties-derived.csv.gz", "properties.csv.gz")
+"""The records come last, so that a house as a whole has their source and confidence."""
 
 
 def prepare_sample(database_url: str) -> None:
@@ -39,12 +40,40 @@ def prepare_sample(database_url: str) -> None:
     """
     tenant = asyncio.run(_tenant(database_url))
     if tenant is None:
-        _load(database_url)
+        with progress("Sample") as update:
+            asyncio.run(_load(database_url, update))
     if tenant is None or tenant.active_model_version_id is None:
         # A process of its own: it leaves no threads and no used-up memory behind in this one.
         training = serving.start_twin(["train", f"--tenant={SLUG}"], detached=False)
         if training.wait():
             raise serving.ServingError("the training on the sample failed; a new start retries it")
+
+
+async def load_sample(database: Database, update: Update = lambda _share, _message: None) -> UUID:
+    """Simulate the sample and import it, in one transaction, into a tenant of its own.
+
+    Args:
+        database: where to.
+        update: is told how far it got.
+
+    Returns:
+        The tenant's id.
+    """
+    from sample.export import build_sample, write_sample
+
+    with TemporaryDirectory(prefix="king-county-") as name:
+        folder = Path(name)
+        update(0.0, "simulating investors")
+        write_sample(build_sample(), folder)
+        async with database.work(uuid4()) as work:
+            await tenants.create(work, SLUG, NAME)
+            for number, file in enumerate(PROPERTY_FILES):
+                update(0.2 + 0.2 * number, f"importing {file}")
+                await import_properties(work, folder / file, strict=True)
+            await _add_users(work, folder / "users.csv.gz")
+            update(0.8, "importing interactions.csv.gz")
+            await import_interactions(work, folder / "interactions.csv.gz", strict=True)
+            return work.tenant_id
 
 
 @asynccontextmanager
@@ -65,31 +94,14 @@ async def _tenant(database_url: str) -> Tenant | None:
         return found
 
 
-def _load(database_url: str) -> None:
-    from sample.export import build_sample, write_sample
-
-    with TemporaryDirectory(prefix="king-county-") as folder, progress("Sample") as update:
-        update(0.0, "simulating investors")
-        write_sample(build_sample(), Path(folder))
-        with gzip.open(Path(folder, "users.csv.gz"), "rt", encoding="utf-8") as file:
-            people = list(csv.DictReader(file))
-        asyncio.run(_import(database_url, Path(folder), people, update))
+async def _load(database_url: str, update: Update) -> None:
+    async with _database(database_url) as database:
+        await load_sample(database, update)
 
 
-async def _import(
-    database_url: str, folder: Path, people: list[dict[str, str]], update: Update
-) -> None:
-    async with _database(database_url) as database, database.work(uuid4()) as work:
-        await tenants.create(work, SLUG, NAME)
-        for number, name in enumerate(PROPERTY_FILES):
-            update(0.2 + 0.2 * number, f"importing {name}")
-            await import_properties(work, folder / name, strict=True)
-        await _add_users(work, people)
-        update(0.8, "importing interactions.csv.gz")
-        await import_interactions(work, folder / "interactions.csv.gz", strict=True)
-
-
-async def _add_users(work: Work, people: list[dict[str, str]]) -> None:
+async def _add_users(work: Work, path: Path) -> None:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        people = list(csv.DictReader(file))
     for person in people:
         work.session.add(
             User(
@@ -97,7 +109,7 @@ async def _add_users(work: Work, people: list[dict[str, str]]) -> None:
                 external_id=person["external_id"],
                 email=person["email"],
                 name=person["name"],
-                role=Role.VIEWER,
+                role=Role.ANALYST,
                 simulated=True,
             )
         )

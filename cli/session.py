@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import typer
 
@@ -51,11 +51,30 @@ def run(body: Callable[["Runtime"], Awaitable[Result]]) -> Result:
     return asyncio.run(connected())
 
 
-def run_in_tenant(slug: str, body: Callable[["Runtime", "Work"], Awaitable[Result]]) -> Result:
-    """Run the body in one transaction of a tenant. Raises DomainError NOT_FOUND."""
+def run_in_tenant(
+    slug: str, body: Callable[["Runtime", "Work"], Awaitable[Result]], *, create: bool = False
+) -> Result:
+    """Run the body in one transaction of a tenant.
+
+    Args:
+        slug: of the tenant.
+        body: what to run.
+        create: add the tenant, in the same transaction, if there is none.
+
+    Raises:
+        DomainError: NOT_FOUND without ``create``; INVALID_INPUT for a slug that is malformed.
+    """
 
     async def connected(rt: "Runtime") -> Result:
-        async with rt.database.work(await tenant_id(rt, slug)) as work:
+        from domain import tenants
+
+        async with rt.database.work(None) as work:
+            known = await tenants.exists(work, slug)
+        if known or not create:
+            async with rt.database.work(await tenant_id(rt, slug)) as work:
+                return await body(rt, work)
+        async with rt.database.work(uuid4()) as work:
+            await tenants.create(work, slug)
             return await body(rt, work)
 
     return run(connected)

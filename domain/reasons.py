@@ -11,6 +11,7 @@ from domain.vocabulary import InteractionKind
 class ReasonKind(StrEnum):
     """What a reason rests on."""
 
+    OWN_HISTORY = "OWN_HISTORY"
     LIKE_HISTORY = "LIKE_HISTORY"
     FIRM_ENGAGEMENT = "FIRM_ENGAGEMENT"
     NO_HISTORY = "NO_HISTORY"
@@ -31,7 +32,7 @@ DEED = {
     InteractionKind.SAVE: "you saved",
     InteractionKind.OUTREACH: "you made contact about",
     InteractionKind.DEAL: "you bought",
-    InteractionKind.THUMBS_UP: "you gave a thumbs up",
+    InteractionKind.THUMBS_UP: "you liked",
 }
 
 
@@ -60,6 +61,9 @@ def history_reasons(
     found: Property, nearest: Property, kind: InteractionKind
 ) -> tuple[Reason, ...]:
     """The reason of a property that the twin ranked: what in the history it is most like."""
+    if found.id == nearest.id:
+        deed = f"{DEED[kind].capitalize()} this property."
+        return (Reason(ReasonKind.OWN_HISTORY, deed, found.id),)
     traits = shared_traits(found, nearest)
     because = f": {', '.join(traits)}" if traits else ""
     sentence = f"Like {name_of(nearest)}, which {DEED[kind]}{because}."

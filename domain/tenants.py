@@ -39,11 +39,16 @@ async def list_all(work: Work) -> list[Tenant]:
 
 
 async def by_slug(work: Work, slug: str) -> Tenant:
-    """The tenant of that slug. Raises DomainError NOT_FOUND naming the slugs there are."""
+    """The tenant of that slug. Raises DomainError NOT_FOUND."""
     tenant = await work.session.scalar(select(Tenant).where(Tenant.slug == slug))
     if tenant is None:
         raise not_found(f"tenant: {slug!r}")
     return tenant
+
+
+async def exists(work: Work, slug: str) -> bool:
+    """Whether there is a tenant of that slug."""
+    return bool(await work.session.scalar(select(Tenant.id).where(Tenant.slug == slug)))
 
 
 async def get(work: Work) -> Tenant:
@@ -65,7 +70,7 @@ async def create(work: Work, slug: str, name: str | None = None) -> Tenant:
             f"slug {slug!r}: use 1 to 63 lower-case letters, digits and inner hyphens", "slug"
         )
     taken: DomainError = invalid(f"slug {slug!r} is taken", "slug")
-    if await work.session.scalar(select(Tenant.id).where(Tenant.slug == slug)) is not None:
+    if await exists(work, slug):
         raise taken
     tenant = Tenant(id=work.tenant_id, slug=slug, name=name or slug)
     work.session.add(tenant)

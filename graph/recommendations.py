@@ -23,6 +23,7 @@ publish(
     ReasonKind,
     "What a reason rests on.",
     {
+        ReasonKind.OWN_HISTORY: "The investor took to this very property before.",
         ReasonKind.LIKE_HISTORY: "It is like a property that the investor took to.",
         ReasonKind.FIRM_ENGAGEMENT: "The tenant's investors engage with it.",
         ReasonKind.NO_HISTORY: "The investor has no history to rank by yet.",

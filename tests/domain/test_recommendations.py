@@ -57,9 +57,13 @@ async def test_lists_fall_in_score_and_give_a_true_reason(
         history = (await interactions.histories(work, [user_id]))[user_id]
     for item in items:
         (reason,) = item.reasons
-        assert reason.kind is ReasonKind.LIKE_HISTORY
         assert reason.property_id in history.properties.ids
-        assert "which you" in reason.text
+        if item.property.id in history.properties.ids:
+            assert reason.kind is ReasonKind.OWN_HISTORY
+            assert reason.property_id == item.property.id
+        else:
+            assert reason.kind is ReasonKind.LIKE_HISTORY
+            assert "which you" in reason.text
 
 
 async def test_affinity_is_the_recommended_score(rt: Runtime, town: Town) -> None:

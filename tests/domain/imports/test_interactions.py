@@ -182,7 +182,7 @@ async def test_create_users(load_acts: Load, people: People, acts: ActsOf) -> No
     assert {name: user.simulated for name, user in found.items()} == {
         "ann": False, "bob": False, "Eve@x.com": True, "mix": False,
     }  # fmt: skip
-    assert {found[name].role for name in ("bob", "mix")} == {Role.VIEWER}
+    assert {found[name].role for name in ("bob", "mix")} == {Role.ANALYST}
     assert sum(act.simulated for act in await acts()) == 3
     assert sum(act.user_id == found["Eve@x.com"].id for act in await acts()) == 2
     assert "3 users created" in report.lines()
