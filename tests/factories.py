@@ -142,7 +142,7 @@ async def build_town(database: Database, tenant: Tenant, houses: int = 60) -> To
     return Town(tenant, ids[True], ids[False], investors[True], investors[False], idle.id)
 
 
-async def train(rt: Runtime, tenant: Tenant, *, seed: int = 0) -> Training:
+async def train(rt: Runtime, tenant: Tenant, *, epochs: int = 12, seed: int = 0) -> Training:
     """Train, index and activate a small twin by the way that a job takes."""
     indexer = await Indexer.open(rt.database, rt.index, rt.twin)
 
@@ -150,5 +150,5 @@ async def train(rt: Runtime, tenant: Tenant, *, seed: int = 0) -> Training:
         assert 0 <= share <= 1
         assert message
 
-    config = TrainingConfig(epochs=12, batch_size=32, device="cpu", seed=seed)
+    config = TrainingConfig(epochs=epochs, batch_size=32, device="cpu", seed=seed)
     return await train_tenant(indexer, tenant.id, config, report)
