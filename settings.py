@@ -19,7 +19,9 @@ class Settings(BaseSettings):
     A service whose URL is unset starts embedded, except in production.
     """
 
-    model_config = SettingsConfigDict(frozen=True, env_file=".env", extra="ignore")
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
+    )
 
     environment: Literal["development", "production"] = "development"
     data_dir: Path = Path(".data")
