@@ -24,6 +24,7 @@ from domain.tenants import Tenant
 from domain.users import User
 from domain.vocabulary import Role
 from domain.work import Job, Work
+from sample.export import DEFAULT_INVESTORS, build_sample, write_sample
 
 SLUG = "king-county"
 NAME = "King County (real houses, simulated investors)"
@@ -32,8 +33,15 @@ PROPERTY_FILES = ("properties-simulated.csv.gz", "properties-derived.csv.gz", "p
 """The records come last, so that a house as a whole has their source and confidence."""
 
 
-def prepare_sample(database_url: str) -> None:
+def prepare_sample(
+    database_url: str, *, investors: int = DEFAULT_INVESTORS, training: Sequence[str] = ()
+) -> None:
     """Load the sample and train a twin on it, as far as that was not done before.
+
+    Args:
+        database_url: of the application's role.
+        investors: how many to simulate.
+        training: options of ``twin train``.
 
     Raises:
         ServingError: the training failed; what it wrote says why.
@@ -41,30 +49,34 @@ def prepare_sample(database_url: str) -> None:
     tenant = asyncio.run(_tenant(database_url))
     if tenant is None:
         with progress("Sample") as update:
-            asyncio.run(_load(database_url, update))
+            asyncio.run(_load(database_url, investors, update))
     if tenant is None or tenant.active_model_version_id is None:
         # A process of its own: it leaves no threads and no used-up memory behind in this one.
-        training = serving.start_twin(["train", f"--tenant={SLUG}"], detached=False)
-        if training.wait():
+        with serving.start_twin(["train", f"--tenant={SLUG}", *training], detached=False) as child:
+            failed = child.wait() != 0
+        if failed:
             raise serving.ServingError("the training on the sample failed; a new start retries it")
 
 
-async def load_sample(database: Database, update: Update = lambda _share, _message: None) -> UUID:
+async def load_sample(
+    database: Database,
+    update: Update = lambda _share, _message: None,
+    investors: int = DEFAULT_INVESTORS,
+) -> UUID:
     """Simulate the sample and import it, in one transaction, into a tenant of its own.
 
     Args:
         database: where to.
         update: is told how far it got.
+        investors: how many to simulate.
 
     Returns:
         The tenant's id.
     """
-    from sample.export import build_sample, write_sample
-
     with TemporaryDirectory(prefix="king-county-") as name:
         folder = Path(name)
         update(0.0, "simulating investors")
-        write_sample(build_sample(), folder)
+        write_sample(build_sample(investors=investors), folder)
         async with database.work(uuid4()) as work:
             await tenants.create(work, SLUG, NAME)
             for number, file in enumerate(PROPERTY_FILES):
@@ -94,9 +106,9 @@ async def _tenant(database_url: str) -> Tenant | None:
         return found
 
 
-async def _load(database_url: str, update: Update) -> None:
+async def _load(database_url: str, investors: int, update: Update) -> None:
     async with _database(database_url) as database:
-        await load_sample(database, update)
+        await load_sample(database, update, investors)
 
 
 async def _add_users(work: Work, path: Path) -> None:

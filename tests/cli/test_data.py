@@ -1,0 +1,147 @@
+"""Imports, tenants, users and tokens from the command line."""
+
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+import runtime
+from cli.console import progress
+from domain.vocabulary import Role
+from graph.auth import authenticate
+from tests.cli.conftest import Twin
+
+PROPERTIES = "id,price,bedrooms\nhouse-1,350000,3\nhouse-2,420000,4\n"
+ACTS = (
+    "property,user,kind,occurred_at\n"
+    "house-1,ann@example.com,VIEW,2024-05-01T09:30:00Z\n"
+    "house-2,bob,SAVE,2024-05-02T09:30:00Z\n"
+)
+
+
+@pytest.fixture
+def slug(twin: Twin) -> str:
+    """A new tenant."""
+    slug = f"firm-{uuid4().hex[:12]}"
+    created = twin("tenants", "create", slug, "--name", "The Firm")
+    assert created.exit_code == 0, created.output
+    return slug
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_from_files_to_a_token(
+    twin: Twin, slug: str, tmp_path: Path, services: runtime.Services
+) -> None:
+    houses = write(tmp_path / "houses.csv", PROPERTIES)
+    acts = write(tmp_path / "acts.csv", ACTS)
+
+    imported = twin(
+        "import", "properties", houses, "--tenant", slug,
+        "--map", "external_id=id", "--map", "listing_price=price", "--set", "state=WA",
+    )  # fmt: skip
+    assert imported.stdout.startswith("2 rows read: 2 new, 0 changed")
+    assert imported.exit_code == 0
+    imported = twin("import", "interactions", acts, "--tenant", slug, "--create-users")
+    assert "2 users created" in imported.stdout
+
+    listed = twin("users", "list", "--tenant", slug).stdout.splitlines()
+    assert [line.split("\t")[0] for line in listed] == ["ann@example.com", "bob"]
+    assert listed[0].endswith("\tann@example.com")
+    assert f"{slug}\tThe Firm" in twin("tenants", "list").stdout.splitlines()
+
+    for user in ("ANN@example.com", "bob"):
+        printed = twin("token", "--tenant", slug, "--user", user).stdout
+        token = printed.removesuffix("\n")
+        assert len(token.split()) == 1
+        principal = authenticate(f"Bearer {token}", services.jwt_secret)
+        assert principal.role is Role.ANALYST
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "problem"),
+    [
+        (("users", "list", "--tenant", "nobody"), 1, "nobody"),
+        (("token", "--tenant", "{slug}", "--user", "nobody"), 1, "nobody"),
+        (("tenants", "create", "No Slug"), 1, "No Slug"),
+        (("tenants", "create", "{slug}"), 1, "taken"),
+        (("import", "properties", "/nope.csv", "--tenant", "{slug}"), 1, "/nope.csv"),
+        (("import", "properties", "x", "--tenant", "{slug}", "--map", "price"), 2, "FIELD=..."),
+        (("import", "frobs", "x"), 2, "frobs"),
+        (("reindex", "--tenant", "{slug}"), 1, "twin train --tenant"),
+        (("train", "--tenant", "{slug}"), 1, "at least 20 properties"),
+        (("train", "--tenant", "{slug}", "--epochs", "0"), 1, "epochs must be at least 1"),
+        (("train", "--tenant", "{slug}", "--device", "abacus"), 1, "abacus"),
+    ],
+)
+def test_errors_are_one_line_on_stderr(
+    twin: Twin, slug: str, arguments: tuple[str, ...], code: int, problem: str
+) -> None:
+    result = twin(*(one.replace("{slug}", slug) for one in arguments))
+
+    assert result.exit_code == code
+    assert result.stdout == ""
+    assert problem in result.stderr
+    assert "Traceback" not in result.stderr
+    if code == 1:
+        last = result.stderr.splitlines()[-1]
+        assert last.startswith("twin: ")
+        assert problem in last
+
+
+def test_an_import_can_make_its_tenant(twin: Twin, tmp_path: Path) -> None:
+    slug = f"firm-{uuid4().hex[:12]}"
+    houses = write(tmp_path / "houses.csv", "external_id\na\n")
+
+    assert "No such tenant" in twin("import", "properties", houses, "--tenant", slug).stderr
+    for new in (1, 0):
+        made = twin("import", "properties", houses, "--tenant", slug, "--create-tenant")
+        assert made.stdout.startswith(f"1 rows read: {new} new")
+
+
+def test_a_strict_import_reports_and_loads_nothing(twin: Twin, slug: str, tmp_path: Path) -> None:
+    houses = write(tmp_path / "houses.csv", "external_id,bedrooms\na,3\nb,many\n")
+
+    result = twin("import", "properties", houses, "--tenant", slug, "--strict")
+    assert result.exit_code == 1
+    assert "'many'" in result.stderr
+    assert "1 of 2 rows are bad" in result.stderr.splitlines()[-1]
+
+    again = twin("import", "properties", houses, "--tenant", slug)
+    assert again.stdout.startswith("2 rows read: 1 new, 0 changed, 0 unchanged, 1 skipped")
+
+
+def test_settings_that_cannot_be_used_are_named(
+    twin: Twin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORT", "many")
+    result = twin("tenants", "list")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("twin: PORT: ")
+
+
+def test_services_that_do_not_answer_are_an_error(
+    twin: Twin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql+asyncpg://twin_app@127.0.0.1:1/twin")
+    result = twin("tenants", "list")
+    assert result.exit_code == 1
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_migrating_twice_changes_nothing(twin: Twin) -> None:
+    assert twin("migrate").exit_code == 0
+    assert twin("migrate").exit_code == 0
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with progress("Counting") as update:
+        for step in range(1000):
+            update(step / 1000, f"step {step}")
+    assert capfd.readouterr().err.splitlines() == ["Counting: 0% step 0"]

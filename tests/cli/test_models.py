@@ -1,0 +1,65 @@
+"""Training and indexing from the command line."""
+
+import asyncio
+import os
+
+import pytest
+from redis import Redis
+
+import runtime
+from domain.database import Database
+from domain.tenants import Tenant
+from jobs.queue import INDEXING_QUEUE, TRAINING_QUEUE
+from tests.cli.conftest import Twin
+from tests.factories import build_town
+
+
+@pytest.fixture
+async def place(database: Database, tenant: Tenant) -> Tenant:
+    """A tenant with something to learn from."""
+    await build_town(database, tenant)
+    return tenant
+
+
+def test_training_prints_its_figures_beside_popularity(twin: Twin, place: Tenant) -> None:
+    trained = twin(
+        "train", "--tenant", place.slug, "--epochs", 2, "--batch-size", 32,
+        "--learning-rate", 0.01, "--lookback-days", 3650, "--seed", 3,
+    )  # fmt: skip
+    assert trained.exit_code == 0, trained.stderr
+    lines = trained.stdout.splitlines()
+    assert lines[0].startswith("Version 1 answers now: 60 properties and 12 investors")
+    assert lines[2].split() == ["twin", "popularity"]
+    figures = {line.split()[0]: [float(one) for one in line.split()[1:]] for line in lines[3:]}
+    assert figures.keys() >= {"ndcg@10", "auc"}
+    assert all(0 <= one <= 1 for pair in figures.values() for one in pair)
+
+    indexed = twin("reindex", "--tenant", place.slug)
+    assert indexed.stdout == "60 properties and 12 investors indexed, 0 properties removed\n"
+
+
+async def test_a_second_training_of_a_tenant_is_refused(
+    twin: Twin, database: Database, place: Tenant
+) -> None:
+    async with database.exclusive(place.id, "training"):
+        result = await asyncio.to_thread(twin, "train", "--tenant", place.slug)
+
+    assert result.exit_code == os.EX_TEMPFAIL
+    assert "already going on elsewhere" in result.stderr.splitlines()[-1]
+
+
+def test_jobs_can_be_asked_for(
+    twin: Twin, tenant: Tenant, monkeypatch: pytest.MonkeyPatch, services: runtime.Services
+) -> None:
+    url = services.redis_url.replace("?db=0", "?db=9")
+    monkeypatch.setenv("REDIS_URL", url)
+    for job in ("train", "reindex", "reindex"):
+        assert twin("enqueue", job, "--tenant", tenant.slug).exit_code == 0
+
+    with Redis.from_url(url, decode_responses=True) as redis:
+        (training,) = redis.zrange(TRAINING_QUEUE, 0, -1)
+        (indexing,) = redis.zrange(INDEXING_QUEUE, 0, -1)
+        redis.flushdb()
+    assert training.startswith(f"train_twin:{tenant.id}:")
+    assert indexing.startswith(f"reindex:{tenant.id}:")
+    assert twin("enqueue", "frob", "--tenant", tenant.slug).exit_code == 2
