@@ -7,7 +7,7 @@ application needs. Without URLs the embedded PostgreSQL is meant.
 import asyncio
 
 from alembic import context
-from sqlalchemy import Connection, make_url, pool
+from sqlalchemy import Connection, make_url, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import runtime
@@ -19,6 +19,8 @@ def run(connection: Connection) -> None:
     """Run the migrations in one transaction."""
     context.configure(connection=connection, target_metadata=Base.metadata)
     with context.begin_transaction():
+        # Processes that start at the same time migrate one after the other.
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('migrate', 0))"))
         context.run_migrations()
 
 

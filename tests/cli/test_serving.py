@@ -95,6 +95,14 @@ def test_a_killed_supervisor_leaves_nothing_behind(start_twin: StartTwin, tmp_pa
     wait_until(lambda: not of_folder(tmp_path / "data"), "the end of the services")
 
 
+def test_processes_that_start_together_migrate_in_turn(
+    start_twin: StartTwin, tmp_path: Path
+) -> None:
+    together = [start_twin("migrate") for _ in range(3)]
+
+    assert [one.wait(120) for one in together] == [0, 0, 0], (tmp_path / "out.log").read_text()
+
+
 def test_a_taken_port_is_refused_by_the_name_of_its_holder() -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
