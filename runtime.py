@@ -1,7 +1,8 @@
 """What every process is made of: the services, embedded or by URL, and the objects on them.
 
-Used by the composition roots alone: ``graph/app.py``, ``jobs/worker.py``, ``cli.py`` and
-``migrations/env.py``.
+Used by the composition roots alone: ``graph/app.py``, ``jobs/worker.py``, ``cli`` and
+``migrations/env.py``. PyTorch and Qdrant's client take seconds to import, which only those who
+``connect`` to everything wait for.
 """
 
 import secrets
@@ -9,21 +10,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from qdrant_client import AsyncQdrantClient
 
 from domain import model_versions
 from domain.database import Database
-from domain.recommendations import Recommender
 from domain.snapshots import ModelKey, StoredModel
 from jobs.queue import JobQueue
-from ml.index import EmbeddingIndex
-from ml.inference import TwinService
 from settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from domain.recommendations import Recommender
+    from ml.index import EmbeddingIndex
+    from ml.inference import TwinService
 
 ALEMBIC_INI = Path(__file__).with_name("alembic.ini")
 
@@ -51,9 +54,9 @@ class Runtime:
     services: Services
     database: Database
     queue: JobQueue
-    index: EmbeddingIndex
-    twin: TwinService
-    recommender: Recommender
+    index: "EmbeddingIndex"
+    twin: "TwinService"
+    recommender: "Recommender"
 
 
 def services(settings: Settings) -> Services:
@@ -126,36 +129,55 @@ def latest_revision() -> str | None:
 
 
 @asynccontextmanager
-async def connect(settings: Settings, found: Services) -> AsyncIterator[Runtime]:
-    """Open everything on the services, and close it in the end.
+async def connect_database(found: Services) -> AsyncIterator[tuple[Database, JobQueue]]:
+    """Open the database and the queue that its jobs go to, and close them in the end.
 
     Raises:
         domain.database.UnsafeRoleError: the database role could read across tenants.
     """
     queue = await JobQueue.connect(found.redis_url)
     database = Database(found.database_url, queue.enqueue)
-    address = urlsplit(found.qdrant_url)
-    api_key = settings.qdrant_api_key
-    client = AsyncQdrantClient(
-        host=address.hostname,
-        grpc_port=address.port or 6334,
-        prefer_grpc=True,
-        https=address.scheme == "https",
-        api_key=api_key.get_secret_value() if api_key else None,
-        check_compatibility=False,
-        timeout=30,
-    )
-    index = EmbeddingIndex(client)
-
-    async def load(key: ModelKey) -> StoredModel:
-        async with database.work(key.tenant_id) as work:
-            return await model_versions.stored(work, key.version_id)
-
-    twin = TwinService(index, load, device=settings.device, capacity=settings.twin_cache_size)
     try:
         await database.refuse_unsafe_role()
-        yield Runtime(found, database, queue, index, twin, Recommender(database, twin))
+        yield database, queue
     finally:
-        await client.close()
         await database.close()
         await queue.close()
+
+
+@asynccontextmanager
+async def connect(settings: Settings, found: Services) -> AsyncIterator[Runtime]:
+    """Open everything on the services, and close it in the end.
+
+    Raises:
+        domain.database.UnsafeRoleError: the database role could read across tenants.
+    """
+    from qdrant_client import AsyncQdrantClient
+
+    from domain.recommendations import Recommender
+    from ml.index import EmbeddingIndex
+    from ml.inference import TwinService
+
+    async with connect_database(found) as (database, queue):
+        address = urlsplit(found.qdrant_url)
+        api_key = settings.qdrant_api_key
+        client = AsyncQdrantClient(
+            host=address.hostname,
+            grpc_port=address.port or 6334,
+            prefer_grpc=True,
+            https=address.scheme == "https",
+            api_key=api_key.get_secret_value() if api_key else None,
+            check_compatibility=False,
+            timeout=30,
+        )
+        index = EmbeddingIndex(client)
+
+        async def load(key: ModelKey) -> StoredModel:
+            async with database.work(key.tenant_id) as work:
+                return await model_versions.stored(work, key.version_id)
+
+        twin = TwinService(index, load, device=settings.device, capacity=settings.twin_cache_size)
+        try:
+            yield Runtime(found, database, queue, index, twin, Recommender(database, twin))
+        finally:
+            await client.close()

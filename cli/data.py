@@ -9,12 +9,13 @@ from uuid import uuid4
 import typer
 
 from cli.console import progress
-from cli.session import TenantOption, run, run_in_tenant
+from cli.session import TenantOption, run_in_tenant, run_on_database
 
 if TYPE_CHECKING:
+    from domain.database import Database
     from domain.imports import ImportReport
     from domain.work import Work
-    from runtime import Runtime
+    from runtime import Services
 
 imports = typer.Typer(help="Load files of properties or interactions.", no_args_is_help=True)
 tenants = typer.Typer(help="The firms on this server.", no_args_is_help=True)
@@ -115,7 +116,7 @@ def _import(
 
     with progress(f"Importing {path.name}") as update:
 
-        async def body(_: "Runtime", work: "Work") -> "ImportReport":
+        async def body(work: "Work", _: "Services") -> "ImportReport":
             return await load(work, lambda done, size: update(done / max(1, size), ""))
 
         try:
@@ -133,33 +134,33 @@ def create_tenant(
 ) -> None:
     """Add a tenant."""
 
-    async def body(rt: "Runtime") -> None:
+    async def body(database: "Database", _: "Services") -> None:
         from domain import tenants
 
-        async with rt.database.work(uuid4()) as work:
+        async with database.work(uuid4()) as work:
             await tenants.create(work, slug, name)
 
-    run(body)
+    run_on_database(body)
 
 
 @tenants.command("list")
 def list_tenants() -> None:
     """Print the slug and name of each tenant."""
 
-    async def body(rt: "Runtime") -> list[str]:
+    async def body(database: "Database", _: "Services") -> list[str]:
         from domain import tenants
 
-        async with rt.database.work(None) as work:
+        async with database.work(None) as work:
             return [f"{tenant.slug}\t{tenant.name}" for tenant in await tenants.list_all(work)]
 
-    _print(run(body))
+    _print(run_on_database(body))
 
 
 @users.command("list")
 def list_users(tenant: TenantOption) -> None:
     """Print the external id, role, name and email of each user."""
 
-    async def body(_: "Runtime", work: "Work") -> list[str]:
+    async def body(work: "Work", _: "Services") -> list[str]:
         from domain import users
 
         return [
@@ -177,13 +178,13 @@ def token(
 ) -> None:
     """Print a bearer token for a user."""
 
-    async def body(rt: "Runtime", work: "Work") -> str:
+    async def body(work: "Work", found: "Services") -> str:
         from domain import users
         from graph.auth import mint
 
-        found = await users.find(work, user)
+        member = await users.find(work, user)
         lifetime = timedelta(hours=hours)
-        return mint(rt.services.jwt_secret, work.tenant_id, found.id, [found.role], lifetime)
+        return mint(found.jwt_secret, work.tenant_id, member.id, [member.role], lifetime)
 
     _print([run_in_tenant(tenant, body)])
 

@@ -15,7 +15,7 @@ from cli.session import SupervisedOption, TenantOption, run, run_in_tenant, tena
 
 if TYPE_CHECKING:
     from domain.work import Work
-    from runtime import Runtime
+    from runtime import Runtime, Services
 
 
 class QueuedJob(StrEnum):
@@ -58,7 +58,7 @@ def train(
         from ml.training import TrainingConfig
 
         config = TrainingConfig(**options)
-        trained_id = await tenant_id(rt, tenant)
+        trained_id = await tenant_id(rt.database, tenant)
         indexer = await Indexer.open(rt.database, rt.index, rt.twin)
         if job_run is not None:
             run = Run(rt.database, trained_id, UUID(job_run))
@@ -98,7 +98,7 @@ def reindex(tenant: TenantOption) -> None:
         from domain.errors import DomainError, ErrorCode
         from jobs.reindexing import Indexer
 
-        indexed_id = await tenant_id(rt, tenant)
+        indexed_id = await tenant_id(rt.database, tenant)
         async with rt.database.work(indexed_id) as work:
             if await tenants.active_version_id(work) is None:
                 problem = f"tenant {tenant!r} has no twin yet: run `twin train --tenant {tenant}`"
@@ -117,7 +117,7 @@ def reindex(tenant: TenantOption) -> None:
 def enqueue(job: QueuedJob, tenant: TenantOption) -> None:
     """Have the workers do a job for a tenant."""
 
-    async def body(_: "Runtime", work: "Work") -> None:
+    async def body(work: "Work", _: "Services") -> None:
         work.enqueue("train_twin" if job is QueuedJob.TRAIN else "reindex")
 
     run_in_tenant(tenant, body)

@@ -109,10 +109,10 @@ def run_together(
     is_ready: Callable[[], bool] = lambda: True,
     announce: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run the parts until SIGINT or SIGTERM, then stop them in their order.
+    """Run the parts until SIGINT or SIGTERM, then stop them.
 
     Args:
-        parts: what to run, first to be stopped first.
+        parts: what to run.
         is_ready: asked until it says so.
         announce: called once everything is ready.
 
@@ -140,8 +140,7 @@ def run_together(
                 raise ServingError(f"the server was not ready within {READY_WITHIN:.0f} seconds")
             time.sleep(_PACE)
     finally:
-        for process in running.values():
-            _stop(process)
+        _stop(list(running.values()))
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -155,16 +154,19 @@ def _require_all(running: dict[str, subprocess.Popen[bytes]]) -> None:
         raise ServingError(f"the {name} ended by itself ({how}); everything is stopped")
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask the process to stop, then kill what is left of it and its group."""
-    process.terminate()
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(STOP_WITHIN)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    if process.stdin is not None:
-        process.stdin.close()
+def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Ask the processes to stop, then kill what is left of them and their groups."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + STOP_WITHIN
+    for process in processes:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, deadline - time.monotonic()))
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 @contextmanager

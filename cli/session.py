@@ -10,6 +10,7 @@ import typer
 import settings
 
 if TYPE_CHECKING:
+    from domain.database import Database
     from domain.work import Work
     from runtime import Runtime, Services
 
@@ -44,15 +45,39 @@ def run(body: Callable[["Runtime"], Awaitable[Result]]) -> Result:
 
     async def connected() -> Result:
         async with runtime.connect(loaded, found) as rt:
-            if await rt.database.revision() != runtime.latest_revision():
-                raise settings.SettingsError("the database is not up to date: run `twin migrate`")
+            await _require_migrated(rt.database)
             return await body(rt)
 
     return asyncio.run(connected())
 
 
+def run_on_database(body: Callable[["Database", "Services"], Awaitable[Result]]) -> Result:
+    """Run the body on the database alone, which is there sooner than a runtime.
+
+    Raises:
+        SettingsError: the database is not at the newest migration.
+    """
+    import runtime
+
+    _, found = start_services()
+
+    async def connected() -> Result:
+        async with runtime.connect_database(found) as (database, _):
+            await _require_migrated(database)
+            return await body(database, found)
+
+    return asyncio.run(connected())
+
+
+async def _require_migrated(database: "Database") -> None:
+    import runtime
+
+    if await database.revision() != runtime.latest_revision():
+        raise settings.SettingsError("the database is not up to date: run `twin migrate`")
+
+
 def run_in_tenant(
-    slug: str, body: Callable[["Runtime", "Work"], Awaitable[Result]], *, create: bool = False
+    slug: str, body: Callable[["Work", "Services"], Awaitable[Result]], *, create: bool = False
 ) -> Result:
     """Run the body in one transaction of a tenant.
 
@@ -65,24 +90,24 @@ def run_in_tenant(
         DomainError: NOT_FOUND without ``create``; INVALID_INPUT for a slug that is malformed.
     """
 
-    async def connected(rt: "Runtime") -> Result:
+    async def connected(database: "Database", found: "Services") -> Result:
         from domain import tenants
 
-        async with rt.database.work(None) as work:
+        async with database.work(None) as work:
             known = await tenants.exists(work, slug)
         if known or not create:
-            async with rt.database.work(await tenant_id(rt, slug)) as work:
-                return await body(rt, work)
-        async with rt.database.work(uuid4()) as work:
+            async with database.work(await tenant_id(database, slug)) as work:
+                return await body(work, found)
+        async with database.work(uuid4()) as work:
             await tenants.create(work, slug)
-            return await body(rt, work)
+            return await body(work, found)
 
-    return run(connected)
+    return run_on_database(connected)
 
 
-async def tenant_id(rt: "Runtime", slug: str) -> UUID:
+async def tenant_id(database: "Database", slug: str) -> UUID:
     """The id of the tenant. Raises DomainError NOT_FOUND."""
     from domain import tenants
 
-    async with rt.database.work(None) as work:
+    async with database.work(None) as work:
         return (await tenants.by_slug(work, slug)).id

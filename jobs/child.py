@@ -5,15 +5,31 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from domain.errors import invalid
 from jobs.runs import JobError, JobPostponedError
+
+TRAINING_OPTIONS = ("epochs", "batch_size", "learning_rate", "device", "lookback_days", "seed")
+"""The fields of ``ml.training.TrainingConfig`` that a job may set."""
 
 ROOT = Path(__file__).resolve().parent.parent
 _TAIL = 4000
 """Characters kept of what a child wrote to stderr."""
+
+
+def training_arguments(options: Mapping[str, Any]) -> list[str]:
+    """The options as arguments of ``twin train``, which checks their values.
+
+    Raises:
+        DomainError: INVALID_INPUT for an unknown option.
+    """
+    for name in options:
+        if name not in TRAINING_OPTIONS:
+            raise invalid(f"training option {name!r}: use {', '.join(TRAINING_OPTIONS)}", "options")
+    return [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
 
 
 async def run_cli(arguments: Sequence[str]) -> dict[str, Any]:

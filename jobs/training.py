@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import chain
@@ -13,15 +13,11 @@ import numpy as np
 
 from domain import interactions, model_versions, properties
 from domain.database import Database
-from domain.errors import invalid
 from domain.snapshots import InteractionLog, ModelKey, PropertyColumns
 from jobs.reindexing import Indexer, Report
 from ml.training import Progress, TrainedTwin, TrainingConfig, train
 
 Result = TypeVar("Result")
-
-OPTIONS = ("epochs", "batch_size", "learning_rate", "device", "lookback_days", "seed")
-"""The fields of ``TrainingConfig`` that a job or a command line may set."""
 
 LOADED, TRAINED = 0.05, 0.75
 """Shares of the work that are done once the data is loaded and the twin is trained."""
@@ -44,18 +40,6 @@ class Training:
     metrics: dict[str, Any]
     properties: int
     users: int
-
-
-def command_line(options: Mapping[str, Any]) -> list[str]:
-    """The options as arguments of ``twin train``, which checks their values.
-
-    Raises:
-        DomainError: INVALID_INPUT for an unknown option.
-    """
-    for name in options:
-        if name not in OPTIONS:
-            raise invalid(f"training option {name!r}: use {', '.join(OPTIONS)}", "options")
-    return [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
 
 
 async def train_tenant(

@@ -2,14 +2,15 @@
 
 ``arq jobs.worker.WorkerSettings`` works off the indexing queue and
 ``arq jobs.worker.TrainingWorkerSettings`` the training queue; ``twin worker`` runs both. The two
-names are made when they are asked for, since what they hold starts services.
+names are made when they are asked for, since what they hold starts services. The training worker
+needs neither PyTorch nor Qdrant: it leaves both to its children.
 """
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from arq import cron, func
@@ -18,19 +19,22 @@ from arq.connections import ArqRedis
 import runtime
 import settings
 from domain import job_runs, tenants
+from domain.database import Database
 from domain.work import Job
-from jobs.child import run_cli
+from jobs.child import run_cli, training_arguments
 from jobs.queue import (
     EXPIRES_MS,
     INDEXING_QUEUE,
     TRAINING_QUEUE,
+    JobQueue,
     deserialize,
     redis_settings,
     serialize,
 )
-from jobs.reindexing import Indexer
 from jobs.runs import recorded, shorten_leases
-from jobs.training import command_line
+
+if TYPE_CHECKING:
+    from jobs.reindexing import Indexer
 
 INDEXING_LIMIT = 3600.0
 TRAINING_LIMIT = 6 * 3600.0
@@ -47,20 +51,20 @@ Context = dict[str, Any]
 
 async def reindex(context: Context, tenant: str) -> None:
     """Write everything of the tenant into the index."""
-    rt: runtime.Runtime = context["runtime"]
+    database: Database = context["database"]
     indexer: Indexer = context["indexer"]
-    async with recorded(context, rt.database, "reindex", tenant, [], INDEXING_LIMIT) as run:
-        async with rt.database.work(run.tenant_id) as work:
+    async with recorded(context, database, "reindex", tenant, [], INDEXING_LIMIT) as run:
+        async with database.work(run.tenant_id) as work:
             await job_runs.forget(work, datetime.now(UTC) - _KEPT)
         run.result.update(asdict(await indexer.reindex(run.tenant_id, run.report)))
 
 
 async def index_properties(context: Context, tenant: str, ids: Sequence[str]) -> None:
     """Write the properties of those ids that exist into the index, and remove the others."""
-    rt: runtime.Runtime = context["runtime"]
+    database: Database = context["database"]
     indexer: Indexer = context["indexer"]
     async with recorded(
-        context, rt.database, "index_properties", tenant, [ids], INDEXING_LIMIT
+        context, database, "index_properties", tenant, [ids], INDEXING_LIMIT
     ) as run:
         property_ids = [UUID(value) for value in ids]
         run.result.update(asdict(await indexer.index_properties(run.tenant_id, property_ids)))
@@ -68,32 +72,31 @@ async def index_properties(context: Context, tenant: str, ids: Sequence[str]) ->
 
 async def index_users(context: Context, tenant: str, ids: Sequence[str]) -> None:
     """Write the users of those ids into the index, or remove those who did nothing."""
-    rt: runtime.Runtime = context["runtime"]
+    database: Database = context["database"]
     indexer: Indexer = context["indexer"]
-    async with recorded(context, rt.database, "index_users", tenant, [ids], INDEXING_LIMIT) as run:
+    async with recorded(context, database, "index_users", tenant, [ids], INDEXING_LIMIT) as run:
         user_ids = [UUID(value) for value in ids]
         run.result.update(asdict(await indexer.index_users(run.tenant_id, user_ids)))
 
 
 async def train_twin(context: Context, tenant: str, options: dict[str, Any] | None = None) -> None:
-    """Train the tenant's twin in a child process; ``options`` as in ``jobs.training.OPTIONS``."""
-    rt: runtime.Runtime = context["runtime"]
+    """Train the tenant's twin in a child process; options are ``jobs.child.TRAINING_OPTIONS``."""
+    database: Database = context["database"]
     options = options or {}
-    async with recorded(
-        context, rt.database, "train_twin", tenant, [options], TRAINING_LIMIT
-    ) as run:
-        async with rt.database.work(run.tenant_id) as work:
+    async with recorded(context, database, "train_twin", tenant, [options], TRAINING_LIMIT) as run:
+        async with database.work(run.tenant_id) as work:
             slug = (await tenants.get(work)).slug
-        command = ["train", f"--tenant={slug}", f"--job-run={run.id}", *command_line(options)]
+        command = ["train", f"--tenant={slug}", f"--job-run={run.id}", *training_arguments(options)]
         run.result.update(await run_cli(command))
 
 
 async def reindex_all(context: Context) -> None:
     """Have every tenant reindexed, which heals what a lost job left behind."""
-    rt: runtime.Runtime = context["runtime"]
-    async with rt.database.work(None) as work:
+    database: Database = context["database"]
+    queue: JobQueue = context["queue"]
+    async with database.work(None) as work:
         everyone = await tenants.list_all(work)
-    await rt.queue.enqueue([Job("reindex", tenant.id) for tenant in everyone])
+    await queue.enqueue([Job("reindex", tenant.id) for tenant in everyone])
 
 
 def worker_settings(found: runtime.Services, loaded: settings.Settings, queue: str) -> Context:
@@ -101,14 +104,20 @@ def worker_settings(found: runtime.Services, loaded: settings.Settings, queue: s
     training = queue == TRAINING_QUEUE
     stack = AsyncExitStack()
 
-    async def open_runtime(context: Context) -> None:
+    async def open_services(context: Context) -> None:
         redis: ArqRedis = context["redis"]
         await shorten_leases(redis, queue)
+        if training:
+            opened = await stack.enter_async_context(runtime.connect_database(found))
+            context["database"], context["queue"] = opened
+            return
+        from jobs.reindexing import Indexer
+
         rt = await stack.enter_async_context(runtime.connect(loaded, found))
-        context["runtime"] = rt
+        context["database"], context["queue"] = rt.database, rt.queue
         context["indexer"] = await Indexer.open(rt.database, rt.index, rt.twin)
 
-    async def close_runtime(_: Context) -> None:
+    async def close_services(_: Context) -> None:
         await stack.aclose()
 
     # Ours end the jobs in time, and say so in job_runs; arq's come after.
@@ -128,8 +137,8 @@ def worker_settings(found: runtime.Services, loaded: settings.Settings, queue: s
         # A training takes all cores.
         "max_jobs": 1 if training else 10,
         "health_check_interval": 30,
-        "on_startup": open_runtime,
-        "on_shutdown": close_runtime,
+        "on_startup": open_services,
+        "on_shutdown": close_services,
     }
 
 

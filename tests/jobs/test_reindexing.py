@@ -5,6 +5,7 @@ from uuid import UUID
 
 import numpy as np
 import pytest
+from arq.connections import ArqRedis
 from numpy.typing import NDArray
 from sqlalchemy import delete, update
 
@@ -17,8 +18,9 @@ from domain.snapshots import ModelKey, PropertyColumns, PropertyFilter
 from domain.tenants import Tenant
 from domain.work import Job
 from jobs import reindexing
-from jobs.queue import JobQueue
+from jobs.queue import INDEXING_QUEUE, JobQueue
 from jobs.reindexing import Indexer
+from jobs.worker import reindex_all
 from ml.inference import TwinService
 from runtime import Runtime
 from tests.conftest import new_tenant
@@ -236,3 +238,12 @@ async def test_an_older_state_never_overwrites_a_newer_one(
     assert await indexed_price(rt, new, changed, 5e6)
     assert await indexed_price(rt, old, changed, 5e6)
     assert await rt.index.space(new).count() == 60
+
+
+async def test_every_night_every_tenant_is_reindexed(
+    tenant: Tenant, other_tenant: Tenant, queued: Database, queue: JobQueue, redis: ArqRedis
+) -> None:
+    await reindex_all({"database": queued, "queue": queue})
+
+    waiting = {one.decode().split(":")[1] for one in await redis.zrange(INDEXING_QUEUE, 0, -1)}
+    assert {str(tenant.id), str(other_tenant.id)} <= waiting
