@@ -5,11 +5,13 @@ Used by the composition roots alone: ``graph/app.py``, ``jobs/worker.py``, ``cli
 ``connect`` to everything wait for.
 """
 
+import os
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -98,12 +100,13 @@ def services(settings: Settings) -> Services:
 def _development_secret(data_dir: Path) -> str:
     """The folder's own secret, made once, readable by its owner alone."""
     path = data_dir / "jwt_secret"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600, exist_ok=False)
-        path.write_text(secrets.token_urlsafe(48))
-    except FileExistsError:
-        pass
+    if not path.exists():
+        # Written elsewhere and linked: processes that start together agree, and none reads half.
+        with NamedTemporaryFile("w", dir=data_dir) as draft:
+            draft.write(secrets.token_urlsafe(48))
+            draft.flush()
+            with suppress(FileExistsError):
+                os.link(draft.name, path)
     return path.read_text()
 
 

@@ -1,0 +1,72 @@
+"""How processes find their services and secret."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import runtime
+from settings import Settings, SettingsError, load
+
+URLS = {
+    "DATABASE_URL": "postgresql+asyncpg://app@db/twin",
+    "REDIS_URL": "redis://redis:6379",
+    "QDRANT_URL": "http://qdrant:6334",
+}
+
+
+def test_processes_that_start_together_agree_on_the_secret(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib, runtime;print(runtime._development_secret(pathlib.Path(sys.argv[1])))"
+    )
+    root = Path(runtime.__file__).parent
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True, cwd=root
+        )
+        for _ in range(4)
+    ]
+    found = {process.communicate()[0].strip() for process in started}
+    assert len(found) == 1
+    assert len(found.pop()) >= 32
+    assert (tmp_path / "jwt_secret").stat().st_mode & 0o077 == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["jwt_secret"]
+
+
+def test_production_starts_nothing_and_makes_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    missing = {**URLS, "JWT_SECRET": "s" * 32}
+    while missing:
+        with pytest.raises(SettingsError) as refused:
+            load()
+        assert all(name in str(refused.value) for name in missing)
+        name, value = missing.popitem()
+        monkeypatch.setenv(name, value)
+    found = runtime.services(load())
+    assert not found.embedded
+    assert found.jwt_secret == "s" * 32
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_short_secret_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JWT_SECRET", "short")
+    monkeypatch.setenv("PORT", "99999")
+    with pytest.raises(SettingsError, match=r"PORT: .*65535.*JWT_SECRET: .*32"):
+        load()
+
+
+def test_migrations_need_the_owner(services: runtime.Services) -> None:
+    found = runtime.Services(services.database_url, None, "", "", "", embedded=False)
+    with pytest.raises(SettingsError, match="MIGRATION_DATABASE_URL"):
+        runtime.migrate(found)
+
+
+def test_settings_are_frozen(settings: Settings) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        settings.port = 1  # type: ignore[misc]  # what is tested
