@@ -165,6 +165,7 @@ class PropertyFilter:
     """Which properties are wanted. Empty tuples and None do not restrict; all parts must hold.
 
     A property whose value is missing never matches a part that restricts that value.
+    ``listed_after`` includes the moment itself; circles and boxes include their borders.
     """
 
     property_types: tuple[PropertyType, ...] = ()

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.snapshots import PropertyColumns
+from domain.snapshots import NUMERIC_COLUMNS, PropertyColumns
 from domain.vocabulary import ListingStatus, PropertyType
 
 
@@ -54,6 +54,14 @@ FEATURE_NAMES: tuple[str, ...] = (
 FEATURE_COUNT = len(FEATURE_NAMES)
 LATITUDE = FEATURE_NAMES.index("latitude")
 LONGITUDE = FEATURE_NAMES.index("longitude")
+
+# The numeric table by columns. The two derived features start from one of the columns they need.
+_DERIVED_FROM = {"price_per_sqft": "listing_price", "age": "year_built"}
+_SOURCE = [NUMERIC_COLUMNS.index(_DERIVED_FROM.get(f.name, f.name)) for f in _NUMERIC]
+_PRICE_PER_SQFT, _AGE = FEATURE_NAMES.index("price_per_sqft"), FEATURE_NAMES.index("age")
+_LOGARITHM = np.flatnonzero([feature.logarithm for feature in _NUMERIC])
+_LOWEST = np.array([feature.lowest for feature in _NUMERIC])
+_HIGHEST = np.array([feature.highest for feature in _NUMERIC])
 
 _WINSOR = 0.001
 """The share of a column's values at either end that is drawn in to the rest."""
@@ -164,18 +172,13 @@ def encode(columns: PropertyColumns, statistics: FeatureStatistics) -> NDArray[n
 
 def _numeric(columns: PropertyColumns, reference_year: int) -> NDArray[np.float64]:
     """The 16 numeric features before standardisation, NaN where missing or impossible."""
-    result = np.empty((len(columns), len(_NUMERIC)))
+    result = columns.numeric[:, _SOURCE]
     with np.errstate(all="ignore"):
-        for position, feature in enumerate(_NUMERIC):
-            if feature.name == "price_per_sqft":
-                values = columns.column("listing_price") / columns.column("square_feet")
-            elif feature.name == "age":
-                values = reference_year - columns.column("year_built")
-            else:
-                values = columns.column(feature.name)
-            possible = (values >= feature.lowest) & (values <= feature.highest)
-            values = np.where(possible, values, np.nan)
-            result[:, position] = np.log1p(values) if feature.logarithm else values
+        result[:, _PRICE_PER_SQFT] /= columns.column("square_feet")
+        result[:, _AGE] = reference_year - result[:, _AGE]
+        possible = (result >= _LOWEST) & (result <= _HIGHEST)
+        result[~possible] = np.nan
+        result[:, _LOGARITHM] = np.log1p(result[:, _LOGARITHM])
     return result
 
 
@@ -200,6 +203,7 @@ def _shares(codes: NDArray[np.int8], size: int) -> tuple[float, ...]:
 
 def _one_hot(codes: NDArray[np.int8], shares: tuple[float, ...]) -> NDArray[np.float64]:
     """One column per code; the shares where the code is missing or unknown."""
-    table = np.vstack((np.eye(len(shares)), shares))
+    table = np.eye(len(shares) + 1, len(shares))
+    table[-1] = shares
     known = (codes >= 0) & (codes < len(shares))
     return table[np.where(known, codes, len(shares))]

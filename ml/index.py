@@ -22,6 +22,9 @@ USERS = "user_embeddings"
 
 _NAMESPACE = UUID("6f0c3f52-3a54-5d0e-9b8a-6c1c64c9a3b1")
 _BATCH = 1000
+# Qdrant's own threshold is meant for vectors of a thousand dimensions; of ours, hundreds of
+# thousands would stay without a graph.
+_GRAPH_FROM_KB = 500
 _MOST_TIES = 1000
 _TENANT = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
 
@@ -71,9 +74,7 @@ class EmbeddingIndex:
             return
         owned: list[models.Condition] = [
             _equals("tenant_id", tenant_id),
-            models.FieldCondition(
-                key="property_id", match=models.MatchAny(any=[str(value) for value in ids])
-            ),
+            _among("property_id", ids),
         ]
         await self._client.delete(
             PROPERTIES, models.FilterSelector(filter=models.Filter(must=owned))
@@ -83,7 +84,14 @@ class EmbeddingIndex:
         wanted = models.VectorParams(size=DIMENSIONS, distance=models.Distance.COSINE)
         if not await self._client.collection_exists(name):
             try:
-                await self._client.create_collection(name, vectors_config=wanted)
+                await self._client.create_collection(
+                    name,
+                    vectors_config=wanted,
+                    hnsw_config=models.HnswConfigDiff(full_scan_threshold=_GRAPH_FROM_KB),
+                    optimizers_config=models.OptimizersConfigDiff(
+                        indexing_threshold=_GRAPH_FROM_KB
+                    ),
+                )
             except Exception:
                 # Another process may have created it in the meantime, which is as good.
                 if not await self._client.collection_exists(name):
@@ -119,13 +127,13 @@ class Space:
     async def delete_properties(self, ids: Collection[UUID]) -> None:
         """Deletes the properties; unknown ids are ignored."""
         if ids:
-            owned = self._filter(must=[self._having(ids)])
+            owned = self._filter(must=[_among("property_id", ids)])
             await self._client.delete(PROPERTIES, models.FilterSelector(filter=owned))
 
     async def delete_users(self, ids: Collection[UUID]) -> None:
         """Deletes the investors; unknown ids are ignored."""
         if ids:
-            owned = self._filter(must=[self._having(ids)])
+            owned = self._filter(must=[_among("user_id", ids)])
             await self._client.delete(USERS, models.FilterSelector(filter=owned))
 
     async def drop(self) -> None:
@@ -158,7 +166,7 @@ class Space:
         """
         if limit < 1 or not len(vectors):
             return [[] for _ in vectors]
-        unwanted = [self._having(exclude)] if exclude else None
+        unwanted = [_among("property_id", exclude)] if exclude else None
         wanted = self._filter(must=conditions(where), must_not=unwanted)
         fetched = limit + 1
         while True:
@@ -249,9 +257,6 @@ class Space:
         ]
         return models.Filter(must=[*own, *must], must_not=must_not)
 
-    def _having(self, ids: Collection[UUID]) -> models.Condition:
-        return models.HasIdCondition(has_id=[self._point_id(value) for value in ids])
-
     def _point_id(self, value: UUID) -> str:
         """A property or investor has one point per tenant and version."""
         return str(uuid5(_NAMESPACE, f"{self._model.tenant_id}:{self._model.version_id}:{value}"))
@@ -259,6 +264,11 @@ class Space:
 
 def _equals(key: str, value: UUID) -> models.Condition:
     return models.FieldCondition(key=key, match=models.MatchValue(value=str(value)))
+
+
+def _among(key: str, values: Collection[UUID]) -> models.Condition:
+    match = models.MatchAny(any=[str(value) for value in values])
+    return models.FieldCondition(key=key, match=match)
 
 
 def _hit(point: models.ScoredPoint) -> Hit:

@@ -69,8 +69,8 @@ class TrainingConfig:
         seed: of everything drawn; on one CPU equal seeds give equal weights.
     """
 
-    epochs: int = 20
-    patience: int = 5
+    epochs: int = 12
+    patience: int = 6
     batch_size: int = 512
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
