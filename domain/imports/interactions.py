@@ -105,7 +105,7 @@ _ADD = f"""
             CAST(:tenant_id AS uuid), user_id, property_id, kind, occurred_at, reason, simulated
         FROM known WHERE kind IN ({_THUMBS})
         ORDER BY user_id, property_id, occurred_at DESC, line DESC
-        ON CONFLICT (tenant_id, user_id, property_id) WHERE kind IN ('THUMBS_UP', 'THUMBS_DOWN')
+        ON CONFLICT (tenant_id, user_id, property_id) WHERE kind IN ({_THUMBS})
         DO UPDATE SET kind = excluded.kind, occurred_at = excluded.occurred_at,
             reason = excluded.reason, simulated = excluded.simulated, created_at = now()
         WHERE held.occurred_at < excluded.occurred_at

@@ -25,7 +25,9 @@ from domain.property_upsert import (
     given,
     insert_new,
     lock,
-    parameters,
+    new_ids,
+    now,
+    stamps,
     update_changed,
 )
 from domain.work import Work
@@ -115,17 +117,17 @@ async def import_properties(
         )
 
     await lock(work)
-    values = parameters(work, SOURCE)
-    report.inserted, changed = await _execute(work, _INSERT, values)
+    values = {"tenant_id": work.tenant_id}
     report.updated, updated = await _execute(work, _UPDATE, values)
+    report.inserted, inserted = await _execute(work, _INSERT, values)
     report.unchanged = report.valid - report.inserted - report.updated
-    changed += updated
+    changed = updated + inserted
     if delete_missing and report.unidentified:
         report.notes.append(
             f"nothing deleted: {report.unidentified:,} skipped rows may belong to any property"
         )
     elif delete_missing:
-        report.deleted, deleted = await _execute(work, _DELETE, {"tenant_id": work.tenant_id})
+        report.deleted, deleted = await _execute(work, _DELETE, values)
         changed += deleted
     indexing.follow(work, "index_properties", changed)
     return report
@@ -134,20 +136,23 @@ async def import_properties(
 def _records(
     rows: Iterator[Row[PropertyInput]], report: ImportReport, *, keep_skipped: bool
 ) -> Iterator[tuple[Any, ...]]:
-    bits: dict[frozenset[str], int] = {}
+    observed_at, ids = now(), new_ids()
     for line, values, item in rows:
         if item is not None:
-            fields = frozenset(item.model_fields_set)
-            if fields not in bits:
-                bits[fields] = given(item)
             # A model's fields in their order, which is that of the columns.
-            yield (line, bits[fields], *item.__dict__.values())
+            yield (
+                line,
+                given(tuple(values)),
+                next(ids),
+                stamps(item, SOURCE, observed_at),
+                *item.__dict__.values(),
+            )
         elif keep_skipped:
             external_id = _external_id(values)
             if external_id is None:
                 report.unidentified += 1
             else:
-                yield (line, 0, external_id, *_NOTHING)
+                yield (line, 0, None, None, external_id, *_NOTHING)
 
 
 def _external_id(values: Mapping[str, Any]) -> str | None:
