@@ -21,6 +21,7 @@ Row = tuple[int, Values, Item | None]
 
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 NAMES_SHOWN = 30
+NAME_LENGTH = 60
 NAMES_KEPT = 1000
 
 
@@ -192,5 +193,5 @@ def _csv_reason(error: csv.Error) -> str:
 
 
 def _listed(names: Collection[str]) -> str:
-    shown = ", ".join(repr(name) for name in list(names)[:NAMES_SHOWN])
+    shown = ", ".join(repr(name[:NAME_LENGTH]) for name in list(names)[:NAMES_SHOWN])
     return f"{shown} and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else shown
