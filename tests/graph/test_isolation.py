@@ -231,7 +231,7 @@ async def test_no_index_call_reaches_another_firm(
     assert version is not None
     # B's tenant with A's version: the nearest that a mistake of ours could come.
     space = rt.index.space(ModelKey(b.tenant.id, version))
-    vector = np.ones(16, dtype=np.float32) / 4
+    vector = np.full(16, 0.25, dtype=np.float32)
     answers: dict[str, Any] = {
         "query": await space.query(vector, PropertyFilter(), [], 10),
         "query_batch": await space.query_batch(vector[None], PropertyFilter(), [], 10),
