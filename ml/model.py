@@ -7,7 +7,8 @@
   interaction moves the investor without training. The weight of one interaction depends on nothing
   but its kind and age, and its sign is that of the kind: adding ``w * e`` to a vector can only turn
   it towards ``e`` if w > 0, and away from ``e`` if w < 0. Approval always attracts, dislike repels.
-- Recency is one exponential for all kinds: letting time pass scales the sum but does not turn it.
+- Recency is one exponential for all kinds, and bounded: what is older than two years fades no
+  further, so that a first thumb after a long pause does not outweigh all that came before.
 """
 
 from math import log, pi
@@ -26,6 +27,9 @@ _HIDDEN = (128, 64, 32)
 _DROPOUT = 0.2
 _WAVES = 32
 _WAVELENGTHS_KM = (0.4, 120.0)
+_FADES_FOR = 2.0
+"""Years after which an interaction loses no more weight."""
+
 _MOST_LEARNED = 1.5
 """A kind's learned weight stays within a factor exp(1.5) of the domain's, so none vanishes."""
 
@@ -114,7 +118,7 @@ class InvestorTower(nn.Module):
         if not history.shape[1]:
             return history.sum(dim=1)
         learned = self.log_prior + _MOST_LEARNED * self.kind.tanh()
-        weight = learned[kind] - functional.softplus(self.decay) * age
+        weight = learned[kind] - functional.softplus(self.decay) * age.clamp(max=_FADES_FOR)
         weight = weight.masked_fill(~present, -torch.inf)
         # Scaled by the greatest, so that old histories do not underflow; the direction is the same.
         greatest = weight.amax(dim=1, keepdim=True).nan_to_num(neginf=0.0)

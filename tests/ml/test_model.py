@@ -67,11 +67,21 @@ def test_a_thumb_changes_a_typical_investor_visibly() -> None:
     assert before - down > 0.05
 
 
-@given(seed=st.integers(0, 10_000), years=st.floats(0, 50))
-def test_time_passing_changes_nothing(seed: int, years: float) -> None:
+def test_one_new_thumb_does_not_outweigh_an_old_history() -> None:
+    investor = InvestorTower().double().requires_grad_(False)
+    embeddings = unit(1, 21)
+    kinds = [KINDS.index(InteractionKind.SAVE)] * 20
+    before = vector(investor, embeddings[1:], kinds, [11.0] * 20)
+    after = vector(investor, embeddings, [DOWN, *kinds], [0.0, *[11.0] * 20])
+    assert before @ after > 0.5
+
+
+
+@given(seed=st.integers(0, 10_000), years=st.floats(2, 50))
+def test_what_is_old_stays_what_it_is(seed: int, years: float) -> None:
     investor = tower(seed)
     embeddings = unit(seed, 3)
-    now = vector(investor, embeddings, [0, 3, DOWN], [0.0, 0.5, 1.0])
+    now = vector(investor, embeddings, [0, 3, DOWN], [2.0, 2.5, 3.0])
     then = vector(investor, embeddings, [0, 3, DOWN], [years, years + 0.5, years + 1.0])
     torch.testing.assert_close(now, then, atol=1e-6, rtol=0)
 
