@@ -76,7 +76,6 @@ def test_one_new_thumb_does_not_outweigh_an_old_history() -> None:
     assert before @ after > 0.5
 
 
-
 @given(seed=st.integers(0, 10_000), years=st.floats(2, 50))
 def test_what_is_old_stays_what_it_is(seed: int, years: float) -> None:
     investor = tower(seed)
