@@ -137,11 +137,11 @@ def draw_investor(
     # Log-normal: most look at some dozens of houses, a few at hundreds, and a few at one or two.
     views = int(np.clip(np.exp(random.normal(np.log(65.0), 1.0)), 1, 600))
     identifier = f"investor-{index + 1:03d}"
-    place = str(houses.city[anchor]) or "King County"
+    places = dict.fromkeys(str(houses.city[house]) or "King County" for house in (anchor, *others))
     return Investor(
         external_id=identifier,
         email=f"{identifier}@simulated.example",
-        name=f"Simulated investor {index + 1:03d}: {strategy.name} around {place}",
+        name=f"Simulated investor {index + 1:03d}: {strategy.name} around {', '.join(places)}",
         buy_box=box,
         views=0 if idle else views,
         joined=max(0.0, float(random.uniform(-0.5, 0.5)) * days),
