@@ -16,11 +16,6 @@ LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 _SEPARATORS = re.compile(r"[ -]")
 
 
-def _no_number(value: Any) -> Any:
-    # Pydantic would take true for the number 1, but not the text.
-    return str(value) if isinstance(value, bool) else value
-
-
 class OutsideInput(BaseModel):
     """The base of what comes from outside: values may be text, and blank text means missing."""
 
@@ -38,21 +33,26 @@ class OutsideInput(BaseModel):
         # Once for all fields: a validator on each of them takes three times as long.
         if not isinstance(values, dict):
             return values
-        return {
-            name: (value.strip() or None) if isinstance(value, str) else _no_number(value)
-            for name, value in values.items()
-        }
+        clean: dict[Any, Any] = dict(values)
+        for name, value in values.items():
+            if isinstance(value, str):
+                if not value or value.isspace():
+                    clean[name] = None
+            elif isinstance(value, bool):
+                # Pydantic would take true for the number 1, but not the text.
+                clean[name] = str(value)
+        return clean
 
 
 def _word(value: Any) -> Any:
     # "Single family" and "off-market" are the words of the vocabulary too.
-    return _SEPARATORS.sub("_", value).upper() if isinstance(value, str) else value
+    return _SEPARATORS.sub("_", value.strip()).upper() if isinstance(value, str) else value
 
 
 def _moment(value: Any) -> Any:
     # Not left to pydantic, which takes 20240501 for a number of seconds.
     try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        moment = datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
         if not isinstance(moment, datetime):
             raise ValueError
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
@@ -70,7 +70,10 @@ Moment = Annotated[Annotated[datetime, Field(ge=EARLIEST, le=LATEST)], BeforeVal
 _NOT_A_NUMBER = "not a number; write it plainly, e.g. 350000 or 2.5"
 _NOT_WHOLE = "not a whole number"
 _NOT_A_DATE = "not an ISO 8601 time; write e.g. 2024-05-01 or 2024-05-01T09:30:00Z"
+_MISSING = "is missing, and every row needs it"
 _EXPLANATIONS = {
+    "missing": _MISSING,
+    "string_too_short": _MISSING,
     "string_too_long": "longer than {max_length} characters",
     "string_pattern_mismatch": "holds a zero byte",
     "string_type": "not text",
@@ -97,8 +100,8 @@ def explain(error: ErrorDetails) -> str:
 
     The same mistake with another value gets the same words, so that they can be counted.
     """
-    if error["type"] == "missing" or error["input"] is None:
-        return "is missing, and every row needs it"
+    if error["input"] is None:
+        return _MISSING
     known = _EXPLANATIONS.get(error["type"])
     if known is None:
         return error["msg"]

@@ -7,11 +7,12 @@ and stamp every row of a file; these touch only what differs.
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -43,8 +44,6 @@ _SQL_TYPES = {"line": "bigint", "given": "integer", "id": "uuid", "provenance": 
 }
 ROW_DEFINITION = ", ".join(f"{column} {_SQL_TYPES[column]}" for column in ROW)
 
-_KEYS = tuple((column, f'"{column}":') for column in STAMPED)
-
 
 @lru_cache(maxsize=1024)
 def given(columns: tuple[str, ...]) -> int:
@@ -60,24 +59,18 @@ def _differs(column: str) -> str:
     return f"{_is_given(column)} AND item.{column} IS DISTINCT FROM existing.{column}"
 
 
-@lru_cache(maxsize=4096)
-def _stamp(source: str, confidence: float | None, observed_at: str) -> str:
-    return json.dumps({"source": source, "confidence": confidence, "observed_at": observed_at})
-
-
-def stamps(item: PropertyInput, source: str, observed_at: str) -> str:
-    """The provenance of all values that the item has, as JSON.
-
-    Args:
-        item: the property.
-        source: where it comes from if it names no source system.
-        observed_at: when, in ISO 8601.
-    """
-    # Text and not a dict, for this runs once a row of a file.
-    stamp = _stamp(item.source_system or source, item.confidence, observed_at)
+def held(item: PropertyInput) -> tuple[str, ...]:
+    """The columns whose values the item has, and a stamp is due."""
     values = item.__dict__
-    held = [key + stamp for column, key in _KEYS if values[column] is not None]
-    return f"{{{','.join(held)}}}"
+    return tuple([column for column in STAMPED if values[column] is not None])
+
+
+def stamps(
+    columns: Iterable[str], source: str, confidence: float | None, observed_at: str
+) -> dict[str, dict[str, Any]]:
+    """The provenance of the values of those columns; ``observed_at`` is ISO 8601."""
+    stamp = {"source": source, "confidence": confidence, "observed_at": observed_at}
+    return dict.fromkeys(columns, stamp)
 
 
 def new_ids() -> Iterator[UUID]:
@@ -213,7 +206,9 @@ async def upsert(
         {
             "given": given(tuple(item.model_fields_set)),
             "id": str(next(ids)),
-            "provenance": json.loads(stamps(item, source, observed_at)),
+            "provenance": stamps(
+                held(item), item.source_system or source, item.confidence, observed_at
+            ),
             **item.model_dump(mode="json"),
         }
         for item in items

@@ -1,5 +1,6 @@
 """Importing properties: stage the file, leave out what is wrong, write what is new or differs."""
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from domain.property_upsert import (
     ROW,
     ROW_DEFINITION,
     given,
+    held,
     insert_new,
     lock,
     new_ids,
@@ -33,8 +35,18 @@ from domain.property_upsert import (
 from domain.work import Work
 
 STAGED = "staged_properties"
+STAMPS = "staged_stamps"
 SOURCE = "import"
+STAMPS_LIMIT = 32_768
 _NOTHING: tuple[None, ...] = (None,) * (len(PROPERTY_COLUMNS) - 1)
+
+
+# Most rows of a file have the same few provenances, which are large: each is staged once.
+_ROWS = f"""(
+    SELECT {", ".join(name for name in ROW if name != "provenance")},
+        coalesce(staged.provenance, stamps.provenance) AS provenance
+    FROM {STAGED} AS staged LEFT JOIN {STAMPS} AS stamps USING (stamps_number)
+)"""  # noqa: S608
 
 
 def _changed(statement: str) -> str:
@@ -46,8 +58,8 @@ def _changed(statement: str) -> str:
     """  # noqa: S608
 
 
-_INSERT = _changed(insert_new(STAGED))
-_UPDATE = _changed(update_changed(STAGED))
+_INSERT = _changed(insert_new(_ROWS))
+_UPDATE = _changed(update_changed(_ROWS))
 _DELETE = _changed(
     f"""
     DELETE FROM properties AS existing
@@ -106,8 +118,12 @@ async def import_properties(
     reader = RowReader(PropertyInput, mapping or {}, constants or {}, report)
     if "external_id" in reader.constants:
         raise ImportRefusedError("--set external_id: every row needs an external id of its own")
-    rows = _records(reader.read(path, progress), report, keep_skipped=delete_missing)
-    await stage(work, STAGED, ROW_DEFINITION, ROW, rows)
+    book = Stamps(now())
+    rows = _records(reader.read(path, progress), report, book, keep_skipped=delete_missing)
+    columns = ("stamps_number", *ROW)
+    await stage(work, STAGED, f"stamps_number integer, {ROW_DEFINITION}", columns, rows)
+    columns = ("stamps_number", "provenance")
+    await stage(work, STAMPS, "stamps_number integer, provenance jsonb", columns, book.rows())
     await _leave_out_repeated(work, report, reader.columns["external_id"])
     if strict and report.skipped:
         raise StrictImportError(report)
@@ -133,18 +149,47 @@ async def import_properties(
     return report
 
 
+class Stamps:
+    """The distinct provenances of a file's rows, numbered; only so many, for memory's sake."""
+
+    def __init__(self, observed_at: str) -> None:
+        self._observed_at = observed_at
+        self._numbers: dict[tuple[tuple[str, ...], str, float | None], int] = {}
+
+    def of(self, item: PropertyInput) -> tuple[int | None, str | None]:
+        """The number of an item's provenance or, where numbers have run out, itself as JSON."""
+        key = (held(item), item.source_system or SOURCE, item.confidence)
+        number = self._numbers.get(key)
+        if number is None:
+            number = len(self._numbers)
+            if number >= STAMPS_LIMIT:
+                return None, self._json(key)
+            self._numbers[key] = number
+        return number, None
+
+    def rows(self) -> Iterator[tuple[int, str]]:
+        """All numbers, each with its provenance as JSON."""
+        for key, number in self._numbers.items():
+            yield number, self._json(key)
+
+    def _json(self, key: tuple[tuple[str, ...], str, float | None]) -> str:
+        return json.dumps(stamps(*key, self._observed_at))
+
+
 def _records(
-    rows: Iterator[Row[PropertyInput]], report: ImportReport, *, keep_skipped: bool
+    rows: Iterator[Row[PropertyInput]], report: ImportReport, book: Stamps, *, keep_skipped: bool
 ) -> Iterator[tuple[Any, ...]]:
-    observed_at, ids = now(), new_ids()
+    ids = new_ids()
     for line, values, item in rows:
         if item is not None:
+            number, provenance = book.of(item)
             # A model's fields in their order, which is that of the columns.
             yield (
+                number,
                 line,
                 given(tuple(values)),
                 next(ids),
-                stamps(item, SOURCE, observed_at),
+                provenance,
                 *item.__dict__.values(),
             )
         elif keep_skipped:
@@ -152,7 +197,7 @@ def _records(
             if external_id is None:
                 report.unidentified += 1
             else:
-                yield (line, 0, None, None, external_id, *_NOTHING)
+                yield (None, line, 0, None, None, external_id, *_NOTHING)
 
 
 def _external_id(values: Mapping[str, Any]) -> str | None:

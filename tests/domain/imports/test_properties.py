@@ -90,6 +90,18 @@ async def test_a_change_touches_only_what_changed(load: Load, stored: Stored) ->
     assert after["B"].provenance == before["B"].provenance
 
 
+async def test_more_provenances_than_are_numbered(
+    load: Load, stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("domain.imports.properties.STAMPS_LIMIT", 2)
+    rows = "".join(f"{number},{number},{number % 5 / 10}\n" for number in range(10))
+    await load(f"external_id,bedrooms,confidence\n{rows}")
+    stamps = {name: one.provenance["bedrooms"] for name, one in (await stored()).items()}
+    assert {name: stamp["confidence"] for name, stamp in stamps.items()} == {
+        str(number): number % 5 / 10 for number in range(10)
+    }
+
+
 async def test_columns_that_the_file_lacks_stay(load: Load, stored: Stored) -> None:
     await load(FULL)
     before = (await stored())["A1"]
