@@ -54,7 +54,8 @@ async def test_recommendations_follow_the_history_and_say_why(town: Town, sign_i
     assert all(0 <= score <= 1 for score in scores)
     for one in found:
         (reason,) = one["reasons"]
-        assert reason["kind"] == "LIKE_HISTORY"
+        own = reason["property"]["id"] == one["property"]["id"]
+        assert reason["kind"] == ("OWN_HISTORY" if own else "LIKE_HISTORY")
         assert reason["property"] is not None
         assert one["score"] == one["property"]["affinity"]
 
