@@ -5,6 +5,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -42,7 +43,12 @@ def of_folder(folder: Path) -> list[psutil.Process]:
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Those that have not ended; an ended one may wait for a slow init to take note of it."""
-    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    found = []
+    for one in processes:
+        with suppress(psutil.NoSuchProcess):
+            if one.status() != psutil.STATUS_ZOMBIE:
+                found.append(one)
+    return found
 
 
 def test_serve_until_ctrl_c(start_twin: StartTwin, tmp_path: Path) -> None:
@@ -96,7 +102,7 @@ def test_a_killed_supervisor_leaves_nothing_behind(start_twin: StartTwin, tmp_pa
     supervisor.kill()
     supervisor.wait()
 
-    wait_until(lambda: not any(one.is_running() for one in children), "the children's end")
+    wait_until(lambda: not alive(children), "the children's end")
     wait_until(lambda: not of_folder(tmp_path / "data"), "the end of the services")
 
 
