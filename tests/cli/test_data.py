@@ -61,6 +61,22 @@ def test_from_files_to_a_token(
         assert principal.role is Role.ANALYST
 
 
+def test_a_tenant_can_be_made_by_its_first_import(twin: Twin, tmp_path: Path) -> None:
+    slug = f"firm-{uuid4().hex[:12]}"
+    bad = write(tmp_path / "bad.csv", "external_id,latitude\nhouse-1,91\n")
+    arguments = ("--tenant", slug, "--create-tenant")
+    refused = twin("import", "properties", bad, *arguments, "--strict")
+    assert refused.exit_code == 1
+    assert slug not in twin("tenants", "list").stdout
+
+    houses = write(tmp_path / "houses.csv", PROPERTIES)
+    renamed = ("--map", "external_id=id", "--map", "listing_price=price")
+    for counts in ("2 new, 0 changed, 0 unchanged", "0 new, 0 changed, 2 unchanged"):
+        imported = twin("import", "properties", houses, *arguments, *renamed)
+        assert counts in imported.stdout
+    assert f"{slug}\t{slug}" in twin("tenants", "list").stdout.splitlines()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "problem"),
     [
