@@ -37,7 +37,8 @@ serve: ## install what is missing, then serve (ARGS="--help" lists the options)
 
 test: ## install what is missing, then run the tests (ARGS="-k name" goes to pytest)
 	@$(MAKE) --silent --no-print-directory -j2 $(DEV) $(GRAPHIQL)
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile \
+		--cov --cov-report=term:skip-covered $(ARGS)
 
 lint: $(DEV) ## check style, types and who imports whom
 	$(BIN)/ruff check
