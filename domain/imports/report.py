@@ -131,7 +131,7 @@ class ImportReport:
             counts.append(f"{self.deleted:,} properties deleted")
         if self.users_created:
             counts.append(f"{self.users_created:,} users created")
-        reasons = [f"  {count:,} × {reason}" for reason, count in self.by_reason.most_common()]
+        reasons = [f"  {count:,} x {reason}" for reason, count in self.by_reason.most_common()]
         examples = [f"  {one}" for one in self.problems]
         total = self.by_reason.total()
         if total > len(examples):
