@@ -38,18 +38,17 @@ from settings import Settings
 CARD = "id externalId zipcode latitude longitude listingPrice bedrooms bathrooms squareFeet"
 QUERIES = {
     "recommendations(first: 20), 9 fields, reasons": (
-        "query ($ids: [ID!]!, $like: ID!) { recommendations(first: 20) "
+        "{ recommendations(first: 20) "
         f"{{ edges {{ node {{ score rank reasons {{ text }} property {{ {CARD} }} }} }} }} }}"
     ),
     "similarProperties(first: 20), 9 fields": (
-        "query ($ids: [ID!]!, $like: ID!) { similarProperties(propertyId: $like, first: 20) "
+        "query ($like: ID!) { similarProperties(propertyId: $like, first: 20) "
         f"{{ edges {{ similarity node {{ {CARD} }} }} }} }}"
     ),
     "affinity of 10 properties": (
-        "query ($ids: [ID!]!, $like: ID!) { affinity(propertyIds: $ids) { score property { id } } }"
+        "query ($ids: [ID!]!) { affinity(propertyIds: $ids) { score property { id } } }"
     ),
 }
-"""Every query is sent with the same variables and uses some of them."""
 
 
 def row(what: str, figure: str) -> None:
