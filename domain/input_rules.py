@@ -1,6 +1,5 @@
 """Rules for single values that come from outside, and their errors in plain words."""
 
-import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -12,8 +11,6 @@ NO_ZERO_BYTE = r"^[^\x00]*$"
 
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
-
-_SEPARATORS = re.compile(r"[ -]")
 
 
 class OutsideInput(BaseModel):
@@ -46,7 +43,9 @@ class OutsideInput(BaseModel):
 
 def _word(value: Any) -> Any:
     # "Single family" and "off-market" are the words of the vocabulary too.
-    return _SEPARATORS.sub("_", value.strip()).upper() if isinstance(value, str) else value
+    if isinstance(value, str):
+        return value.strip().upper().replace(" ", "_").replace("-", "_")
+    return value
 
 
 def _moment(value: Any) -> Any:

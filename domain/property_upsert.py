@@ -7,6 +7,7 @@ and stamp every row of a file; these touch only what differs.
 
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,6 +43,8 @@ _SQL_TYPES = {"line": "bigint", "given": "integer", "id": "uuid", "provenance": 
     column: Property.__table__.c[column].type.compile(dialect=_POSTGRESQL)
     for column in PROPERTY_COLUMNS
 }
+_RANDOM_BITS = 0xFFF << 64 | (1 << 62) - 1
+
 ROW_DEFINITION = ", ".join(f"{column} {_SQL_TYPES[column]}" for column in ROW)
 
 
@@ -73,12 +76,17 @@ def stamps(
     return dict.fromkeys(columns, stamp)
 
 
-def new_ids() -> Iterator[UUID]:
-    """Yield random ids; the system's randomness is slow in small pieces, on either side."""
+def new_ids() -> Iterator[str]:
+    """Yield UUIDs of version 7, which begin with the time, as 32 hexadecimal digits.
+
+    Rows of a file so become neighbours in the indexes, which large imports spend their time on.
+    """
     while True:
-        block = os.urandom(16 * 1024)
-        for start in range(0, len(block), 16):
-            yield UUID(bytes=block[start : start + 16], version=4)
+        # The system's randomness is slow in small pieces.
+        milliseconds, block = time.time_ns() // 1_000_000, os.urandom(10 * 1024)
+        stem = milliseconds << 80 | 0x7 << 76 | 0x2 << 62
+        for start in range(0, len(block), 10):
+            yield f"{stem | int.from_bytes(block[start : start + 10]) & _RANDOM_BITS:032x}"
 
 
 def now() -> str:
@@ -97,7 +105,7 @@ def update_changed(rows: str, among: str = "true") -> str:
         among: SQL that holds for the ``existing`` properties that can be meant.
 
     Returns:
-        SQL with the parameter tenant_id; it returns id and external_id.
+        SQL with the parameter tenant_id; it returns the ids of the rows it wrote.
     """
     values = ", ".join(
         f"{column} = CASE WHEN {_is_given(column)} THEN item.{column} ELSE existing.{column} END"
@@ -121,7 +129,7 @@ def update_changed(rows: str, among: str = "true") -> str:
         WHERE existing.tenant_id = CAST(:tenant_id AS uuid)
         AND existing.external_id = item.external_id AND {among}
         AND item.given <> 0 AND ({differs})
-        RETURNING existing.id, existing.external_id
+        RETURNING existing.id
     """  # noqa: S608  (made of column names)
 
 
@@ -142,7 +150,7 @@ def insert_new(rows: str, among: str = "true") -> str:
             WHERE existing.tenant_id = CAST(:tenant_id AS uuid)
             AND existing.external_id = item.external_id AND {among}
         )
-        RETURNING id, external_id
+        RETURNING id
     """  # noqa: S608  (made of column names)
 
 
@@ -205,7 +213,7 @@ async def upsert(
     rows = [
         {
             "given": given(tuple(item.model_fields_set)),
-            "id": str(next(ids)),
+            "id": next(ids),
             "provenance": stamps(
                 held(item), item.source_system or source, item.confidence, observed_at
             ),

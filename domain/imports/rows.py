@@ -132,11 +132,8 @@ class RowReader(Generic[Item]):
         for column in self.columns.values():
             if header.count(column) > 1:
                 raise ImportRefusedError(f"{path}: there are two columns {column!r}")
-        places = [
-            (name, header.index(column))
-            for name, column in self.columns.items()
-            if column in header
-        ]
+        names = [name for name, column in self.columns.items() if column in header]
+        places = [header.index(self.columns[name]) for name in names]
         while True:
             line = reader.line_num + 1
             try:
@@ -151,7 +148,7 @@ class RowReader(Generic[Item]):
                 continue
             self.report.read += 1
             if len(row) == len(header):
-                yield line, {name: row[place] for name, place in places}
+                yield line, dict(zip(names, map(row.__getitem__, places), strict=True))
             else:
                 amount = "few" if len(row) < len(header) else "many"
                 self._unreadable(line, f"{len(row)} of {len(header)}", f"too {amount} fields")
