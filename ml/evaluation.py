@@ -4,7 +4,7 @@ Every property is ranked for every investor, except those the investor had acted
 are means over investors, so that a busy one counts no more than a quiet one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -67,16 +67,6 @@ def ranking_metrics(scorer: Scorer, queries: Queries, items: int) -> RankingMetr
         for name in METRICS:
             totals[name] += float(values[name].sum())
     return {name: total / len(queries) for name, total in totals.items()}
-
-
-def format_metrics(metrics: Mapping[str, RankingMetrics]) -> str:
-    """A plain text table, one ranking a line, from the mapping of rankings to their metrics."""
-    lines = [f"{'':<12}" + "".join(f"{name:>12}" for name in METRICS)]
-    lines += [
-        f"{ranking:<12}" + "".join(f"{values[name]:>12.4f}" for name in METRICS)
-        for ranking, values in metrics.items()
-    ]
-    return "\n".join(lines)
 
 
 def _mask(pairs: Tensor, first: int, last: int, items: int) -> Tensor:

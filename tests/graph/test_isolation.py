@@ -81,6 +81,9 @@ CALLS = {
     ],
 }  # fmt: skip
 
+PROBE = np.full(16, 0.25, dtype=np.float32)
+"""Some direction to search in."""
+
 FILTERS: dict[str, Any] = {
     "propertyTypes": ["SINGLE_FAMILY"],
     "zipcodes": ["98030", "98125"],
@@ -158,7 +161,10 @@ async def state(database: Database, rt: Runtime, town: Town) -> list[Any]:
         version_id = await active_version_id(work)
     assert version_id is not None
     space = rt.index.space(ModelKey(town.tenant.id, version_id))
-    return [*found, await space.property_ids(), await space.count_users()]
+    hits = await space.query(PROBE, PropertyFilter(), [], 1000)
+    vectors = sorted((hit.property_id, hit.vector.tobytes()) for hit in hits)
+    assert len(vectors) == len(town.south + town.north)
+    return [*found, vectors, await space.property_ids(), await space.count_users()]
 
 
 def test_every_root_field_and_filter_is_covered() -> None:
@@ -231,10 +237,9 @@ async def test_no_index_call_reaches_another_firm(
     assert version is not None
     # B's tenant with A's version: the nearest that a mistake of ours could come.
     space = rt.index.space(ModelKey(b.tenant.id, version))
-    vector = np.full(16, 0.25, dtype=np.float32)
     answers: dict[str, Any] = {
-        "query": await space.query(vector, PropertyFilter(), [], 10),
-        "query_batch": await space.query_batch(vector[None], PropertyFilter(), [], 10),
+        "query": await space.query(PROBE, PropertyFilter(), [], 10),
+        "query_batch": await space.query_batch(PROBE[None], PropertyFilter(), [], 10),
         "count": await space.count(),
         "count_users": await space.count_users(),
         "property_ids": await space.property_ids(),

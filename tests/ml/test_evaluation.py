@@ -6,7 +6,7 @@ import torch
 
 from domain.snapshots import InteractionLog
 from ml.dataset import Queries, events, queries
-from ml.evaluation import METRICS, format_metrics, popularity_scorer, ranking_metrics
+from ml.evaluation import METRICS, popularity_scorer, ranking_metrics
 
 ITEMS = 200
 CPU = torch.device("cpu")
@@ -71,9 +71,3 @@ def test_nothing_to_measure_is_an_error() -> None:
     nothing = queries(events(make_log(), ITEMS, CPU), 50, 99, most=10, seed=0)
     with pytest.raises(ValueError, match="no held-out"):
         ranking_metrics(lambda _first, _last: torch.zeros(0, ITEMS), nothing, ITEMS)
-
-
-def test_table() -> None:
-    lines = format_metrics({"twin": dict.fromkeys(METRICS, 0.25)}).splitlines()
-    assert lines[0].split() == list(METRICS)
-    assert lines[1].split() == ["twin", *["0.2500"] * len(METRICS)]
