@@ -7,6 +7,7 @@ plain values come back, so that no ORM object leaves the domain.
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
@@ -58,6 +59,7 @@ class PropertyColumns:
         zipcode: n strings or None.
         city: n strings or None.
         listed_at: float64 (n,), seconds since 1970 UTC, NaN where missing.
+        owners: int32 (n,), how many of the tenant's investors made a deal on it.
     """
 
     ids: tuple[UUID, ...]
@@ -67,6 +69,7 @@ class PropertyColumns:
     zipcode: tuple[str | None, ...]
     city: tuple[str | None, ...]
     listed_at: NDArray[np.float64]
+    owners: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -86,6 +89,7 @@ class PropertyColumns:
             zipcode=tuple(self.zipcode[i] for i in index),
             city=tuple(self.city[i] for i in index),
             listed_at=self.listed_at[index],
+            owners=self.owners[index],
         )
 
 
@@ -109,28 +113,6 @@ class InteractionLog:
 
     def __len__(self) -> int:
         return len(self.user)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class InvestorHistory:
-    """What one investor did, newest first: the whole state of the investor.
-
-    Attributes:
-        user_id: the investor.
-        properties: the h properties acted on, one row an interaction (rows may repeat).
-        kind: int8 (h,), position in ``InteractionKind``.
-        occurred_at: float64 (h,), seconds since 1970 UTC, descending.
-        as_of: seconds since 1970 UTC; recency is measured from here.
-    """
-
-    user_id: UUID
-    properties: PropertyColumns
-    kind: NDArray[np.int8]
-    occurred_at: NDArray[np.float64]
-    as_of: float
-
-    def __len__(self) -> int:
-        return len(self.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,20 +165,75 @@ class PropertyFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
-    """One property on an investor's list.
+class BuyBox:
+    """What an investor says is wanted. Empty tuples and None say nothing of that side."""
+
+    property_types: tuple[PropertyType, ...] = ()
+    zipcodes: tuple[str, ...] = ()
+    cities: tuple[str, ...] = ()
+    price: Range | None = None
+    bedrooms: Range | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InvestorHistory:
+    """What one investor did, newest first: the whole state of the investor.
 
     Attributes:
-        property_id: the property.
-        score: calibrated affinity in [0, 1].
-        nearest: the property of the investor's positive history most like it, if there is one.
-        nearest_similarity: that likeness, cosine mapped to [0, 1].
+        user_id: the investor.
+        properties: the h properties acted on, one row an interaction (rows may repeat).
+        kind: int8 (h,), position in ``InteractionKind``.
+        occurred_at: float64 (h,), seconds since 1970 UTC, descending.
+        as_of: seconds since 1970 UTC; recency is measured from here.
+        buy_box: what the investor says is wanted, None if nothing was said.
     """
+
+    user_id: UUID
+    properties: PropertyColumns
+    kind: NDArray[np.int8]
+    occurred_at: NDArray[np.float64]
+    as_of: float
+    buy_box: BuyBox | None = None
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One property on an investor's list, with its calibrated affinity in [0, 1]."""
 
     property_id: UUID
     score: float
-    nearest: UUID | None
-    nearest_similarity: float
+
+
+class CauseKind(StrEnum):
+    """What in an investor's history speaks for a property."""
+
+    HISTORY = "HISTORY"
+    NEARNESS = "NEARNESS"
+    PRICE = "PRICE"
+    SIZE = "SIZE"
+    PROPERTY_TYPE = "PROPERTY_TYPE"
+    BUY_BOX = "BUY_BOX"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Something that raises a property's score.
+
+    Attributes:
+        kind: what it is.
+        strength: how far the score, in log-odds, falls without it; greater than 0.
+        property_id: for HISTORY, the property acted on that speaks for it the most; for NEARNESS,
+            the one nearest to it on the map; else None.
+        distance_km: for NEARNESS, how far that one is; else None.
+    """
+
+    kind: CauseKind
+    strength: float
+    property_id: UUID | None = None
+    distance_km: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,10 +266,14 @@ class Twin(Protocol):
         where: PropertyFilter,
         exclude: Collection[UUID],
         limit: int,
+        diversity: float = 0.0,
     ) -> list[Ranked]:
         """The best ``limit`` indexed properties for the investor, best first, ties by id.
 
         The filter and the exclusions hold inside the search: the list is full if matches exist.
+        With a ``diversity`` above 0, up to 1, the order is that of maximal marginal relevance
+        (Carbonell and Goldstein 1998), and scores need not fall down the list; a longer list
+        begins with the shorter one.
         Raises ValueError for an investor without any interaction of positive weight.
         """
         ...
@@ -244,14 +285,27 @@ class Twin(Protocol):
         where: PropertyFilter,
         exclude: Collection[UUID],
         limit: int,
+        diversity: float = 0.0,
     ) -> list[Similar]:
-        """The ``limit`` indexed properties most like the one row of ``anchor``, best first."""
+        """The ``limit`` indexed properties most like the one row of ``anchor``, best first.
+
+        ``diversity`` as for ``rank``.
+        """
         ...
 
     async def score(
         self, model: ModelKey, investors: Sequence[InvestorHistory], properties: PropertyColumns
     ) -> NDArray[np.float64]:
         """Calibrated affinity in [0, 1], float64 (investors, n): the score of ``rank``.
+
+        Raises ValueError for an investor without any interaction of positive weight.
+        """
+        ...
+
+    async def explain(
+        self, model: ModelKey, investor: InvestorHistory, properties: PropertyColumns
+    ) -> list[tuple[Cause, ...]]:
+        """What speaks for each property, strongest first; empty where nothing does.
 
         Raises ValueError for an investor without any interaction of positive weight.
         """

@@ -96,6 +96,7 @@ def _join(batches: list[PropertyColumns]) -> PropertyColumns:
         zipcode=tuple(chain.from_iterable(batch.zipcode for batch in batches)),
         city=tuple(chain.from_iterable(batch.city for batch in batches)),
         listed_at=np.concatenate([batch.listed_at for batch in batches]),
+        owners=np.concatenate([batch.owners for batch in batches]),
     )
 
 

@@ -22,7 +22,7 @@ from domain.snapshots import InteractionLog, PropertyColumns
 from ml.artifacts import Artifact, pack
 from ml.calibration import Calibration
 from ml.dataset import Events, Queries, events, examples, histories, queries, recent
-from ml.evaluation import (
+from ml.validation import (
     popularity_scorer,
     ranking_metrics,
     twin_scorer,
@@ -121,7 +121,7 @@ class Progress:
         epoch: how many are done, from 1.
         epochs: how many there will be at most.
         loss: mean over the epoch.
-        metrics: of the validation slice, see ``ml.evaluation.METRICS``.
+        metrics: of the validation slice, see ``ml.validation.METRICS``.
     """
 
     epoch: int
@@ -137,7 +137,7 @@ class TrainedTwin:
     Attributes:
         weights: safetensors bytes.
         metadata: JSON; with the weights it is what ``ml.artifacts.unpack`` reads.
-        metrics: JSON: "twin" and "popularity" map the names of ``ml.evaluation.METRICS`` to figures
+        metrics: JSON: "twin" and "popularity" map the names of ``ml.validation.METRICS`` to figures
             on the test slice; further entries say what was learned from and measured on.
     """
 

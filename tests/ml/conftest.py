@@ -50,6 +50,7 @@ def make_columns(count: int, seed: int = 0) -> PropertyColumns:
         zipcode=tuple(str(value) or None for value in zipcodes),
         city=tuple(str(value) or None for value in cities),
         listed_at=np.where(rng.random(count) < 0.1, np.nan, rng.integers(0, 10**9, count)),
+        owners=rng.integers(0, 2, count).astype(np.int32),
     )
 
 

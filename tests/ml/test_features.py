@@ -34,6 +34,7 @@ def of(numeric: NDArray[np.float64], code: int = -1) -> PropertyColumns:
         zipcode=(None,) * count,
         city=(None,) * count,
         listed_at=np.full(count, np.nan),
+        owners=np.zeros(count, dtype=np.int32),
     )
 
 

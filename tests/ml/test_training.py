@@ -6,7 +6,7 @@ import torch
 
 from domain.snapshots import InteractionLog, PropertyColumns, StoredModel
 from ml.artifacts import unpack
-from ml.evaluation import METRICS
+from ml.validation import METRICS
 from ml.training import Progress, TrainedTwin, TrainingConfig, TrainingError, train
 
 CONFIG = TrainingConfig(epochs=8, device="cpu")

@@ -6,7 +6,7 @@ import torch
 
 from domain.snapshots import InteractionLog
 from ml.dataset import Queries, events, queries
-from ml.evaluation import METRICS, popularity_scorer, ranking_metrics
+from ml.validation import METRICS, popularity_scorer, ranking_metrics
 
 ITEMS = 200
 CPU = torch.device("cpu")
