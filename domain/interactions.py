@@ -16,13 +16,14 @@ from sqlalchemy import (
     delete,
     extract,
     func,
+    or_,
     select,
     text,
     update,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from domain import properties
+from domain import indexing, properties
 from domain.base import Base, TenantScoped, one_of, storable, vocabulary
 from domain.errors import invalid, not_found
 from domain.properties import SNAPSHOT, Property
@@ -94,23 +95,44 @@ async def _lock_investor(work: Work, user_id: UUID) -> None:
         raise not_found("user", ("userId",))
 
 
-async def refresh_engagement(work: Work, property_ids: Sequence[UUID] | None = None) -> None:
-    """Recompute the engagement of the given properties, or of all, from their interactions."""
-    total = func.greatest(0.0, func.coalesce(func.sum(WEIGHT), 0.0)).label("total")
-    sums = (
-        select(Property.id, total)
+async def refresh_totals(work: Work, property_ids: Sequence[UUID] | None = None) -> None:
+    """Recompute the engagement and owners of the given properties, or of all.
+
+    The index carries the owners: it follows those that changed after the commit.
+    """
+    if property_ids is not None:
+        # Two investors may act on one property at once; the second counts both acts.
+        await work.session.execute(
+            select(Property.id)
+            .where(Property.id.in_(property_ids))
+            .order_by(Property.id)
+            .with_for_update(key_share=True)
+        )
+    buyer = case((Interaction.kind == InteractionKind.DEAL, Interaction.user_id))
+    totals = (
+        select(
+            Property.id,
+            Property.owners.label("owners_before"),
+            func.greatest(0.0, func.coalesce(func.sum(WEIGHT), 0.0)).label("engagement"),
+            func.count(buyer.distinct()).label("owners"),
+        )
         .outerjoin(Interaction, Interaction.property_id == Property.id)
-        .group_by(Property.id)
+        .group_by(Property.id, Property.owners)
     )
     if property_ids is not None:
-        sums = sums.where(Property.id.in_(property_ids))
-    fresh = sums.subquery()
-    await work.session.execute(
+        totals = totals.where(Property.id.in_(property_ids))
+    fresh = totals.subquery()
+    written = await work.session.execute(
         update(Property)
-        .where(Property.id == fresh.c.id, Property.engagement != fresh.c.total)
-        .values(engagement=fresh.c.total)
+        .where(
+            Property.id == fresh.c.id,
+            or_(Property.engagement != fresh.c.engagement, Property.owners != fresh.c.owners),
+        )
+        .values(engagement=fresh.c.engagement, owners=fresh.c.owners)
+        .returning(Property.id, fresh.c.owners != fresh.c.owners_before)
         .execution_options(synchronize_session=False)
     )
+    indexing.follow(work, "index_properties", [row[0] for row in written if row[1]])
 
 
 async def record(
@@ -207,7 +229,7 @@ async def retract_feedback(work: Work, user_id: UUID, property_id: UUID) -> bool
         )
         .returning(Interaction.id)
     )
-    await refresh_engagement(work, [property_id])
+    await refresh_totals(work, [property_id])
     work.enqueue("index_users", [str(user_id)])
     return retracted is not None
 
@@ -215,7 +237,7 @@ async def retract_feedback(work: Work, user_id: UUID, property_id: UUID) -> bool
 async def _save(work: Work, act: Interaction) -> None:
     work.session.add(act)
     await work.session.flush()
-    await refresh_engagement(work, [act.property_id])
+    await refresh_totals(work, [act.property_id])
     work.enqueue("index_users", [str(act.user_id)])
 
 

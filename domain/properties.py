@@ -38,7 +38,8 @@ class Property(TenantScoped, Base):
     """A property of a tenant's pipeline.
 
     ``provenance`` maps a column to ``{"source", "confidence", "observed_at"}`` of its value.
-    ``engagement`` is the weighted sum of what the tenant's investors did with it, at least 0.
+    ``engagement`` is the weighted sum of what the tenant's investors did with it, at least 0;
+    ``owners`` is how many of them made a deal on it.
     """
 
     __tablename__ = "properties"
@@ -79,6 +80,7 @@ class Property(TenantScoped, Base):
     confidence: Mapped[float | None] = mapped_column(Float(53))
     provenance: Mapped[dict[str, dict[str, Any]]] = mapped_column(JSONB, server_default="{}")
     engagement: Mapped[float] = mapped_column(Float(53), server_default="0")
+    owners: Mapped[int] = mapped_column(server_default="0")
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     @property
@@ -96,6 +98,7 @@ SNAPSHOT: tuple[InstrumentedAttribute[Any] | ColumnElement[Any], ...] = (
     Property.zipcode,
     Property.city,
     extract("epoch", Property.listed_at).label("listed_at"),
+    Property.owners,
     *(getattr(Property, name) for name in NUMERIC_COLUMNS),
 )
 """What ``columns`` reads, in its order."""
@@ -106,7 +109,7 @@ _STATUSES = {status: position for position, status in enumerate(ListingStatus)}
 
 def columns(rows: Sequence[Sequence[Any]]) -> PropertyColumns:
     """Turn rows of ``SNAPSHOT`` into columns."""
-    numeric = np.array([row[6:] for row in rows], dtype=np.float64)
+    numeric = np.array([row[7:] for row in rows], dtype=np.float64)
     return PropertyColumns(
         ids=tuple(row[0] for row in rows),
         numeric=numeric.reshape(len(rows), len(NUMERIC_COLUMNS)),
@@ -115,6 +118,7 @@ def columns(rows: Sequence[Sequence[Any]]) -> PropertyColumns:
         zipcode=tuple(row[3] for row in rows),
         city=tuple(row[4] for row in rows),
         listed_at=np.array([row[5] for row in rows], dtype=np.float64),
+        owners=np.array([row[6] for row in rows], dtype=np.int32),
     )
 
 
@@ -129,6 +133,7 @@ def columns_of(properties: Sequence[Property]) -> PropertyColumns:
                 item.zipcode,
                 item.city,
                 item.listed_at.timestamp() if item.listed_at else None,
+                item.owners,
                 *(getattr(item, name) for name in NUMERIC_COLUMNS),
             )
             for item in properties

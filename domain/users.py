@@ -1,8 +1,10 @@
 """Users: the members of a tenant. Investors are users with a history."""
 
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Index, Text, UniqueConstraint, func, or_, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.base import Base, TenantScoped, one_of, vocabulary
@@ -12,7 +14,10 @@ from domain.work import Work
 
 
 class User(TenantScoped, Base):
-    """A member of a tenant; ``simulated`` marks an invented one."""
+    """A member of a tenant; ``simulated`` marks an invented one.
+
+    ``buy_box`` is what the member says is wanted, as ``domain.buy_boxes`` writes it.
+    """
 
     __tablename__ = "users"
     __table_args__ = (
@@ -26,6 +31,7 @@ class User(TenantScoped, Base):
     name: Mapped[str | None] = mapped_column(Text)
     role: Mapped[Role] = mapped_column(vocabulary(Role))
     simulated: Mapped[bool] = mapped_column(server_default="false")
+    buy_box: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
 
 
 async def get(work: Work, user_id: UUID, *field: str) -> User:

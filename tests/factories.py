@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.database import Database
-from domain.interactions import Interaction, refresh_engagement
+from domain.interactions import Interaction, refresh_totals
 from domain.properties import Property
 from domain.tenants import Tenant
 from domain.users import User
@@ -78,7 +78,7 @@ async def add_interaction(
     )
     work.session.add(act)
     await work.session.flush()
-    await refresh_engagement(work, [property_id])
+    await refresh_totals(work, [property_id])
     return act
 
 
@@ -138,7 +138,7 @@ async def build_town(database: Database, tenant: Tenant, houses: int = 60) -> To
                 )
         idle = await add_user(work)
         await work.session.flush()
-        await refresh_engagement(work)
+        await refresh_totals(work)
     return Town(tenant, ids[True], ids[False], investors[True], investors[False], idle.id)
 
 

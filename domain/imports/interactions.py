@@ -15,7 +15,7 @@ from domain.imports.report import PROBLEM_LIMIT, ImportReport, StrictImportError
 from domain.imports.rows import Row, RowReader
 from domain.imports.staging import stage
 from domain.input_rules import NO_ZERO_BYTE, Moment, OutsideInput, Text, Word
-from domain.interactions import refresh_engagement
+from domain.interactions import refresh_totals
 from domain.property_upsert import lock
 from domain.vocabulary import THUMBS, InteractionKind, Role
 from domain.work import Work
@@ -136,7 +136,7 @@ async def import_interactions(
 
     The same user, property, kind and time is the same act. Of an investor's thumbs on a property
     the latest counts. Bad rows, also those that name an unknown property or user, are skipped and
-    reported. The properties' engagement follows at once, the index after the commit.
+    reported. The properties' engagement and owners follow at once, the index after the commit.
 
     Args:
         work: the unit of work; roll it back if this raises.
@@ -170,7 +170,7 @@ async def import_interactions(
     report.unchanged = report.valid - report.inserted - report.updated
     report.users_created = len(created)
     if added.property_ids:
-        await refresh_engagement(work, added.property_ids if few(added.property_ids) else None)
+        await refresh_totals(work, added.property_ids if few(added.property_ids) else None)
     indexing.follow(work, "index_users", added.user_ids)
     return report
 

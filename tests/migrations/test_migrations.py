@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from alembic import command
@@ -54,3 +55,49 @@ def test_models_and_migrations_agree(empty: runtime.Services) -> None:
     config = Config(runtime.ALEMBIC_INI)
     config.attributes["services"] = empty
     command.check(config)
+
+
+def run_as_owner(found: runtime.Services, *statements: str) -> list[tuple[object, ...]]:
+    """Run the statements in one transaction; the rows of the last."""
+
+    async def run() -> list[tuple[object, ...]]:
+        assert found.migration_database_url is not None
+        engine = create_async_engine(found.migration_database_url)
+        async with engine.begin() as connection:
+            for statement in statements[:-1]:
+                await connection.execute(text(statement))
+            rows = [tuple(row) for row in await connection.execute(text(statements[-1]))]
+        await engine.dispose()
+        return rows
+
+    return asyncio.run(run())
+
+
+def test_owners_are_counted_from_the_deals_known_before(empty: runtime.Services) -> None:
+    runtime.migrate(empty, "base")
+    runtime.migrate(empty, "0001")
+    firms = [str(uuid4()) for _ in range(2)]
+    for firm, deals in zip(firms, (2, 1), strict=True):
+        as_firm = f"SELECT set_config('app.tenant_id', '{firm}', true)"
+        run_as_owner(
+            empty,
+            as_firm,
+            f"INSERT INTO tenants (id, slug, name) VALUES ('{firm}', '{firm}', 'Firm')",
+            f"INSERT INTO properties (tenant_id, external_id) VALUES ('{firm}', 'sold'),"
+            f" ('{firm}', 'seen')",
+            f"INSERT INTO users (tenant_id, external_id, role) SELECT '{firm}', n, 'analyst'"
+            " FROM generate_series(1, 2) AS n",
+            # One bought twice, all looked at both.
+            "INSERT INTO interactions (tenant_id, user_id, property_id, kind, occurred_at)"
+            " SELECT u.tenant_id, u.id, p.id, 'DEAL', now() - n * interval '1 day'"
+            " FROM users AS u, properties AS p, generate_series(1, 2) AS n"
+            f" WHERE p.external_id = 'sold' AND u.external_id::int <= {deals}",
+            "INSERT INTO interactions (tenant_id, user_id, property_id, kind, occurred_at)"
+            " SELECT u.tenant_id, u.id, p.id, 'VIEW', now() FROM users AS u, properties AS p"
+            " RETURNING id",
+        )
+    runtime.migrate(empty)
+    for firm, deals in zip(firms, (2, 1), strict=True):
+        as_firm = f"SELECT set_config('app.tenant_id', '{firm}', true)"
+        rows = run_as_owner(empty, as_firm, "SELECT external_id, owners FROM properties")
+        assert dict(rows) == {"sold": deals, "seen": 0}  # type: ignore[arg-type]
