@@ -3,7 +3,7 @@
 import csv
 import gzip
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def build_sample(*, seed: int = DEFAULT_SEED, investors: int = DEFAULT_INVESTORS
 def write_properties(sample: Sample, path: Path) -> int:
     """Write what the county recorded of each house; return the number of rows."""
     houses = sample.houses
-    return _write(
+    return write_columns(
         path,
         {
             "external_id": houses.external_id.tolist(),
@@ -69,7 +69,7 @@ def write_derived(sample: Sample, path: Path) -> int:
     The confidence is one minus the estimates' median error (8%), rounded down.
     """
     houses = sample.houses
-    return _write(
+    return write_columns(
         path,
         {
             "external_id": houses.external_id.tolist(),
@@ -85,7 +85,7 @@ def write_derived(sample: Sample, path: Path) -> int:
 def write_simulated(sample: Sample, path: Path) -> int:
     """Write the simulated columns of each house, with confidence 0; return the number of rows."""
     listings = sample.listings
-    return _write(
+    return write_columns(
         path,
         {
             "external_id": sample.houses.external_id.tolist(),
@@ -101,7 +101,7 @@ def write_simulated(sample: Sample, path: Path) -> int:
 def write_users(sample: Sample, path: Path) -> int:
     """Write the simulated investors; return the number of rows."""
     investors = sample.simulation.investors
-    return _write(
+    return write_columns(
         path,
         {
             "external_id": [investor.external_id for investor in investors],
@@ -119,7 +119,7 @@ def write_interactions(sample: Sample, path: Path) -> int:
     """
     done = sample.simulation.interactions
     users = np.array([investor.external_id for investor in sample.simulation.investors], dtype=str)
-    return _write(
+    return write_columns(
         path,
         {
             "property": sample.houses.external_id[done.house].tolist(),
@@ -150,8 +150,11 @@ def write_sample(sample: Sample, directory: Path) -> dict[Path, int]:
     return {directory / name: write(sample, directory / name) for name, write in WRITERS.items()}
 
 
-def _write(path: Path, columns: dict[str, Sequence[object]]) -> int:
-    """Write columns of equal length as CSV with a header, gzipped where `path` ends in .gz."""
+def write_columns(path: Path, columns: Mapping[str, Sequence[object]]) -> int:
+    """Write columns of equal length as CSV with a header, gzipped where `path` ends in .gz.
+
+    Return the number of rows. The same columns give the same bytes.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
