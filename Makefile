@@ -9,6 +9,7 @@ ASSETS := graph/graphiql_assets
 # Each is touched last, so that an interrupted installation is taken up again by the next.
 CREATED := $(VENV)/.created
 SERVE := $(VENV)/.serve
+EVALUATION := $(VENV)/.evaluation
 DEV := $(VENV)/.dev
 GRAPHIQL := $(ASSETS)/node_modules/.installed
 
@@ -26,10 +27,10 @@ define INSTALL
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint lint-shipping format bench schema migrate constraints clean
+.PHONY: help serve test lint lint-shipping format bench evaluate evaluate-simulation schema migrate constraints clean
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-20s %s\n", $$1, $$2}' Makefile
 
 serve: ## install what is missing, then serve (ARGS="--help" lists the options)
 	@$(MAKE) --silent --no-print-directory -j2 $(SERVE) $(GRAPHIQL)
@@ -57,6 +58,12 @@ format: $(DEV) ## put the code into the style that lint asks for
 
 bench: $(SERVE) ## measure the server, the search and the training (ARGS goes to bench)
 	$(BIN)/python -m bench $(ARGS)
+
+evaluate: $(EVALUATION) ## measure a tenant's twin and write a report (ARGS="--tenant SLUG")
+	$(BIN)/twin evaluate $(ARGS)
+
+evaluate-simulation: $(EVALUATION) ## measure a twin on simulated investors (ARGS goes to bench)
+	$(BIN)/python -m bench.simulation $(ARGS)
 
 schema: $(SERVE) ## write schema.graphql
 	$(BIN)/python -m graph.schema > $(VENV)/schema.graphql
@@ -113,10 +120,15 @@ $(SERVE): $(CREATED) pyproject.toml constraints.txt
 	$(INSTALL)
 	@touch $@
 
+$(EVALUATION): EXTRAS := embedded,evaluation
+$(EVALUATION): $(CREATED) pyproject.toml constraints.txt
+	$(INSTALL)
+	@touch $(SERVE) $@
+
 $(DEV): EXTRAS := embedded,dev
 $(DEV): $(CREATED) pyproject.toml constraints.txt
 	$(INSTALL)
-	@touch $(SERVE) $@
+	@touch $(SERVE) $(EVALUATION) $@
 
 # The machine's own Node.js, or that of a wheel, in a folder of its own: it runs beside the above.
 $(GRAPHIQL): $(ASSETS)/package.json $(ASSETS)/package-lock.json | $(CREATED)

@@ -1,0 +1,65 @@
+"""How far chance could have moved a figure: the bootstrap over investors (Efron 1979).
+
+Investors are the unit of chance: properties of one investor resemble each other, and so do the
+rankings of one investor by models of different seeds. What belongs to one investor is averaged
+first.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+DRAWS = 2000
+_QUANTILES = (0.025, 0.975)
+_CELLS = 4_000_000
+
+
+class Interval(NamedTuple):
+    """A figure with the middle 95% of what other draws of investors would give."""
+
+    value: float
+    low: float
+    high: float
+
+
+def mean_interval(values: NDArray[np.float64], seed: int = 0) -> Interval:
+    """Of the mean over investors, (m,). Raises ValueError without investors."""
+    return _interval(float(values.mean()), _resampled(values[:, None], seed)[:, 0])
+
+
+def difference_interval(
+    values: NDArray[np.float64], base: NDArray[np.float64], seed: int = 0
+) -> Interval:
+    """Of the mean difference between two scorers on the same investors, both (m,)."""
+    return mean_interval(values - base, seed)
+
+
+def ratio_interval(
+    values: NDArray[np.float64], base: NDArray[np.float64], seed: int = 0
+) -> Interval | None:
+    """Of the ratio of two scorers' means on the same investors; None if the base's may be 0."""
+    means = _resampled(np.stack((values, base), axis=1), seed)
+    if base.mean() <= 0 or (means[:, 1] <= 0).any():
+        return None
+    return _interval(float(values.mean() / base.mean()), means[:, 0] / means[:, 1])
+
+
+def _interval(value: float, drawn: NDArray[np.float64]) -> Interval:
+    low, high = np.quantile(drawn, _QUANTILES)
+    return Interval(value, float(low), float(high))
+
+
+def _resampled(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """Means of ``DRAWS`` samples with replacement of the rows of (m, k), float64 (DRAWS, k)."""
+    count = len(values)
+    if not count:
+        raise ValueError("an interval needs at least one investor")
+    rng = np.random.default_rng(seed)
+    block = max(1, _CELLS // count)
+    return np.concatenate(
+        [
+            values[rng.integers(count, size=(min(block, DRAWS - first), count))].mean(axis=1)
+            for first in range(0, DRAWS, block)
+        ]
+    )
