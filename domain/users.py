@@ -1,5 +1,6 @@
 """Users: the members of a tenant. Investors are users with a history."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +17,8 @@ from domain.work import Work
 class User(TenantScoped, Base):
     """A member of a tenant; ``simulated`` marks an invented one.
 
-    ``buy_box`` is what the member says is wanted, as ``domain.buy_boxes`` writes it.
+    ``buy_box`` is what the member says is wanted, as ``domain.buy_boxes`` writes it, and
+    ``buy_box_set_at`` when that was last said or taken back.
     """
 
     __tablename__ = "users"
@@ -32,6 +34,7 @@ class User(TenantScoped, Base):
     role: Mapped[Role] = mapped_column(vocabulary(Role))
     simulated: Mapped[bool] = mapped_column(server_default="false")
     buy_box: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    buy_box_set_at: Mapped[datetime | None]
 
 
 async def get(work: Work, user_id: UUID, *field: str) -> User:

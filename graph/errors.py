@@ -21,7 +21,8 @@ publish(
         ErrorCode.FORBIDDEN: "The caller's role does not allow this.",
         ErrorCode.NOT_FOUND: "There is no such object in the caller's tenant.",
         ErrorCode.INVALID_INPUT: "An argument or input field breaks a rule; its path is given.",
-        ErrorCode.CURSOR_EXPIRED: "A newer model ranks now; ask for the first page again.",
+        ErrorCode.CURSOR_EXPIRED: "The list cannot go on, since what ranked it was changed or "
+        "taken back: the model, the buy box or all feedback. Ask for the first page again.",
         ErrorCode.NO_ACTIVE_MODEL: "The tenant has no trained model yet.",
     },
 )

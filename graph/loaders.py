@@ -12,7 +12,17 @@ from domain import interactions, properties, users
 from domain.errors import DomainError, invalid, not_found
 from domain.interactions import Interaction
 from domain.properties import Property
-from domain.recommendations import Page, Place, Recommendation, Recommender, SimilarProperty
+from domain.reasons import Reason
+from domain.recommendations import (
+    Concentration,
+    Counterfactual,
+    Page,
+    Place,
+    Ranking,
+    Recommendation,
+    Recommender,
+    SimilarProperty,
+)
 from domain.snapshots import PropertyFilter
 from domain.users import User
 from domain.work import Work
@@ -23,6 +33,9 @@ T = TypeVar("T")
 
 MAX_LISTS = 100
 """How many ranked lists one request may ask for; each is a search of the index."""
+
+MAX_COUNTERFACTUALS = 100
+"""How many counterfactuals one request may ask for; each is a batch of the model."""
 
 LISTS_AT_ONCE = 4
 
@@ -41,6 +54,7 @@ class RankedList(NamedTuple):
     where: PropertyFilter
     first: int
     after: Place | None
+    diversity: float
 
 
 class Loaders:
@@ -52,6 +66,9 @@ class Loaders:
         feedback: the caller's own opinion of a property, None if it has none.
         embeddings: a property's 16 floats in the active version's space, None without one.
         affinity: the affinity of an investor and a property.
+        reasons: why a recommendation is on its list.
+        concentration: what buying it would do to the investor's exposure.
+        counterfactuals: the price that would bring it among the best.
         recommendations: a page of an investor's recommendations.
         similar: a page of what is like a property.
     """
@@ -66,12 +83,16 @@ class Loaders:
         self._recommender = recommender
         self._principal = principal
         self._lists = 0
+        self._counterfactuals_asked = 0
         self._turns = asyncio.Semaphore(LISTS_AT_ONCE)
         self.properties = DataLoader(self._properties)
         self.users = DataLoader(self._users)
         self.feedback = DataLoader(self._feedback)
         self.embeddings = DataLoader(self._embeddings)
         self.affinity = DataLoader(self._affinity)
+        self.reasons = DataLoader(self._reasons)
+        self.concentration = DataLoader(self._concentration)
+        self.counterfactuals = DataLoader(self._counterfactuals)
         self.recommendations = DataLoader(self._recommendations)
         self.similar = DataLoader(self._similar)
 
@@ -116,6 +137,44 @@ class Loaders:
         missing = not_found("user", ("userId",))
         return [scores.get(pair, missing) for pair in wanted]
 
+    async def _reasons(self, wanted: list[Recommendation]) -> list[tuple[Reason, ...]]:
+        return await self._list_by_list(wanted, self._recommender.reasons)
+
+    async def _concentration(self, wanted: list[Recommendation]) -> list[Concentration]:
+        return await self._list_by_list(wanted, self._recommender.concentration)
+
+    async def _counterfactuals(self, wanted: list[Recommendation]) -> list[Counterfactual | None]:
+        self._counterfactuals_asked += len(wanted)
+        if self._counterfactuals_asked > MAX_COUNTERFACTUALS:
+            raise invalid(
+                f"{self._counterfactuals_asked} counterfactuals in one request; ask for at most "
+                f"{MAX_COUNTERFACTUALS}, under shorter lists",
+                "first",
+            )
+        return await self._list_by_list(wanted, self._recommender.counterfactuals)
+
+    async def _list_by_list(
+        self,
+        wanted: list[Recommendation],
+        answer: Callable[[Ranking, Sequence[Property]], Awaitable[list[T]]],
+    ) -> list[T]:
+        """What is asked of recommendations, in one call for all those of a list."""
+        lists: dict[Ranking, list[Recommendation]] = {}
+        for item in wanted:
+            lists.setdefault(item.ranking, []).append(item)
+
+        async def in_turn(ranking: Ranking, items: list[Recommendation]) -> list[T]:
+            async with self._turns:
+                return await answer(ranking, [item.property for item in items])
+
+        answers = await asyncio.gather(*(in_turn(*one) for one in lists.items()))
+        found = {
+            item: given
+            for items, given_all in zip(lists.values(), answers, strict=True)
+            for item, given in zip(items, given_all, strict=True)
+        }
+        return [found[item] for item in wanted]
+
     async def _recommendations(
         self, wanted: list[RankedList]
     ) -> list[Page[Recommendation] | BaseException]:
@@ -125,7 +184,10 @@ class Loaders:
             if asked.after is None:
                 # The same number, unless the list is one of an earlier moment.
                 self.affinity.prime_many(
-                    {Pair(item.user_id, item.property.id): item.score for item in page.items}
+                    {
+                        Pair(item.ranking.user_id, item.property.id): item.score
+                        for item in page.items
+                    }
                 )
             return page
 

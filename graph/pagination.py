@@ -33,6 +33,15 @@ Before = Annotated[
     str | None, strawberry.argument(description="Stop before the item of this cursor.")
 ]
 
+Diversity = Annotated[
+    float | None,
+    strawberry.argument(
+        description="0 to 1, 0 if absent: how much each next property is to differ from those "
+        "before it, at the cost of fitting less. Above 0, scores need not fall down the list. "
+        "Give all pages the same. Changes nothing where no model ranks."
+    ),
+]
+
 
 @strawberry.type(description="Where a page stands in its list.")
 class PageInfo:
@@ -108,20 +117,29 @@ def _column_value(column: str | None, value: Any) -> float | datetime | None:
 
 def place_cursor(kind: str, place: Place) -> str:
     """The cursor of an item of a ranked list; ``kind`` keeps lists of different kinds apart."""
-    return _encode(kind, place.version, place.as_of, place.score, place.id.hex, place.rank)
+    return _encode(
+        kind, place.version, place.as_of, place.score, place.id.hex, place.rank, place.depth,
+        place.diversity,
+    )  # fmt: skip
 
 
 def parse_place(cursor: str | None, kind: str) -> Place | None:
     """The place of an ``after`` cursor. Raises DomainError INVALID_INPUT for another list's."""
     if cursor is None:
         return None
-    version, as_of, score, place_id, rank = _decode(cursor, kind, 5, "after")
+    version, as_of, score, place_id, rank, depth, diversity = _decode(cursor, kind, 7, "after")
     try:
-        place = Place(str(version), float(as_of), float(score), UUID(place_id), int(rank))
+        place = Place(
+            str(version), float(as_of), float(score), UUID(place_id), int(rank), int(depth),
+            float(diversity),
+        )  # fmt: skip
     except (AttributeError, OverflowError, TypeError, ValueError):
         raise _not_ours("after") from None
     if not (
-        0 <= place.as_of <= YEAR_9999 and math.isfinite(place.score) and 0 < place.rank <= MAX_DEPTH
+        0 <= place.as_of <= YEAR_9999
+        and math.isfinite(place.score)
+        and 0 < place.rank <= place.depth <= MAX_DEPTH
+        and 0 <= place.diversity <= 1
     ):
         raise _not_ours("after")
     return place

@@ -17,6 +17,7 @@ from graph.nodes import Node, NodeId, global_id, parse_id
 from graph.pagination import (
     After,
     Before,
+    Diversity,
     First,
     Last,
     PageInfo,
@@ -169,12 +170,17 @@ class Property(Node):
 
     @strawberry.field(description="The properties most like it, by the active model.")
     async def similar_properties(
-        self, info: Info, where: Where = None, first: First = None, after: After = None
+        self,
+        info: Info,
+        where: Where = None,
+        first: First = None,
+        after: After = None,
+        diversity: Diversity = None,
     ) -> Annotated["SimilarPropertyConnection", strawberry.lazy("graph.recommendations")]:
         """As the query of the same name."""
         from graph.recommendations import list_similar
 
-        return await list_similar(info.context, self.row.id, where, first, after)
+        return await list_similar(info.context, self.row.id, where, first, after, diversity)
 
 
 def camel_case(name: str) -> str:

@@ -5,66 +5,75 @@ from uuid import UUID
 
 import strawberry
 
-from domain import reasons, recommendations
+from domain import recommendations
 from domain.errors import invalid, not_found
-from domain.reasons import ReasonKind
 from graph.context import Context, Info
-from graph.enums import publish
 from graph.filters import PropertyFilter, Where, to_filter
 from graph.loaders import Pair, RankedList
 from graph.nodes import parse_id
-from graph.pagination import After, First, PageInfo, page_size, parse_place, place_cursor
+from graph.pagination import After, Diversity, First, PageInfo, page_size, parse_place, place_cursor
 from graph.properties import Property, UserId, page_info
+from graph.reasons import Reason, reason_of
 from graph.users import User
 
 MAX_AFFINITIES = 500
 
-publish(
-    ReasonKind,
-    "What a reason rests on.",
-    {
-        ReasonKind.OWN_HISTORY: "The investor took to this very property before.",
-        ReasonKind.LIKE_HISTORY: "It is like a property that the investor took to.",
-        ReasonKind.FIRM_ENGAGEMENT: "The tenant's investors engage with it.",
-        ReasonKind.NO_HISTORY: "The investor has no history to rank by yet.",
-        ReasonKind.NO_ACTIVE_MODEL: "The tenant has no trained model to rank by yet.",
-    },
-)
 
+@strawberry.type(description="The share of an investor's holdings, by number, that has one value.")
+class Exposure:
+    """The share of the holdings that has one value."""
 
-@strawberry.type(description="Why a property is on an investor's list.")
-class Reason:
-    """Why a property is on an investor's list."""
-
-    property_id: strawberry.Private[UUID | None]
-    kind: ReasonKind = strawberry.field(description="What it rests on.")
-    text: str = strawberry.field(description="A sentence for people.")
+    name: str = strawberry.field(description="The ZIP code or the property type.")
+    before: float = strawberry.field(description="Now, 0 to 1; 0 of no holdings.")
+    after: float = strawberry.field(description="With the property bought, 0 to 1.")
 
     @staticmethod
-    def of(reason: reasons.Reason) -> "Reason":
-        """A reason as a client sees it."""
-        return Reason(property_id=reason.property_id, kind=reason.kind, text=reason.text)
-
-    @strawberry.field(name="property", description="The property that it points at, if any.")
-    async def named_property(self, info: Info) -> Property | None:
-        """One query for all reasons of a list."""
-        if self.property_id is None:
+    def of(exposure: recommendations.Exposure | None) -> "Exposure | None":
+        """An exposure as a client sees it."""
+        if exposure is None:
             return None
-        row = await info.context.loaders.properties.load(self.property_id)
-        return Property.of(row) if row else None
+        return Exposure(name=exposure.name, before=exposure.before, after=exposure.after)
+
+
+@strawberry.type(
+    description="How buying a property would change what the investor's holdings are made of. "
+    "Holdings are the properties that it made a deal on."
+)
+class Concentration:
+    """What a purchase would do to an investor's exposure."""
+
+    zipcode: Exposure | None = strawberry.field(
+        description="To its ZIP code; null if the property has none."
+    )
+    property_type: Exposure | None = strawberry.field(
+        description="To its type; null if the property has none."
+    )
+
+
+@strawberry.type(
+    description="The smallest change of price that would bring the property among the investor's "
+    "ten best: in steps of 1% up to 10%, then of 2.5% up to 50%, either way. The rent stays, so "
+    "the cap rate moves against the price; all else is kept."
+)
+class Counterfactual:
+    """The smallest change of price that would bring a property among the best."""
+
+    listing_price: float = strawberry.field(description="The price that would, in dollars.")
+    change: float = strawberry.field(
+        description="The change relative to the listing price: -0.05 is 5% cheaper."
+    )
 
 
 @strawberry.type(description="A property on an investor's list.")
 class Recommendation:
     """A property on an investor's list."""
 
-    user_id: strawberry.Private[UUID]
+    item: strawberry.Private[recommendations.Recommendation]
     property: Property = strawberry.field(description="The property.")
     score: float = strawberry.field(
         description="How well it fits, calibrated to 0 to 1: the same number as the affinity."
     )
     rank: int = strawberry.field(description="Its place on the list, from 1.")
-    reasons: list[Reason] = strawberry.field(description="Why it is on the list.")
     model_version: str = strawberry.field(
         description="The model that ranked it; `engagement` where none did."
     )
@@ -73,21 +82,47 @@ class Recommendation:
     def of(item: recommendations.Recommendation) -> "Recommendation":
         """A recommendation as a client sees it."""
         return Recommendation(
-            user_id=item.user_id,
+            item=item,
             property=Property.of(item.property),
             score=item.score,
             rank=item.rank,
-            reasons=[Reason.of(reason) for reason in item.reasons],
-            model_version=item.model_version,
+            model_version=item.ranking.version,
         )
 
     @strawberry.field(description="The investor.")
     async def user(self, info: Info) -> User:
         """One query for a whole list."""
-        row = await info.context.loaders.users.load(self.user_id)
+        row = await info.context.loaders.users.load(self.item.ranking.user_id)
         if row is None:
             raise not_found("user", ("userId",))
         return User.of(row)
+
+    @strawberry.field(
+        description="Why it is on the list: at most three reasons, the strongest first."
+    )
+    async def reasons(self, info: Info) -> list[Reason]:
+        """One query and one batch of the model for a whole list."""
+        return [reason_of(one) for one in await info.context.loaders.reasons.load(self.item)]
+
+    @strawberry.field(description="What buying it would do to the investor's exposure.")
+    async def concentration(self, info: Info) -> Concentration:
+        """One query for a whole list."""
+        found = await info.context.loaders.concentration.load(self.item)
+        return Concentration(
+            zipcode=Exposure.of(found.zipcode), property_type=Exposure.of(found.property_type)
+        )
+
+    @strawberry.field(
+        description="The price that would bring it among the investor's ten best of the same "
+        "filter; null if it is one of them, if no change does, if it has no price, or if no model "
+        "ranked it. At most 100 in one request."
+    )
+    async def counterfactual(self, info: Info) -> Counterfactual | None:
+        """One ranking and one batch of the model for a whole list."""
+        found = await info.context.loaders.counterfactuals.load(self.item)
+        if found is None:
+            return None
+        return Counterfactual(listing_price=found.listing_price, change=found.change)
 
 
 @strawberry.type(description="A recommendation in a list.")
@@ -135,11 +170,11 @@ class Affinity:
 
 async def list_recommendations(
     context: Context, user_id: UUID, where: PropertyFilter | None, first: int | None,
-    after: str | None,
+    after: str | None, diversity: float | None,
 ) -> RecommendationConnection:  # fmt: skip
     """A page of an investor's recommendations."""
     place = parse_place(after, "recommendations")
-    asked = RankedList(user_id, to_filter(where), page_size(first), place)
+    asked = RankedList(user_id, to_filter(where), page_size(first), place, diversity or 0.0)
     page = await context.loaders.recommendations.load(asked)
     edges = [
         RecommendationEdge(
@@ -156,11 +191,11 @@ async def list_recommendations(
 
 async def list_similar(
     context: Context, property_id: UUID, where: PropertyFilter | None, first: int | None,
-    after: str | None,
+    after: str | None, diversity: float | None,
 ) -> SimilarPropertyConnection:  # fmt: skip
     """A page of what is like a property."""
     place = parse_place(after, "similar")
-    asked = RankedList(property_id, to_filter(where), page_size(first), place)
+    asked = RankedList(property_id, to_filter(where), page_size(first), place, diversity or 0.0)
     page = await context.loaders.similar.load(asked)
     edges = [
         SimilarPropertyEdge(
@@ -183,10 +218,11 @@ async def recommend(
     where: Where = None,
     first: First = None,
     after: After = None,
+    diversity: Diversity = None,
 ) -> RecommendationConnection:
     """What is recommended to an investor."""
     investor = info.context.investor(user_id, "userId")
-    return await list_recommendations(info.context, investor, where, first, after)
+    return await list_recommendations(info.context, investor, where, first, after, diversity)
 
 
 async def similar_properties(
@@ -195,10 +231,11 @@ async def similar_properties(
     where: Where = None,
     first: First = None,
     after: After = None,
+    diversity: Diversity = None,
 ) -> SimilarPropertyConnection:
     """What is like a property."""
     wanted = parse_id(property_id, "Property", "propertyId")
-    return await list_similar(info.context, wanted, where, first, after)
+    return await list_similar(info.context, wanted, where, first, after, diversity)
 
 
 async def affinity(

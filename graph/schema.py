@@ -14,12 +14,14 @@ from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.types import ExecutionContext
 
 from domain.errors import invalid
+from graph.buy_boxes import set_buy_box
 from graph.context import Info
 from graph.feedback import record_interaction, retract_feedback, submit_feedback
 from graph.limits import Limits
 from graph.nodes import Node, NodeId, split_id
 from graph.properties import Property, find_property, list_properties
 from graph.property_writes import delete_property, upsert_properties
+from graph.reasons import REASONS
 from graph.recommendations import affinity, recommend, similar_properties
 from graph.users import User, find_user, me
 
@@ -70,6 +72,10 @@ class Mutation:
     record_interaction = strawberry.mutation(
         resolver=record_interaction, description="Say what an investor did with a property."
     )
+    set_buy_box = strawberry.mutation(
+        resolver=set_buy_box,
+        description="Say what an investor wants, or take that back; it counts at once.",
+    )
     upsert_properties = strawberry.mutation(
         resolver=upsert_properties,
         description="Create or update properties by external id; for analysts and admins.",
@@ -93,7 +99,7 @@ def build_schema() -> Schema:
     schema = Schema(
         query=Query,
         mutation=Mutation,
-        types=[Property, User],
+        types=[Property, User, *REASONS],
         extensions=[Limits, ParserCache, ValidationCache],
     )
     _drop_null_defaults(schema._schema)

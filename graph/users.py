@@ -4,15 +4,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from domain import users
+from domain import buy_boxes, users
 from domain.errors import DomainError, ErrorCode, not_found
 from domain.vocabulary import Role
 from graph.context import Info
 from graph.filters import Where
 from graph.nodes import Node, NodeId, global_id
-from graph.pagination import After, First
+from graph.pagination import After, Diversity, First
 
 if TYPE_CHECKING:
+    from graph.buy_boxes import BuyBox
     from graph.recommendations import RecommendationConnection
 
 
@@ -42,14 +43,27 @@ class User(Node):
             simulated=row.simulated,
         )
 
+    @strawberry.field(description="What it says is wanted; null if it says nothing.")
+    def buy_box(self) -> Annotated["BuyBox", strawberry.lazy("graph.buy_boxes")] | None:
+        """The stated criteria."""
+        from graph.buy_boxes import BuyBox
+
+        box = buy_boxes.loads(self.row.buy_box)
+        return BuyBox.of(box) if box else None
+
     @strawberry.field(description="What is recommended to it, the best first.")
     async def recommendations(
-        self, info: Info, where: Where = None, first: First = None, after: After = None
+        self,
+        info: Info,
+        where: Where = None,
+        first: First = None,
+        after: After = None,
+        diversity: Diversity = None,
     ) -> Annotated["RecommendationConnection", strawberry.lazy("graph.recommendations")]:
         """As the query of the same name."""
         from graph.recommendations import list_recommendations
 
-        return await list_recommendations(info.context, self.row.id, where, first, after)
+        return await list_recommendations(info.context, self.row.id, where, first, after, diversity)
 
 
 async def me(info: Info) -> User:

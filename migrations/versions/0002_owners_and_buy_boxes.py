@@ -28,10 +28,12 @@ COUNT_OWNERS = """
 
 def upgrade() -> None:
     op.add_column("users", sa.Column("buy_box", JSONB))
+    op.add_column("users", sa.Column("buy_box_set_at", sa.DateTime(timezone=True)))
     op.add_column("properties", sa.Column("owners", sa.Integer, nullable=False, server_default="0"))
     op.execute(COUNT_OWNERS)
 
 
 def downgrade() -> None:
     op.drop_column("properties", "owners")
+    op.drop_column("users", "buy_box_set_at")
     op.drop_column("users", "buy_box")

@@ -76,7 +76,8 @@ async def test_one_opinion_at_a_time(database: Database, tenant: Tenant, pair: P
     async with database.work(tenant.id) as work:
         thumbs = await interactions.feedback(work, pair.user_id, [pair.property_id])
         assert thumbs[pair.property_id].kind == InteractionKind.THUMBS_DOWN
-        assert await interactions.excluded(work, pair.user_id) == {pair.property_id}
+        known_since = thumbs[pair.property_id].created_at
+        assert await interactions.excluded(work, pair.user_id) == {pair.property_id: known_since}
     assert await count(database, tenant) == 1
     for expected in (True, False):
         async with database.work(tenant.id) as work:

@@ -13,12 +13,22 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import runtime
-from domain import interactions, job_runs, model_versions, properties, tenants, users
+from domain import (
+    buy_boxes,
+    interactions,
+    job_runs,
+    model_versions,
+    properties,
+    tenants,
+    users,
+)
 from domain.database import Database, UnsafeRoleError
 from domain.errors import DomainError, ErrorCode
 from domain.interactions import Interaction
 from domain.models import Base
-from domain.snapshots import PropertyFilter
+from domain.recommendations.cold_start import cold_page
+from domain.recommendations.concentration import concentration
+from domain.snapshots import BuyBox, PropertyFilter
 from domain.tenants import Tenant
 from domain.vocabulary import InteractionKind, Role
 from tests.factories import add_interaction, add_property, add_user
@@ -32,7 +42,8 @@ async def row_ids(database: Database, tenant: Tenant) -> dict[str, UUID]:
     async with database.work(tenant.id) as work:
         user = await add_user(work)
         found = await add_property(work)
-        act = await add_interaction(work, user.id, found.id, InteractionKind.VIEW)
+        await buy_boxes.state(work, user.id, BuyBox(zipcodes=("98103",)))
+        act = await add_interaction(work, user.id, found.id, InteractionKind.DEAL)
         version = await model_versions.add(work, b"weights", {}, {})
         run = await job_runs.start(work, uuid4().hex, "reindex", [])
     ids = {
@@ -149,10 +160,20 @@ async def test_every_domain_query_is_blind_to_other_tenants(
         assert await properties.count(work, PropertyFilter()) == 0
         assert await properties.page(work, PropertyFilter(), properties.Order(), 100) == []
         assert await interactions.feedback(work, user_id, [property_id]) == {}
-        assert await interactions.excluded(work, user_id) == frozenset()
+        assert await interactions.excluded(work, user_id) == {}
         assert await interactions.active_investors(work) == []
-        assert len((await interactions.histories(work, [user_id]))[user_id]) == 0
+        history = (await interactions.histories(work, [user_id]))[user_id]
+        assert (len(history), history.buy_box) == (0, None)
         assert len(await interactions.log(work, {property_id: 0}, None)) == 0
+        assert await cold_page(work, PropertyFilter(), None, 10, ()) == []
+        assert await cold_page(work, PropertyFilter(), BuyBox(cities=("Seattle",)), 10, ()) == []
+        # Nothing of the other's holdings counts, and none of its owners.
+        own = await add_property(work, zipcode="98103")
+        (risen,) = await concentration(work, user_id, [own])
+        assert risen.zipcode is not None
+        assert (risen.zipcode.before, risen.zipcode.after) == (0, 1)
+        await interactions.refresh_totals(work, [own.id, property_id])
+        assert (await properties.snapshot(work, [own.id])).owners.tolist() == [0]
         assert await model_versions.list_all(work) == []
         assert await job_runs.recent(work) == []
         assert await tenants.active_version_id(work) is None
@@ -164,6 +185,7 @@ async def test_every_domain_query_is_blind_to_other_tenants(
         lambda work: model_versions.activate(work, row_ids["model_versions"]),
         lambda work: interactions.record(work, user_id, property_id, InteractionKind.SAVE),
         lambda work: interactions.retract_feedback(work, user_id, property_id),
+        lambda work: buy_boxes.state(work, user_id, BuyBox(cities=("Seattle",))),
     ):
         with pytest.raises(DomainError) as refused:
             async with database.work(other_tenant.id) as work:

@@ -78,8 +78,10 @@ async def test_users_by_external_id_or_email(
     ]
     found = await stored()
     assert [found[name].engagement for name in "ABC"] == [4, 10, 0]
+    assert [found[name].owners for name in "ABC"] == [0, 1, 0]
     assert [(job.function, job.arguments) for job in enqueued] == [
-        ("index_users", ([str(ann.id)],))
+        ("index_properties", ([str(found["B"].id)],)),
+        ("index_users", ([str(ann.id)],)),
     ]
 
 

@@ -1,0 +1,26 @@
+"""Recommendations, similar properties and affinity: the rules between the twin and its users.
+
+With an active version and a positive history the twin ranks. Without either, the tenant's
+engagement and the investor's buy box do, and every recommendation says so.
+"""
+
+from domain.recommendations.cold_start import ENGAGEMENT
+from domain.recommendations.concentration import Concentration, Exposure
+from domain.recommendations.counterfactuals import Counterfactual
+from domain.recommendations.paging import MAX_DEPTH, Page, Place
+from domain.recommendations.ranking import Ranking, Recommendation, SimilarProperty
+from domain.recommendations.recommender import Recommender
+
+__all__ = [
+    "ENGAGEMENT",
+    "MAX_DEPTH",
+    "Concentration",
+    "Counterfactual",
+    "Exposure",
+    "Page",
+    "Place",
+    "Ranking",
+    "Recommendation",
+    "Recommender",
+    "SimilarProperty",
+]

@@ -1,0 +1,124 @@
+"""What a list is ranked by, and what it is made of."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+import numpy as np
+
+from domain import interactions, tenants, users
+from domain.errors import DomainError, ErrorCode
+from domain.properties import Property
+from domain.recommendations.cold_start import ENGAGEMENT
+from domain.recommendations.paging import Place
+from domain.snapshots import InvestorHistory, ModelKey, PropertyFilter
+from domain.vocabulary import INTERACTION_WEIGHTS, InteractionKind
+from domain.work import Work
+
+_WEIGHTS = np.array([INTERACTION_WEIGHTS[kind] for kind in InteractionKind])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranking:
+    """What an investor's list is ranked by; it is the same for all pages of the list.
+
+    Attributes:
+        tenant_id: the tenant.
+        history: the investor, as known when the first page was asked for.
+        where: which properties are wanted.
+        exclude: what was not to be recommended then.
+        excluded_since: what is not to be recommended any more.
+        model: the version that ranks; None if the tenant's engagement and the buy box do.
+        model_active: whether the tenant has an active version.
+    """
+
+    tenant_id: UUID
+    history: InvestorHistory
+    where: PropertyFilter
+    exclude: frozenset[UUID]
+    excluded_since: frozenset[UUID]
+    model: ModelKey | None
+    model_active: bool
+
+    @property
+    def user_id(self) -> UUID:
+        """The investor."""
+        return self.history.user_id
+
+    @property
+    def version(self) -> str:
+        """What answers for the ranking: the version's id, or ``ENGAGEMENT``."""
+        return str(self.model.version_id) if self.model else ENGAGEMENT
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recommendation:
+    """A property on an investor's list, with its calibrated score in [0, 1] and rank from 1."""
+
+    property: Property
+    score: float
+    rank: int
+    place: Place
+    ranking: Ranking
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarProperty:
+    """A property like another; ``similarity`` is the cosine mapped to [0, 1]."""
+
+    property: Property
+    similarity: float
+    place: Place
+
+
+def has_approvals(history: InvestorHistory) -> bool:
+    """Whether the investor did anything that speaks for a property, which a model needs."""
+    return bool((_WEIGHTS[history.kind] > 0).any())
+
+
+async def ranking_of(
+    work: Work, user_id: UUID, where: PropertyFilter, after: Place | None
+) -> Ranking:
+    """What the list of an investor is ranked by, or was when its first page was asked for.
+
+    Raises:
+        DomainError: NOT_FOUND for the user; CURSOR_EXPIRED if the list cannot go on.
+    """
+    as_of = datetime.fromtimestamp(after.as_of, UTC) if after else datetime.now(UTC)
+    user = await users.get(work, user_id, "userId")
+    active = await tenants.active_version_id(work)
+    history = (await interactions.histories(work, [user_id], as_of))[user_id]
+    excluded = await interactions.excluded(work, user_id)
+    if after is None:
+        version_id = active if has_approvals(history) else None
+    else:
+        if user.buy_box_set_at is not None and user.buy_box_set_at > as_of:
+            raise _expired("The buy box was changed")
+        version_id = version_of(after, active)
+        if version_id is not None and not has_approvals(history):
+            raise _expired("The feedback that this list follows was taken back")
+    exclude = frozenset(one for one, known_since in excluded.items() if known_since <= as_of)
+    return Ranking(
+        tenant_id=work.tenant_id,
+        history=history,
+        where=where,
+        exclude=exclude,
+        excluded_since=frozenset(excluded) - exclude,
+        model=ModelKey(work.tenant_id, version_id) if version_id else None,
+        model_active=active is not None,
+    )
+
+
+def version_of(after: Place, active: UUID | None) -> UUID | None:
+    """The version that ranked the page before. Raises DomainError CURSOR_EXPIRED if retired."""
+    if after.version == ENGAGEMENT:
+        return None
+    if active is None or after.version != str(active):
+        raise _expired("A newer model ranks now")
+    return active
+
+
+def _expired(why: str) -> DomainError:
+    return DomainError(
+        ErrorCode.CURSOR_EXPIRED, f"{why}; ask for the first page again.", ("after",)
+    )

@@ -1,0 +1,269 @@
+"""The recommender: what the rest of the house asks."""
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import and_, select, true
+
+from domain import interactions, properties, tenants, users
+from domain.database import Database
+from domain.errors import DomainError, ErrorCode
+from domain.properties import Property
+from domain.reasons import Reason, cold_reasons
+from domain.recommendations.cold_start import ENGAGEMENT, cold_page, cold_score
+from domain.recommendations.concentration import Concentration, concentration
+from domain.recommendations.counterfactuals import TOP, Counterfactual, repriced, smallest_change
+from domain.recommendations.explanations import Explainer, named_in
+from domain.recommendations.paging import (
+    MAX_DEPTH,
+    Page,
+    Place,
+    check_diversity,
+    page_of_ranking,
+)
+from domain.recommendations.ranking import (
+    Ranking,
+    Recommendation,
+    SimilarProperty,
+    has_approvals,
+    ranking_of,
+    version_of,
+)
+from domain.snapshots import ModelKey, PropertyFilter, Ranked, Similar, Twin
+
+
+class Recommender:
+    """Answers for all tenants; every call names its tenant."""
+
+    def __init__(self, database: Database, twin: Twin) -> None:
+        self._database = database
+        self._twin = twin
+
+    async def recommend(
+        self,
+        tenant_id: UUID,
+        user_id: UUID,
+        where: PropertyFilter,
+        first: int,
+        after: Place | None = None,
+        diversity: float = 0.0,
+    ) -> Page[Recommendation]:
+        """The best ``first`` matching properties for an investor after a place in the list.
+
+        Where no model ranks, ``diversity`` changes nothing.
+
+        Raises:
+            DomainError: NOT_FOUND for the user; INVALID_INPUT for the diversity; CURSOR_EXPIRED
+                when the list of the place cannot go on.
+        """
+        check_diversity(diversity, after)
+        async with self._database.work(tenant_id) as work:
+            ranking = await ranking_of(work, user_id, where, after)
+        if ranking.model is None:
+            return await self._cold(ranking, first, after, diversity)
+        found: dict[UUID, Property] = {}
+        page, has_next = await self._ranked(ranking, first, after, diversity, found)
+        items = []
+        for rank, (depth, item) in enumerate(page, 1 + (after.rank if after else 0)):
+            place = Place(
+                ranking.version, ranking.history.as_of, item.score, item.property_id, rank, depth,
+                diversity,
+            )  # fmt: skip
+            items.append(Recommendation(found[item.property_id], item.score, rank, place, ranking))
+        return Page(items, has_next)
+
+    async def reasons(
+        self, ranking: Ranking, found: Sequence[Property]
+    ) -> list[tuple[Reason, ...]]:
+        """Why each of some properties of an investor's list is on it; at most three reasons.
+
+        One batch of the model and one query, however many properties.
+        """
+        history = ranking.history
+        if ranking.model is None:
+            return [
+                cold_reasons(item, history.buy_box, model_active=ranking.model_active)
+                for item in found
+            ]
+        causes = await self._twin.explain(ranking.model, history, properties.columns_of(found))
+        rows = {item.id: item for item in found}
+        if unread := named_in(causes) - rows.keys():
+            async with self._database.work(ranking.tenant_id) as work:
+                rows |= await properties.get_many(work, list(unread))
+        explainer = Explainer(history, rows)
+        return [explainer.reasons(item, why) for item, why in zip(found, causes, strict=True)]
+
+    async def concentration(
+        self, ranking: Ranking, found: Sequence[Property]
+    ) -> list[Concentration]:
+        """What buying each of the properties would do to the investor's exposure; one query."""
+        async with self._database.work(ranking.tenant_id) as work:
+            return await concentration(work, ranking.user_id, found)
+
+    async def counterfactuals(
+        self, ranking: Ranking, found: Sequence[Property]
+    ) -> list[Counterfactual | None]:
+        """The smallest change of price that would bring each property among the best ten.
+
+        The best are those of the list without diversity, and the price stays within the list's
+        filter. None for a property that is among them, that no tried change lifts above the
+        tenth, or that has no price, and where no model ranks. One ranking and one batch of the
+        model, however many properties.
+        """
+        if ranking.model is None:
+            return [None] * len(found)
+        best, _ = await self._ranked(ranking, TOP, None, 0.0, {})
+        among = {item.property_id for _, item in best}
+        asked = [item for item in found if item.listing_price and item.id not in among]
+        if not asked or len(best) < TOP:
+            return [None] * len(found)
+        rows = repriced(asked)
+        scores = await self._twin.score(ranking.model, [ranking.history], rows)
+        changes = smallest_change(rows, scores[0], best[-1][1].score, ranking.where.price)
+        by_id = {item.id: change for item, change in zip(asked, changes, strict=True)}
+        return [by_id.get(item.id) for item in found]
+
+    async def similar(
+        self,
+        tenant_id: UUID,
+        property_id: UUID,
+        where: PropertyFilter,
+        first: int,
+        after: Place | None = None,
+        diversity: float = 0.0,
+    ) -> Page[SimilarProperty]:
+        """The ``first`` matching properties most like one, after a place in the list.
+
+        Raises:
+            DomainError: NOT_FOUND for the property; INVALID_INPUT for the diversity;
+                NO_ACTIVE_MODEL; CURSOR_EXPIRED.
+        """
+        check_diversity(diversity, after)
+        async with self._database.work(tenant_id) as work:
+            anchor = await properties.get(work, property_id, "propertyId")
+            version_id = await tenants.active_version_id(work)
+        if version_id is None:
+            raise DomainError(
+                ErrorCode.NO_ACTIVE_MODEL,
+                "No model is active yet; similar properties need one. Train it first.",
+            )
+        if after is not None:
+            version_of(after, version_id)
+        model, columns = ModelKey(tenant_id, version_id), properties.columns_of([anchor])
+        found: dict[UUID, Property] = {}
+
+        async def rank(limit: int) -> list[Similar]:
+            return await self._twin.similar(model, columns, where, [property_id], limit, diversity)
+
+        async def shown(ids: Collection[UUID]) -> set[UUID]:
+            return await self._hydrate(tenant_id, ids, where, found)
+
+        page, has_next = await page_of_ranking(rank, shown, first, after, diversity)
+        items = []
+        for number, (depth, item) in enumerate(page, 1 + (after.rank if after else 0)):
+            place = Place(
+                str(version_id), 0.0, item.similarity, item.property_id, number, depth, diversity
+            )
+            items.append(SimilarProperty(found[item.property_id], item.similarity, place))
+        return Page(items, has_next)
+
+    async def affinity(
+        self, tenant_id: UUID, user_ids: Sequence[UUID], found: Sequence[Property]
+    ) -> dict[tuple[UUID, UUID], float]:
+        """Calibrated affinity in [0, 1] of each (user, property) pair: the recommended score.
+
+        One query and one batch of the model, however many pairs. Unknown users are left out.
+        """
+        async with self._database.work(tenant_id) as work:
+            known = list(await users.get_many(work, list(user_ids)))
+            version_id = await tenants.active_version_id(work)
+            histories = await interactions.histories(work, known, datetime.now(UTC))
+        ranked = [
+            history
+            for history in histories.values()
+            if version_id is not None and has_approvals(history)
+        ]
+        scores: dict[tuple[UUID, UUID], float] = {
+            (user_id, item.id): cold_score(item, history.buy_box)
+            for user_id, history in histories.items()
+            for item in found
+        }
+        if ranked and version_id is not None:
+            columns = properties.columns_of(found)
+            matrix = await self._twin.score(ModelKey(tenant_id, version_id), ranked, columns)
+            for history, row in zip(ranked, matrix.tolist(), strict=True):
+                for property_id, score in zip(columns.ids, row, strict=True):
+                    scores[history.user_id, property_id] = score
+        return scores
+
+    async def embeddings(
+        self, tenant_id: UUID, found: Sequence[Property]
+    ) -> dict[UUID, list[float]]:
+        """The 16 floats of each property in the active version's space; empty if none is active."""
+        async with self._database.work(tenant_id) as work:
+            version_id = await tenants.active_version_id(work)
+        if version_id is None:
+            return {}
+        columns = properties.columns_of(found)
+        vectors = await self._twin.embed(ModelKey(tenant_id, version_id), columns)
+        return dict(zip(columns.ids, vectors.tolist(), strict=True))
+
+    async def _ranked(
+        self,
+        ranking: Ranking,
+        first: int,
+        after: Place | None,
+        diversity: float,
+        found: dict[UUID, Property],
+    ) -> tuple[list[tuple[int, Ranked]], bool]:
+        """A page of a list that a model ranks; the rows of its properties go into ``found``."""
+        model = ranking.model
+        assert model is not None
+
+        async def rank(limit: int) -> list[Ranked]:
+            return await self._twin.rank(
+                model, ranking.history, ranking.where, ranking.exclude, limit, diversity
+            )
+
+        async def shown(ids: Collection[UUID]) -> set[UUID]:
+            # Ranked with what was excluded at first, so that no place in the list shifts.
+            wanted = set(ids) - ranking.excluded_since
+            return await self._hydrate(ranking.tenant_id, wanted, ranking.where, found)
+
+        return await page_of_ranking(rank, shown, first, after, diversity)
+
+    async def _hydrate(
+        self,
+        tenant_id: UUID,
+        property_ids: Collection[UUID],
+        where: PropertyFilter,
+        found: dict[UUID, Property],
+    ) -> set[UUID]:
+        # The index may lag behind the database, which has the last word on what matches.
+        matches = and_(true(), *properties.matching(where))
+        async with self._database.work(tenant_id) as work:
+            rows = await work.session.scalars(
+                select(Property).where(Property.id.in_(property_ids), matches)
+            )
+            fresh = {item.id: item for item in rows}
+        found |= fresh
+        return set(fresh)
+
+    async def _cold(
+        self, ranking: Ranking, first: int, after: Place | None, diversity: float
+    ) -> Page[Recommendation]:
+        rank = after.rank if after else 0
+        first = min(first, MAX_DEPTH - rank)
+        box, as_of = ranking.history.buy_box, ranking.history.as_of
+        exclude = ranking.exclude | ranking.excluded_since
+        async with self._database.work(ranking.tenant_id) as work:
+            rows = await cold_page(
+                work, ranking.where, box, first + 1, exclude,
+                (after.score, after.id) if after else None,
+            )  # fmt: skip
+        items = []
+        for number, (item, key) in enumerate(rows[:first], 1 + rank):
+            place = Place(ENGAGEMENT, as_of, key, item.id, number, number, diversity)
+            items.append(Recommendation(item, cold_score(item, box), number, place, ranking))
+        return Page(items, has_next=len(rows) > first and rank + first < MAX_DEPTH)
