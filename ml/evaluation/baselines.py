@@ -19,8 +19,8 @@ from ml.features import FEATURE_NAMES, FeatureStatistics, encode
 Scorer = Callable[[Query], NDArray[np.float64]]
 """float64 (n,) for a query, without NaN."""
 
-MIX = "mix"
-"""The baseline that a twin's gains are given against."""
+MIX, MIX_UNOWNED = "mix", "mix, unowned first"
+"""The baselines that a twin's gains are given against."""
 
 _SOFTENING_KM = 0.05
 """Keeps the logarithm of a distance finite in the same building."""
@@ -68,7 +68,7 @@ def baselines(split: Split) -> dict[str, Scorer]:
         "content cosine": content,
         "nearest-owned": nearest,
         MIX: mix,
-        "mix, unowned first": mix_of_unowned,
+        MIX_UNOWNED: mix_of_unowned,
     }
 
 

@@ -5,7 +5,7 @@ rankings of one investor by models of different seeds. What belongs to one inves
 first.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,8 @@ _QUANTILES = (0.025, 0.975)
 _CELLS = 4_000_000
 
 
-class Interval(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Interval:
     """A figure with the middle 95% of what other draws of investors would give."""
 
     value: float

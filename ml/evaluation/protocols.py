@@ -30,6 +30,10 @@ _DEAL = list(InteractionKind).index(InteractionKind.DEAL)
 Rows = NDArray[np.intp]
 
 
+class EvaluationError(ValueError):
+    """There is too little to measure on; says what is missing."""
+
+
 class Protocol(StrEnum):
     """What is ranked for an investor; never what the investor acted on before the cut."""
 
@@ -146,10 +150,10 @@ def split(
         least: investors with fewer approvals before the cut are not asked about.
 
     Raises:
-        ValueError: there is no interaction, or no investor to ask about.
+        EvaluationError: there is no interaction, or no investor to ask about.
     """
     if not len(log):
-        raise ValueError("evaluation needs interactions; there are none")
+        raise EvaluationError("evaluation needs interactions; there are none")
     cut = float(np.quantile(log.occurred_at, quantile))
     early = log.occurred_at < cut
     past = _part(log, early)
@@ -185,7 +189,7 @@ def split(
         mine = acted_on[np.isin(user * len(columns) + acted_on, owned)]
         asked.append(_Investor(history, acted_on, approved, mine, targets))
     if not asked:
-        raise ValueError(
+        raise EvaluationError(
             f"evaluation needs investors with at least {least} approvals in the first "
             f"{quantile:.0%} of the interactions and a new one after; there are none"
         )

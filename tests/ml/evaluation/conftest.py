@@ -1,0 +1,117 @@
+"""A small tenant whose investors buy near what they own, and a twin that needs no training."""
+
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from domain.snapshots import NUMERIC_COLUMNS, InteractionLog, PropertyColumns
+from domain.vocabulary import InteractionKind, PropertyType
+from ml.evaluation.evaluate import Evaluation, evaluate
+from ml.evaluation.protocols import Query, Rows
+
+KINDS = list(InteractionKind)
+_KIND_CODES = {kind: code for code, kind in enumerate(KINDS)}
+
+
+def properties(
+    latitude: list[float] | NDArray[np.float64],
+    longitude: list[float] | NDArray[np.float64],
+    city: list[str | None] | None = None,
+    zipcode: list[str | None] | None = None,
+    **numbers: list[float] | NDArray[np.float64],
+) -> PropertyColumns:
+    """Houses at the given places, without any other number than those given."""
+    count = len(latitude)
+    numeric = np.full((count, len(NUMERIC_COLUMNS)), np.nan)
+    for name, values in {"latitude": latitude, "longitude": longitude, **numbers}.items():
+        numeric[:, NUMERIC_COLUMNS.index(name)] = values
+    return PropertyColumns(
+        ids=tuple(UUID(int=1000 + row) for row in range(count)),
+        numeric=numeric,
+        property_type=np.full(count, list(PropertyType).index(PropertyType.CONDO), dtype=np.int8),
+        listing_status=np.full(count, -1, dtype=np.int8),
+        zipcode=tuple(zipcode or [None] * count),
+        city=tuple(city or [None] * count),
+        listed_at=np.zeros(count),
+        owners=np.full(count, 9, dtype=np.int32),
+    )
+
+
+def interactions(*acts: tuple[int, int, InteractionKind]) -> InteractionLog:
+    """User, property and kind of each act, a second apart."""
+    user, row, kind = zip(*acts, strict=True)
+    return InteractionLog(
+        users=tuple(UUID(int=number) for number in range(max(user) + 1)),
+        user=np.array(user, dtype=np.int32),
+        property=np.array(row, dtype=np.int32),
+        kind=np.array([_KIND_CODES[one] for one in kind], dtype=np.int8),
+        occurred_at=np.arange(len(acts), dtype=np.float64),
+    )
+
+
+class NearestTwin:
+    """Likes what is near anything of positive weight in the history, and not what is disliked."""
+
+    def __init__(self, columns: PropertyColumns, log: InteractionLog, seed: int) -> None:
+        assert log.occurred_at.max() < 3000, "the twin was shown what came after the cut"
+        place = np.stack((columns.column("latitude"), columns.column("longitude")), axis=1)
+        self.place = place
+        angle = place / 0.05
+        waves = np.concatenate([np.sin(angle + shift) for shift in range(8)], axis=1)
+        self.embeddings = (waves / np.linalg.norm(waves, axis=1, keepdims=True)).astype(np.float32)
+        metrics = {"ndcg@10": 0.2}
+        self.history: list[dict[str, Any]] = [
+            {"epoch": epoch, "loss": 1 / epoch + seed, "metrics": metrics} for epoch in (1, 2, 3)
+        ]
+        self.seconds = 0.5
+
+    def scores(self, query: Query) -> NDArray[np.float64]:
+        """Closeness to the nearest thing liked less closeness to the nearest thing disliked."""
+        known = query.investor.properties
+        place = np.stack((known.column("latitude"), known.column("longitude")), axis=1)
+        close = -np.log(np.linalg.norm(self.place[:, None] - place, axis=2) + 0.01)
+        bad = np.isin(query.investor.kind, [KINDS.index(InteractionKind.THUMBS_DOWN)])
+        score = close[:, ~bad].max(axis=1)
+        if bad.any():
+            score = score - close[:, bad].max(axis=1)
+        return np.asarray(np.where(score > np.quantile(score, 0.2), score, -np.inf))
+
+    def affinity(self, query: Query) -> NDArray[np.float64]:
+        """Rises with the score."""
+        scores = np.nan_to_num(self.scores(query), neginf=-20.0)
+        return np.asarray(1 / (1 + np.exp(-(scores - 3.5))))
+
+    def diversify(
+        self, query: Query, scores: NDArray[np.float64], diversity: float, k: int
+    ) -> Rows:
+        """Every second, third and so on of the best."""
+        best = np.argsort(-scores, kind="stable")[: int(np.isfinite(scores).sum())]
+        return best[:: 1 + int(2 * diversity)][:k]
+
+
+@pytest.fixture(scope="session")
+def tenant() -> tuple[PropertyColumns, InteractionLog]:
+    """300 properties in four towns; sixty investors buy forty each over time in towns of theirs."""
+    rng = np.random.default_rng(0)
+    town = rng.integers(0, 4, 300)
+    columns = properties(
+        town // 2 * 0.2 + rng.uniform(0, 0.1, 300),
+        town % 2 * 0.2 + rng.uniform(0, 0.1, 300),
+        city=[f"town {one}" for one in town],
+        listing_price=rng.lognormal(5, 1, 300),
+        bedrooms=rng.integers(1, 5, 300).astype(float),
+    )
+    acts = []
+    for user in range(60):
+        for row in rng.choice(np.flatnonzero(town == user % 4), 40, replace=False):
+            acts.append((user, int(row), InteractionKind.DEAL))
+    return columns, interactions(*(acts[place] for place in rng.permutation(len(acts))))
+
+
+@pytest.fixture(scope="session")
+def evaluation(tenant: tuple[PropertyColumns, InteractionLog]) -> Evaluation:
+    """Of ``NearestTwin`` on the tenant, two seeds."""
+    return evaluate(*tenant, NearestTwin, seeds=(0, 1), config={"epochs": 3, "note": "<b>"})
