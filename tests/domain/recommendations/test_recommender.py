@@ -4,12 +4,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain import interactions, properties
+from domain import buy_boxes, interactions, properties
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
-from domain.reasons import ReasonKind
+from domain.reasons import NearnessReason, RangeReason, ReasonKind
 from domain.recommendations import ENGAGEMENT, Place, Recommendation
-from domain.snapshots import PropertyFilter, Range
+from domain.recommendations.counterfactuals import STEPS
+from domain.snapshots import NUMERIC_COLUMNS, BuyBox, PropertyFilter, Range
 from domain.tenants import Tenant
 from domain.vocabulary import InteractionKind
 from jobs.reindexing import Indexer
@@ -24,12 +25,14 @@ def ids(items: list[Recommendation]) -> list[UUID]:
     return [item.property.id for item in items]
 
 
-async def everything(rt: Runtime, town: Town, user_id: UUID, size: int = 7) -> list[Recommendation]:
+async def everything(
+    rt: Runtime, town: Town, user_id: UUID, size: int = 7, diversity: float = 0.0
+) -> list[Recommendation]:
     """The whole list of an investor, page by page."""
     items: list[Recommendation] = []
     after: Place | None = None
     while True:
-        page = await rt.recommender.recommend(town.tenant.id, user_id, ALL, size, after)
+        page = await rt.recommender.recommend(town.tenant.id, user_id, ALL, size, after, diversity)
         items += page.items
         if not page.has_next:
             return items
@@ -55,15 +58,29 @@ async def test_lists_fall_in_score_and_give_a_true_reason(
     assert all(0 <= score <= 1 for score in scores)
     async with database.work(town.tenant.id) as work:
         history = (await interactions.histories(work, [user_id]))[user_id]
-    for item in items:
-        (reason,) = item.reasons
-        assert reason.property_id in history.properties.ids
-        if item.property.id in history.properties.ids:
-            assert reason.kind is ReasonKind.OWN_HISTORY
-            assert reason.property_id == item.property.id
-        else:
-            assert reason.kind is ReasonKind.LIKE_HISTORY
-            assert "which you" in reason.text
+    own = set(history.properties.ids)
+    explained = await rt.recommender.reasons(items[0].ranking, [item.property for item in items])
+    for item, reasons in zip(items, explained, strict=True):
+        assert len(reasons) <= 3
+        kinds = [reason.kind for reason in reasons]
+        if item.property.id in own and len(reasons) < 3:
+            assert ReasonKind.OWN_HISTORY in kinds
+        known = [reason.strength for reason in reasons if reason.strength is not None]
+        assert known == sorted(known, reverse=True)
+        assert all(strength > 0 for strength in known)
+        for reason in reasons:
+            if reason.property_id is not None:
+                assert reason.property_id in own
+            if reason.kind is ReasonKind.OWN_HISTORY:
+                assert reason.property_id == item.property.id
+            if isinstance(reason, RangeReason) and reason.value is not None:
+                assert reason.low is not None
+                assert reason.high is not None
+                assert reason.low <= reason.value <= reason.high
+            if isinstance(reason, NearnessReason):
+                assert reason.distance_km <= 5
+    # The best have something that speaks for them.
+    assert all(explained[:10])
 
 
 async def test_affinity_is_the_recommended_score(rt: Runtime, town: Town) -> None:
@@ -146,6 +163,153 @@ async def test_feedback_between_pages_neither_repeats_nor_skips(
     assert seen == [one for one in undisturbed if one != disliked]
 
 
+async def test_pages_of_a_diverse_list_are_the_list_whatever_happens_between(
+    rt: Runtime, database: Database
+) -> None:
+    town = await build_town(database, await new_tenant(database))
+    await train(rt, town.tenant)
+    user_id = town.southerners[0]
+    plain = await everything(rt, town, user_id)
+    undisturbed = await everything(rt, town, user_id, 100, diversity=0.6)
+    assert set(ids(undisturbed)) == set(ids(plain))
+    assert ids(undisturbed) != ids(plain)
+    assert ids(undisturbed)[0] == ids(plain)[0]
+    by_id = {item.property.id: item.score for item in plain}
+    assert {item.property.id: item.score for item in undisturbed} == pytest.approx(by_id, abs=1e-5)
+    assert ids(await everything(rt, town, user_id, 11, diversity=0.6)) == ids(undisturbed)
+
+    seen: list[Recommendation] = []
+    after: Place | None = None
+    disliked = {undisturbed[2].property.id, undisturbed[30].property.id}
+    while True:
+        page = await rt.recommender.recommend(town.tenant.id, user_id, ALL, 7, after, 0.6)
+        seen += page.items
+        if not page.has_next:
+            break
+        assert len(page.items) == 7
+        after = page.items[-1].place
+        async with database.work(town.tenant.id) as work:
+            for one in disliked:
+                await interactions.submit_feedback(
+                    work, user_id, one, InteractionKind.THUMBS_DOWN, None
+                )
+            liked = town.north[len(seen) % 5]
+            await interactions.submit_feedback(
+                work, user_id, liked, InteractionKind.THUMBS_UP, None
+            )
+    assert ids(seen) == [one for one in ids(undisturbed) if one != undisturbed[30].property.id]
+    assert [item.rank for item in seen] == list(range(1, 60))
+
+    first = await rt.recommender.recommend(town.tenant.id, user_id, ALL, 7, None, 0.6)
+    with pytest.raises(DomainError) as refused:
+        await rt.recommender.recommend(town.tenant.id, user_id, ALL, 7, first.items[-1].place, 0.5)
+    assert (refused.value.code, refused.value.field) == (ErrorCode.INVALID_INPUT, ("after",))
+
+
+async def test_pages_of_diverse_similar_properties_are_the_list(rt: Runtime, town: Town) -> None:
+    async def listed(size: int, diversity: float) -> list[UUID]:
+        seen: list[UUID] = []
+        after: Place | None = None
+        while True:
+            page = await rt.recommender.similar(
+                town.tenant.id, town.south[0], ALL, size, after, diversity
+            )
+            seen += [item.property.id for item in page.items]
+            if not page.has_next:
+                return seen
+            after = page.items[-1].place
+
+    whole = await listed(100, 0.7)
+    assert await listed(7, 0.7) == whole
+    plain = await listed(100, 0.0)
+    assert set(whole) == set(plain)
+    assert whole != plain
+
+
+async def test_a_list_whose_feedback_was_taken_back_expires(
+    rt: Runtime, database: Database
+) -> None:
+    town = await build_town(database, await new_tenant(database))
+    await train(rt, town.tenant)
+    liked = town.north[0]
+    async with database.work(town.tenant.id) as work:
+        await interactions.submit_feedback(work, town.idle, liked, InteractionKind.THUMBS_UP, None)
+    page = await rt.recommender.recommend(town.tenant.id, town.idle, ALL, 5)
+    assert page.items[0].ranking.model is not None
+    async with database.work(town.tenant.id) as work:
+        await interactions.retract_feedback(work, town.idle, liked)
+    with pytest.raises(DomainError, match="taken back") as refused:
+        await rt.recommender.recommend(town.tenant.id, town.idle, ALL, 5, page.items[-1].place)
+    assert refused.value.code is ErrorCode.CURSOR_EXPIRED
+
+
+async def test_the_price_that_would_bring_it_among_the_best(rt: Runtime, town: Town) -> None:
+    user_id = town.southerners[0]
+    items = await everything(rt, town, user_id, 60)
+    ranking, tenth = items[0].ranking, items[9].score
+    rows = [item.property for item in items]
+    found = await rt.recommender.counterfactuals(ranking, rows)
+    assert found[:10] == [None] * 10
+    assert any(found[10:])
+    assert ranking.model is not None
+    for row, change in zip(rows[10:], found[10:], strict=True):
+        assert row.listing_price is not None
+        lifted = None
+        for step in STEPS:
+            columns = properties.columns_of([row])
+            columns.numeric[0, NUMERIC_COLUMNS.index("listing_price")] = round(
+                row.listing_price * (1 + step), 2
+            )
+            (score,) = (await rt.twin.score(ranking.model, [ranking.history], columns))[0]
+            if score > tenth:
+                lifted = step
+                break
+        assert (change and change.change) == lifted
+        if change:
+            assert change.listing_price == pytest.approx(
+                row.listing_price * (1 + change.change), abs=0.01
+            )
+
+
+async def test_no_price_is_named_beyond_the_filter_or_without_a_model(
+    rt: Runtime, town: Town
+) -> None:
+    user_id = town.southerners[0]
+    narrow = PropertyFilter(price=Range(min=300_000, max=340_000))
+    page = await rt.recommender.recommend(town.tenant.id, user_id, narrow, 60)
+    rows = [item.property for item in page.items]
+    found = await rt.recommender.counterfactuals(page.items[0].ranking, rows)
+    prices = [one.listing_price for one in found if one]
+    assert all(300_000 <= price <= 340_000 for price in prices)
+    few = await rt.recommender.recommend(
+        town.tenant.id, user_id, PropertyFilter(price=Range(max=305_000)), 60
+    )
+    rows = [item.property for item in few.items]
+    assert 0 < len(rows) < 10
+    found = await rt.recommender.counterfactuals(few.items[0].ranking, rows)
+    assert found == [None] * len(rows)
+    cold = await rt.recommender.recommend(town.tenant.id, town.idle, ALL, 20)
+    rows = [item.property for item in cold.items]
+    found = await rt.recommender.counterfactuals(cold.items[0].ranking, rows)
+    assert found == [None] * 20
+
+
+async def test_a_buy_box_counts_for_an_investor_with_a_short_history(
+    rt: Runtime, database: Database
+) -> None:
+    town = await build_town(database, await new_tenant(database))
+    await train(rt, town.tenant)
+    user_id = town.idle
+    async with database.work(town.tenant.id) as work:
+        await interactions.record(work, user_id, town.south[0], InteractionKind.VIEW)
+    before = {one.property.id: one.score for one in await everything(rt, town, user_id)}
+    async with database.work(town.tenant.id) as work:
+        await buy_boxes.state(work, user_id, BuyBox(zipcodes=("98125",)))
+    after = await everything(rt, town, user_id)
+    rise = {one.property.id: one.score - before[one.property.id] for one in after}
+    assert all(rise[north] > rise[south] for north in town.north for south in town.south)
+
+
 async def test_without_history_the_firms_engagement_ranks_and_says_so(
     rt: Runtime, town: Town
 ) -> None:
@@ -153,9 +317,10 @@ async def test_without_history_the_firms_engagement_ranks_and_says_so(
     assert len(items) == 60
     engagement = [item.property.engagement for item in items]
     assert engagement == sorted(engagement, reverse=True)
-    for item in items:
-        assert item.model_version == ENGAGEMENT
-        kinds = {reason.kind for reason in item.reasons}
+    explained = await rt.recommender.reasons(items[0].ranking, [item.property for item in items])
+    for item, reasons in zip(items, explained, strict=True):
+        assert item.ranking.version == ENGAGEMENT
+        kinds = {reason.kind for reason in reasons}
         assert ReasonKind.NO_HISTORY in kinds
         assert (ReasonKind.FIRM_ENGAGEMENT in kinds) == (item.property.engagement > 0)
     northern = PropertyFilter(zipcodes=("98125",))
@@ -168,11 +333,11 @@ async def test_without_a_model_the_firms_engagement_ranks_and_says_so(
 ) -> None:
     town = await build_town(database, tenant)
     page = await rt.recommender.recommend(tenant.id, town.southerners[0], ALL, 5)
-    assert {item.model_version for item in page.items} == {ENGAGEMENT}
-    assert all(
-        ReasonKind.NO_ACTIVE_MODEL in {reason.kind for reason in item.reasons}
-        for item in page.items
+    assert {item.ranking.version for item in page.items} == {ENGAGEMENT}
+    explained = await rt.recommender.reasons(
+        page.items[0].ranking, [item.property for item in page.items]
     )
+    assert all(reasons[-1].kind is ReasonKind.NO_ACTIVE_MODEL for reasons in explained)
     with pytest.raises(DomainError) as refused:
         await rt.recommender.similar(tenant.id, town.south[0], ALL, 5)
     assert refused.value.code is ErrorCode.NO_ACTIVE_MODEL
