@@ -5,7 +5,7 @@ Commands import what they need when they run, for PyTorch alone takes seconds.
 
 import typer
 
-from cli import data, models, processes
+from cli import data, evaluate, models, processes
 from cli.console import PlainErrors
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command()(processes.migrate)
 app.command(hidden=True)(processes.api)
 app.add_typer(data.imports, name="import")
 app.command()(models.train)
+app.command()(evaluate.evaluate)
 app.command()(models.reindex)
 app.command()(models.enqueue)
 app.add_typer(data.tenants, name="tenants")

@@ -31,6 +31,7 @@ _EXPECTED = (
     ("embedded", "EmbeddedError"),
     ("grpc.aio", "AioRpcError"),
     ("jobs.runs", "JobError"),
+    ("ml.evaluation.protocols", "EvaluationError"),
     ("ml.training", "TrainingError"),
     ("redis.exceptions", "RedisError"),
     ("cli.serving", "ServingError"),

@@ -105,7 +105,7 @@ def ranking(evaluation: Evaluation) -> Figure:
 
 def training(evaluation: Evaluation) -> Figure:
     """Loss and validation NDCG@10 by epoch, a line for each seed."""
-    figure = Figure(figsize=(7.6, 2.7), layout="constrained")
+    figure = Figure(figsize=(10.4, 3.0), layout="constrained")
     left, right = figure.subplots(1, 2)
     for run in evaluation.training:
         epochs = [entry["epoch"] for entry in run["epochs"]]
@@ -184,7 +184,7 @@ def confusion(evaluation: Evaluation) -> Figure:
 
 def variety(evaluation: Evaluation) -> Figure:
     """Quality against likeness and coverage of the first ten as diversity grows."""
-    figure = Figure(figsize=(7.6, 2.7), layout="constrained")
+    figure = Figure(figsize=(10.4, 3.0), layout="constrained")
     panels = figure.subplots(1, 3)
     level = [point.diversity for point in evaluation.variety]
     ndcg = [point.ndcg for point in evaluation.variety]
@@ -205,7 +205,7 @@ def variety(evaluation: Evaluation) -> Figure:
 
 def embeddings(evaluation: Evaluation) -> Figure:
     """The embeddings on a plane, coloured by the most frequent labels."""
-    figure, axes = _axes(7.6, 5.2)
+    figure, axes = _axes(10.4, 6.2)
     drawn = evaluation.map
     frequent = [label for label, _ in Counter(filter(None, drawn.label)).most_common(len(SERIES))]
     colours: list[tuple[str | None, str]] = [

@@ -39,11 +39,18 @@ def difference_interval(
 def ratio_interval(
     values: NDArray[np.float64], base: NDArray[np.float64], seed: int = 0
 ) -> Interval | None:
-    """Of the ratio of two scorers' means on the same investors; None if the base's may be 0."""
-    means = _resampled(np.stack((values, base), axis=1), seed)
-    if base.mean() <= 0 or (means[:, 1] <= 0).any():
+    """Of the ratio of two scorers' means on the same investors.
+
+    None where the base finds so little that the ratio is unbounded.
+    """
+    if base.mean() <= 0:
         return None
-    return _interval(float(values.mean() / base.mean()), means[:, 0] / means[:, 1])
+    mine, theirs = _resampled(np.stack((values, base), axis=1), seed).T
+    ratio = np.divide(mine, theirs, out=np.full(len(mine), np.inf), where=theirs > 0)
+    low, high = np.quantile(ratio, _QUANTILES, method="higher")
+    if not np.isfinite(high):
+        return None
+    return Interval(float(values.mean() / base.mean()), float(low), float(high))
 
 
 def _interval(value: float, drawn: NDArray[np.float64]) -> Interval:

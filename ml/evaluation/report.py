@@ -118,13 +118,15 @@ def _key_figures(evaluation: Evaluation, protocol: Protocol) -> str:
             f"{ndcg.value:.3f}",
             f"NDCG@10, {PROTOCOL_TITLES[protocol].lower()} (95%: {_range(ndcg)})",
         ),
+    ]
+    for baseline, versus in twin.against.items():
+        if versus.ratio:
+            text = f"that of &ldquo;{baseline}&rdquo; (95%: {_range(versus.ratio, 2)})"
+            boxes.append((f"{versus.ratio.value:.2f}&thinsp;&times;", text))
+    boxes += [
         (f"{twin.metrics['hr@10'].value:.0%}", "of the investors find one of theirs in ten"),
         (f"{auc:.3f}", "AUC of the affinity on held-out pairs"),
     ]
-    for place, (baseline, versus) in enumerate(twin.against.items(), start=1):
-        if versus.ratio:
-            text = f"that of &ldquo;{baseline}&rdquo; (95%: {_range(versus.ratio, 2)})"
-            boxes.insert(place, (f"{versus.ratio.value:.2f}&thinsp;&times;", text))
     cells = "".join(f"<div><b>{number}</b><span>{text}</span></div>" for number, text in boxes)
     return f'<div class="key">{cells}</div>'
 
@@ -191,14 +193,14 @@ random, that this is the acquisition. If it is honest, the dots lie on the diago
 
 def _behaviour(evaluation: Evaluation, images: Mapping[str, bytes]) -> str:
     told = evaluation.responsiveness
-    feedback = (
-        f"<p>The property in tenth place got a thumb from {told.investors:,} investors each. In "
-        "the very next list the 50 properties most like it rose by "
-        f"{told.up.value:.1f} places after a thumb up (95%: {_range(told.up, 1)}), and by "
-        f"{told.down.value:.1f} after a thumb down ({_range(told.down, 1)}; below 0 they fell).</p>"
-        if told
-        else ""
-    )
+    feedback = ""
+    if told:
+        feedback = (
+            f"<p>The property in tenth place got a thumb from {told.investors:,} investors each. "
+            "In the very next list, the 50 properties most like it rose by "
+            f"{_places(told.up)} places after a thumb up, and by {_places(told.down)} after a "
+            "thumb down; below 0 they fell.</p>"
+        )
     caption = (
         "What a list gains in variety, and what it costs, as the diversity asked for grows. "
         "Likeness is the mean cosine between two of the first ten."
@@ -257,5 +259,9 @@ def _cell(interval: Interval | None, digits: int = 3) -> str:
     return f"{interval.value:.{digits}f}<small>{_range(interval, digits)}</small>"
 
 
+def _places(interval: Interval) -> str:
+    return f"{interval.value:.1f} ({interval.low:.1f} to {interval.high:.1f})"
+
+
 def _range(interval: Interval, digits: int = 3) -> str:
-    return f"{interval.low:.{digits}f} to {interval.high:.{digits}f}"
+    return f"{interval.low:.{digits}f}&ndash;{interval.high:.{digits}f}"
