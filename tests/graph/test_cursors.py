@@ -39,12 +39,13 @@ def test_a_place_in_an_ordered_list_survives_its_cursor(
 
 @given(
     st.floats(0, 4e9), st.floats(allow_nan=False, allow_infinity=False), st.uuids(),
-    st.integers(1, MAX_DEPTH),
+    st.tuples(st.integers(1, MAX_DEPTH), st.integers(1, MAX_DEPTH)).map(sorted), st.floats(0, 1),
 )  # fmt: skip
 def test_a_place_in_a_ranked_list_survives_its_cursor(
-    as_of: float, score: float, row: UUID, rank: int
+    as_of: float, score: float, row: UUID, ranks: list[int], diversity: float
 ) -> None:
-    place = Place("engagement", as_of, score, row, rank)
+    rank, depth = ranks
+    place = Place("engagement", as_of, score, row, rank, depth, diversity)
     assert parse_place(place_cursor("similar", place), "similar") == place
 
 
@@ -56,7 +57,7 @@ def refused(error: DomainError) -> bool:
     return error.code is ErrorCode.INVALID_INPUT and error.field != ()
 
 
-@given(st.lists(scalars, max_size=6), orders, st.sampled_from(["properties", "similar"]))
+@given(st.lists(scalars, max_size=8), orders, st.sampled_from(["properties", "similar"]))
 def test_forged_cursors_are_places_or_refused(parts: list[Any], order: Order, kind: str) -> None:
     for cursor in (forge([kind, *parts]), forge([kind, order.column, order.descending, *parts])):
         position: Any = attempt(lambda: parse_position(cursor, order, "after"))  # noqa: B023
@@ -69,6 +70,8 @@ def test_forged_cursors_are_places_or_refused(parts: list[Any], order: Order, ki
             assert refused(place)
         else:
             assert math.isfinite(place.score)
+            assert 0 < place.rank <= place.depth <= MAX_DEPTH
+            assert 0 <= place.diversity <= 1
             datetime.fromtimestamp(place.as_of, UTC)
 
 

@@ -7,19 +7,26 @@ schema and the code, so that a new one fails here until it is covered.
 
 import inspect
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from graphql import GraphQLInputObjectType, build_schema
+from graphql import (
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    build_schema,
+)
 from sqlalchemy import text
 
+from domain import buy_boxes, interactions
 from domain.database import Database
 from domain.models import Base
-from domain.snapshots import ModelKey, PropertyFilter
+from domain.snapshots import BuyBox, ModelKey, PropertyFilter
 from domain.tenants import active_version_id
-from domain.vocabulary import Role
+from domain.vocabulary import InteractionKind, Role
 from graph.schema import build_schema as build_own_schema
 from ml.index import Space
 from runtime import Runtime
@@ -27,12 +34,22 @@ from tests.conftest import new_tenant
 from tests.factories import Town, build_town, train
 from tests.graph.conftest import Session, SignIn, property_id, user_id
 
+WHOLE_RECOMMENDATION = """{
+    property { id } user { id buyBox { cities } } score rank modelVersion
+    reasons { kind text strength property { id }
+        ... on HistoryReason { deed sharedTraits { kind text } }
+        ... on RangeReason { attribute low high value propertyType share }
+        ... on NearnessReason { deed distanceKm }
+        ... on BuyBoxReason { criteria }
+        ... on EngagementReason { engagement } }
+    concentration { zipcode { name before after } propertyType { name before after } }
+    counterfactual { listingPrice change } }"""
 EDGES = "{ edges { cursor node { id externalId } } }"
 CALLS = {
     "me": ["{ me { id recommendations(first: 50) { edges { node { property { id } } } } } }"],
     "node": ["query ($property: ID!) { node(id: $property) { id } }",
              "query ($user: ID!) { node(id: $user) { id } }"],
-    "user": ["query ($user: ID!) { user(id: $user) { id email } }"],
+    "user": ["query ($user: ID!) { user(id: $user) { id email buyBox { cities } } }"],
     "property": ["query ($property: ID!) { property(id: $property) { id externalId } }"],
     "properties": [
         "{ properties(first: 100) { totalCount edges { node { id externalId } } } }",
@@ -42,14 +59,19 @@ CALLS = {
     "similarProperties": [
         f"query ($property: ID!) {{ similarProperties(propertyId: $property) {EDGES} }}",
         f"query ($own: ID!) {{ similarProperties(propertyId: $own, first: 100) {EDGES} }}",
+        f"""query ($own: ID!) {{
+            similarProperties(propertyId: $own, first: 100, diversity: 0.5) {EDGES} }}""",
         f"""query ($own: ID!, $similar: String) {{
             similarProperties(propertyId: $own, first: 100, after: $similar) {EDGES} }}""",
     ],
     "recommendations": [
-        """{ recommendations(first: 100) { edges { node {
-            user { id } reasons { text property { id } } property { id } } } } }""",
+        f"{{ recommendations(first: 100) {{ edges {{ node {WHOLE_RECOMMENDATION} }} }} }}",
+        f"""{{ recommendations(first: 100, diversity: 0.5) {{
+            edges {{ node {WHOLE_RECOMMENDATION} }} }} }}""",
         """query ($user: ID!) { recommendations(userId: $user) { edges { cursor } } }""",
         """query ($ranked: String) { recommendations(first: 100, after: $ranked) {
+            edges { node { property { id } } } } }""",
+        """query ($varied: String) { recommendations(first: 100, after: $varied, diversity: 0.5) {
             edges { node { property { id } } } } }""",
     ],
     "affinity": [
@@ -70,6 +92,10 @@ CALLS = {
     "recordInteraction": [
         """mutation ($property: ID!, $user: ID!) { recordInteraction(input: {
             propertyId: $property, userId: $user, kind: DEAL}) { errors { code } } }"""
+    ],
+    "setBuyBox": [
+        """mutation ($user: ID!) { setBuyBox(input: {
+            userId: $user, cities: ["Nowhere"]}) { user { id } errors { code } } }"""
     ],
     "upsertProperties": [
         """mutation ($external: String!) { upsertProperties(input: {properties: [
@@ -105,6 +131,10 @@ async def firms(rt: Runtime, database: Database) -> tuple[Town, Town]:
     towns = []
     for _ in range(2):
         town = await build_town(database, await new_tenant(database))
+        async with database.work(town.tenant.id) as work:
+            for investor, house in zip(town.southerners, town.south, strict=False):
+                await buy_boxes.state(work, investor, BuyBox(cities=("Seattle", wish_of(town))))
+                await interactions.record(work, investor, house, InteractionKind.DEAL)
         await train(rt, town.tenant)
         towns.append(town)
     return towns[0], towns[1]
@@ -127,6 +157,7 @@ async def variables(firms: tuple[Town, Town], sessions: tuple[Session, Session])
             property(id: $house) { externalId }
             properties(first: 1) { edges { cursor } }
             recommendations(first: 1) { edges { cursor } }
+            varied: recommendations(first: 1, diversity: 0.5) { edges { cursor } }
             similarProperties(propertyId: $house, first: 1) { edges { cursor } } }""",
         house=house,
     )
@@ -137,6 +168,7 @@ async def variables(firms: tuple[Town, Town], sessions: tuple[Session, Session])
         "external": answer["property"]["externalId"],
         "page": answer["properties"]["edges"][0]["cursor"],
         "ranked": answer["recommendations"]["edges"][0]["cursor"],
+        "varied": answer["varied"]["edges"][0]["cursor"],
         "similar": answer["similarProperties"]["edges"][0]["cursor"],
     }
 
@@ -145,6 +177,12 @@ def secrets_of(town: Town) -> Iterator[str]:
     """How a property or user of the firm would show in an answer."""
     yield from map(property_id, town.south + town.north)
     yield from map(user_id, [*town.southerners, *town.northerners, town.idle])
+    yield wish_of(town)
+
+
+def wish_of(town: Town) -> str:
+    """A city that the firm's investors say they want, and nobody else."""
+    return f"City of {town.tenant.slug}"
 
 
 async def state(database: Database, rt: Runtime, town: Town) -> list[Any]:
@@ -175,6 +213,18 @@ def test_every_root_field_and_filter_is_covered() -> None:
     where = schema.type_map["PropertyFilter"]
     assert isinstance(where, GraphQLInputObjectType)
     assert set(FILTERS) == set(where.fields)
+
+
+def test_every_field_of_a_recommendation_is_asked_for() -> None:
+    schema = build_schema(build_own_schema().as_str())
+    asked = set(re.findall(r"\w+", WHOLE_RECOMMENDATION))
+    reason = schema.type_map["Reason"]
+    assert isinstance(reason, GraphQLInterfaceType)
+    names = ["Recommendation", "SharedTrait", "Concentration", "Exposure", "Counterfactual"]
+    kinds = [*map(schema.type_map.__getitem__, names), *schema.get_possible_types(reason)]
+    for kind in kinds:
+        assert isinstance(kind, GraphQLObjectType)
+        assert set(kind.fields) <= asked
 
 
 @pytest.mark.parametrize(

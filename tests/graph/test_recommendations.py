@@ -1,5 +1,6 @@
 """Recommendations, similar properties and affinity over HTTP, on a trained town."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,8 +13,12 @@ from tests.factories import Town, add_property, add_user
 from tests.graph.conftest import SignIn, property_id, user_id
 
 RECOMMENDATIONS = """
-query ($userId: ID, $filter: PropertyFilter, $first: Int, $after: String) {
-  recommendations(userId: $userId, filter: $filter, first: $first, after: $after) {
+query (
+  $userId: ID, $filter: PropertyFilter, $first: Int, $after: String, $diversity: Float
+) {
+  recommendations(
+    userId: $userId, filter: $filter, first: $first, after: $after, diversity: $diversity
+  ) {
     edges {
       cursor
       node {
@@ -29,8 +34,12 @@ query ($userId: ID, $filter: PropertyFilter, $first: Int, $after: String) {
 """
 
 SIMILAR = """
-query ($id: ID!, $filter: PropertyFilter, $first: Int, $after: String) {
-  similarProperties(propertyId: $id, filter: $filter, first: $first, after: $after) {
+query (
+  $id: ID!, $filter: PropertyFilter, $first: Int, $after: String, $diversity: Float
+) {
+  similarProperties(
+    propertyId: $id, filter: $filter, first: $first, after: $after, diversity: $diversity
+  ) {
     edges { cursor similarity node { id zipcode } }
     pageInfo { hasNextPage endCursor }
   }
@@ -53,10 +62,14 @@ async def test_recommendations_follow_the_history_and_say_why(town: Town, sign_i
     assert scores == sorted(scores, reverse=True)
     assert all(0 <= score <= 1 for score in scores)
     for one in found:
-        (reason,) = one["reasons"]
-        own = reason["property"]["id"] == one["property"]["id"]
-        assert reason["kind"] == ("OWN_HISTORY" if own else "LIKE_HISTORY")
-        assert reason["property"] is not None
+        assert 1 <= len(one["reasons"]) <= 3
+        for reason in one["reasons"]:
+            if reason["kind"] in ("LIKE_HISTORY", "OWN_HISTORY", "NEAR_HOLDINGS"):
+                own = reason["property"]["id"] == one["property"]["id"]
+                assert own == (reason["kind"] == "OWN_HISTORY")
+            else:
+                assert reason["kind"] == "WITHIN_RANGE"
+                assert reason["property"] is None
         assert one["score"] == one["property"]["affinity"]
 
 
@@ -75,6 +88,128 @@ async def test_pages_of_recommendations_join_to_the_whole_list(town: Town, sign_
         one["property"]["id"] for one in nodes(whole)
     ]
     assert [one["rank"] for one in seen] == list(range(1, len(seen) + 1))
+
+
+async def test_diverse_pages_join_to_the_whole_list_and_keep_their_diversity(
+    town: Town, sign_in: SignIn
+) -> None:
+    session = sign_in(town.tenant, town.southerners[0])
+    for query, field, said in (
+        (RECOMMENDATIONS, "recommendations", {}),
+        (SIMILAR, "similarProperties", {"id": property_id(town.south[0])}),
+    ):
+        whole = (await session.data(query, first=50, diversity=0.6, **said))[field]["edges"]
+        seen: list[Any] = []
+        after = None
+        while len(seen) < 40:
+            page = (await session.data(query, first=10, after=after, diversity=0.6, **said))[field]
+            seen += page["edges"]
+            after = page["pageInfo"]["endCursor"]
+        plain = (await session.data(query, first=50, diversity=0, **said))[field]["edges"]
+        ids = [
+            [edge["node"].get("id") or edge["node"]["property"]["id"] for edge in edges]
+            for edges in (seen, whole[:40], plain[:40])
+        ]
+        assert len(set(ids[0])) == 40
+        assert ids[0] == ids[1] != ids[2]
+        for other in (0.5, None):
+            error = await session.error(query, first=10, after=after, diversity=other, **said)
+            assert (error["code"], error["field"]) == ("INVALID_INPUT", ["after"])
+        for outside in (-0.1, 1.1):
+            error = await session.error(query, diversity=outside, **said)
+            assert (error["code"], error["field"]) == ("INVALID_INPUT", ["diversity"])
+
+
+REASONED = """
+query ($first: Int) { recommendations(first: $first) { edges { node {
+  property { listingPrice }
+  reasons {
+    __typename kind text strength property { id }
+    ... on HistoryReason { deed sharedTraits { kind text } }
+    ... on RangeReason { attribute low high value propertyType share }
+    ... on NearnessReason { deed distanceKm }
+  }
+  concentration { zipcode { name before after } propertyType { name before after } }
+  counterfactual { listingPrice change }
+} } } }
+"""
+
+
+async def test_reasons_are_typed(town: Town, sign_in: SignIn) -> None:
+    session = sign_in(town.tenant, town.southerners[0])
+    found = nodes((await session.data(REASONED, first=20))["recommendations"])
+    reasons = [reason for one in found for reason in one["reasons"]]
+    kinds = {
+        "OWN_HISTORY": "HistoryReason", "LIKE_HISTORY": "HistoryReason",
+        "WITHIN_RANGE": "RangeReason", "NEAR_HOLDINGS": "NearnessReason",
+    }  # fmt: skip
+    assert all(kinds[reason["kind"]] == reason["__typename"] for reason in reasons)
+    for reason in reasons:
+        if reason["kind"] == "LIKE_HISTORY":
+            assert {"kind": "ZIPCODE", "text": "same ZIP code 98030"} in reason["sharedTraits"]
+            assert reason["deed"] in ("SAVE", "OUTREACH")
+            assert reason["strength"] > 0
+        if reason["kind"] == "WITHIN_RANGE" and reason["attribute"] != "PROPERTY_TYPE":
+            assert reason["low"] <= reason["value"] <= reason["high"]
+        if reason["kind"] == "NEAR_HOLDINGS":
+            assert 0 <= reason["distanceKm"] <= 5
+
+
+async def test_reasons_exposure_and_prices_cost_the_same_for_two_and_for_forty(
+    town: Town,
+    sign_in: SignIn,
+    rt: Runtime,
+    statements: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = sign_in(town.tenant, town.southerners[0])
+    calls: list[str] = []
+
+    def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*given: Any) -> Any:
+            calls.append(name)
+            return call(*given)
+
+        return noted
+
+    for name in ("rank", "score", "explain"):
+        monkeypatch.setattr(rt.twin, name, counted(name, getattr(rt.twin, name)))
+    counts = []
+    # The first call may load the model.
+    await session.data(REASONED, first=1)
+    for first in (12, 40):
+        statements.clear()
+        calls.clear()
+        found = nodes((await session.data(REASONED, first=first))["recommendations"])
+        counts.append(len(statements))
+        assert sorted(calls) == ["explain", "rank", "rank", "score"]
+        assert [one["counterfactual"] for one in found[:10]] == [None] * 10
+        for one in found:
+            # None of the town's investors has bought anything.
+            zipcode = one["concentration"]["zipcode"]
+            assert (zipcode["before"], zipcode["after"]) == (0, 1)
+            assert one["concentration"]["propertyType"]["name"] == "SINGLE_FAMILY"
+            if change := one["counterfactual"]:
+                price = one["property"]["listingPrice"] * (1 + change["change"])
+                assert change["listingPrice"] == pytest.approx(price, abs=0.01)
+    # The list: the user, the version, the history, what is excluded, and the properties; then
+    # those that reasons name, the holdings, the ten best and what reasons point at.
+    assert max(counts) <= 9
+    calls.clear()
+    await session.data("{ recommendations { edges { node { score } } } }")
+    assert calls == ["rank"]
+
+
+async def test_a_request_may_ask_for_so_many_counterfactuals_only(
+    town: Town, sign_in: SignIn
+) -> None:
+    session = sign_in(town.tenant, town.southerners[0])
+    some = "edges { node { counterfactual { change } } }"
+    query = f"""{{ a: recommendations(first: 60) {{ {some} }}
+        b: recommendations(first: 59) {{ {some} }} }}"""
+    body = await session.post(query)
+    assert {one["extensions"]["code"] for one in body["errors"]} == {"INVALID_INPUT"}
+    assert "at most 100" in body["errors"][0]["message"]
 
 
 async def test_a_score_is_the_affinity_that_is_asked_for_by_itself(

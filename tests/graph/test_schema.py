@@ -61,6 +61,8 @@ def test_the_contract_has_its_names() -> None:
         "): SubmitFeedbackPayload!",
         "): RetractFeedbackPayload!",
         "): RecordInteractionPayload!",
+        "): SetBuyBoxPayload!",
+        "reasons: [Reason!]!",
         "): UpsertPropertiesPayload!",
         "): DeletePropertyPayload!",
     ):

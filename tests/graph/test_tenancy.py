@@ -30,7 +30,9 @@ QUERIES = {
         c: retractFeedback(input: {propertyId: $id}) { errors { code message path } }
         d: recordInteraction(input: {propertyId: $id, kind: VIEW}) {
             errors { code message path } }
-        e: deleteProperty(input: {propertyId: $id}) { errors { code message path } } }""",
+        e: deleteProperty(input: {propertyId: $id}) { errors { code message path } }
+        f: setBuyBox(input: {userId: $user, cities: ["Seattle"]}) {
+            user { id } errors { code message path } } }""",
 }
 
 
