@@ -26,7 +26,8 @@ class Interval:
 
 def mean_interval(values: NDArray[np.float64], seed: int = 0) -> Interval:
     """Of the mean over investors, (m,). Raises ValueError without investors."""
-    return _interval(float(values.mean()), _resampled(values[:, None], seed)[:, 0])
+    drawn = _resampled(values[:, None], seed)[:, 0]
+    return _interval(float(values.mean()), drawn)
 
 
 def difference_interval(
