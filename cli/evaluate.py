@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ml.evaluation.probes import Fitted
     from runtime import Services
 
-_NEEDED = ("matplotlib", "sklearn", "threadpoolctl")
+_NEEDED = {"matplotlib": "matplotlib", "scikit-learn": "sklearn", "threadpoolctl": "threadpoolctl"}
 
 
 class ProtocolChoice(StrEnum):
@@ -49,7 +49,7 @@ def evaluate(
 
     The twin that answers is left as it is. With --json, files are written only if --out is given.
     """
-    if absent := [name for name in _NEEDED if find_spec(name) is None]:
+    if absent := [name for name, module in _NEEDED.items() if find_spec(module) is None]:
         raise settings.SettingsError(
             f"twin evaluate needs {', '.join(absent)}: pip install '.[evaluation]'"
         )
