@@ -13,8 +13,6 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-import numpy as np
-
 from domain import interactions, model_versions, properties, tenants
 from domain.database import Database
 from domain.snapshots import ModelKey, PropertyColumns
@@ -122,8 +120,8 @@ class Indexer:
     async def _write(self, batch: PropertyColumns, targets: Sequence[ModelKey]) -> None:
         if len(batch):
             for model in targets:
-                vectors = await self.twin.embed(model, batch)
-                await self.index.space(model).upsert_properties(batch, vectors)
+                items = await self.twin.items(model, batch)
+                await self.index.space(model).upsert_properties(batch, items)
 
     async def _index_users(
         self, tenant_id: UUID, ids: Sequence[UUID], only: UUID | None = None
@@ -137,8 +135,9 @@ class Indexer:
                 space = self.index.space(model)
                 await space.delete_users(idle)
                 if known:
-                    vectors = [await self.twin.investor_vector(model, one) for one in known]
-                    await space.upsert_users([one.user_id for one in known], np.stack(vectors))
+                    await space.upsert_users(
+                        {one.user_id: await self.twin.interests(model, one) for one in known}
+                    )
         return len(known)
 
     async def _forget_others(self, tenant_id: UUID, seen: set[UUID], only: UUID | None) -> int:

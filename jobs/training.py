@@ -15,7 +15,9 @@ from domain import interactions, model_versions, properties
 from domain.database import Database
 from domain.snapshots import InteractionLog, ModelKey, PropertyColumns
 from jobs.reindexing import Indexer, Report
-from ml.training import Progress, TrainedTwin, TrainingConfig, train
+from ml.config import TrainingConfig
+from ml.tower_training import Progress
+from ml.training import TrainedTwin, train
 
 Result = TypeVar("Result")
 
@@ -57,7 +59,7 @@ async def train_tenant(
     database = indexer.database
     async with database.exclusive(tenant_id, "training"):
         await report(0.0, "reading properties and interactions")
-        columns, log = await _load(database, tenant_id)
+        columns, log = await load(database, tenant_id)
         trained = await _train(columns, log, config, report)
         async with database.work(tenant_id) as work:
             await model_versions.retire_unfinished(work)
@@ -78,7 +80,8 @@ async def train_tenant(
     return Training(version.id, version.number, trained.metrics, counts.properties, counts.users)
 
 
-async def _load(database: Database, tenant_id: UUID) -> tuple[PropertyColumns, InteractionLog]:
+async def load(database: Database, tenant_id: UUID) -> tuple[PropertyColumns, InteractionLog]:
+    """All properties and interactions of the tenant, as training reads them."""
     async with database.work(tenant_id) as work:
         columns = _join([batch async for batch in properties.snapshots(work)])
         rows = {property_id: row for row, property_id in enumerate(columns.ids)}

@@ -12,14 +12,16 @@ from typing import Any
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
+from torch import Tensor
 
 from domain.snapshots import StoredModel
 from domain.vocabulary import InteractionKind
 from ml.calibration import Calibration
 from ml.features import FEATURE_NAMES, FeatureStatistics
-from ml.model import DIMENSIONS, TwoTower
+from ml.model import DIMENSIONS, PropertyTower
+from ml.reranker import Reranker
 
-FORMAT = 1
+FORMAT = 2
 """Counts up when stored twins of before can no longer be read."""
 
 
@@ -31,7 +33,8 @@ class ArtifactError(ValueError):
 class Artifact:
     """What serving needs of a trained twin."""
 
-    model: TwoTower
+    tower: PropertyTower
+    reranker: Reranker
     statistics: FeatureStatistics
     calibration: Calibration
 
@@ -39,8 +42,9 @@ class Artifact:
 def pack(artifact: Artifact, config: Mapping[str, Any]) -> StoredModel:
     """The twin as bytes and JSON; ``config`` is kept for the record and not read again."""
     state = {
-        name: tensor.detach().cpu().contiguous()
-        for name, tensor in artifact.model.state_dict().items()
+        f"{stage}.{name}": tensor.detach().cpu().contiguous()
+        for stage, module in (("tower", artifact.tower), ("reranker", artifact.reranker))
+        for name, tensor in module.state_dict().items()
     }
     weights = safetensors.torch.save(state)
     return StoredModel(
@@ -76,14 +80,27 @@ def unpack(stored: StoredModel, device: torch.device | str = "cpu") -> Artifact:
         statistics = FeatureStatistics.from_json(stored.metadata.get("statistics", {}))
         calibration = Calibration.from_json(stored.metadata.get("calibration", {}))
         state = safetensors.torch.load(stored.weights)
-        model = TwoTower()
-        model.load_state_dict(state, strict=True)
-    except (SafetensorError, RuntimeError, ValueError, TypeError) as error:
+        tower = PropertyTower()
+        tower.load_state_dict(_stage(state, "tower"), strict=True)
+        own = _stage(state, "reranker")
+        reranker = Reranker(places=len(own["reference"]))
+        reranker.load_state_dict(own, strict=True)
+    except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise ArtifactError(f"stored twin: {error}") from error
     broken = [name for name, tensor in state.items() if not bool(tensor.isfinite().all())]
     if broken:
         raise ArtifactError(f"stored twin: weights are not finite: {', '.join(broken)}")
-    return Artifact(model.to(device).eval().requires_grad_(False), statistics, calibration)
+    return Artifact(
+        tower.to(device).eval().requires_grad_(False),
+        reranker.to(device).eval().requires_grad_(False),
+        statistics,
+        calibration,
+    )
+
+
+def _stage(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The weights of one stage under their own names."""
+    return {key.removeprefix(f"{name}."): v for key, v in state.items() if key.startswith(name)}
 
 
 def _expected() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From cosine to a probability (Platt 1999), always rising with the cosine."""
+"""From a ranking score to a probability (Platt 1999), always rising with the score."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 _RIDGE = 1e-4
 """Keeps the optimum finite where the two sides do not overlap."""
 
-_GENTLEST, _STEEPEST = 0.1, 16.0
-"""Bounds of the scale: below, scores would not differ; above, they would round to 0 and 1."""
+_GENTLEST, _STEEPEST = 0.02, 4.0
+"""Bounds of the scale: below, affinities would hardly differ; above, they would all be 0 or 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """affinity = 1 / (1 + exp(-(scale * cosine + bias))).
+    """affinity = 1 / (1 + exp(-(scale * score + bias))).
 
     Fitted on as many held-out approvals as other properties, so an affinity above one half means:
     rather something this investor acts on than a property drawn at random.
@@ -32,16 +32,16 @@ class Calibration:
 
     @classmethod
     def fit(cls, liked: NDArray[np.float64], other: NDArray[np.float64]) -> "Calibration":
-        """Maximum likelihood of the cosines (n,) of approvals and (m,) of other properties.
+        """Maximum likelihood of the scores (n,) of approvals and (m,) of other properties.
 
         Both sides count the same in sum. Raises ValueError if either is empty.
         """
         if not len(liked) or not len(other):
-            raise ValueError("calibration needs cosines of approvals and of other properties")
-        cosine = np.concatenate((liked, other))
+            raise ValueError("calibration needs scores of approvals and of other properties")
+        score = np.concatenate((liked, other))
         label = np.repeat((1.0, 0.0), (len(liked), len(other)))
         weight = np.repeat((0.5 / len(liked), 0.5 / len(other)), (len(liked), len(other)))
-        design = np.stack((cosine, np.ones_like(cosine)), axis=1)
+        design = np.stack((score, np.ones_like(score)), axis=1)
         signed = design * np.where(label, 1.0, -1.0)[:, None]
 
         def cost(parameters: NDArray[np.float64]) -> float:
@@ -62,17 +62,17 @@ class Calibration:
             if np.abs(step).max() < 1e-9:
                 break
         scale = float(np.clip(parameters[0], _GENTLEST, _STEEPEST))
-        # The cosine that gets one half; another scale needs it placed anew.
-        middle = -parameters[1] / scale if scale == parameters[0] else float(weight @ cosine)
-        return cls(scale, -scale * float(np.clip(middle, -1, 1)))
+        # The score that gets one half; another scale needs it placed anew.
+        middle = -parameters[1] / scale if scale == parameters[0] else float(weight @ score)
+        return cls(scale, -scale * float(np.clip(middle, score.min(), score.max())))
 
     @overload
-    def __call__(self, cosine: float) -> float: ...
+    def __call__(self, score: float) -> float: ...
     @overload
-    def __call__(self, cosine: NDArray[np.float64]) -> NDArray[np.float64]: ...
-    def __call__(self, cosine: float | NDArray[np.float64]) -> float | NDArray[np.float64]:
-        """The affinity in [0, 1] of each cosine."""
-        return _sigmoid(self.scale * np.asarray(cosine, dtype=np.float64) + self.bias)[()]
+    def __call__(self, score: NDArray[np.float64]) -> NDArray[np.float64]: ...
+    def __call__(self, score: float | NDArray[np.float64]) -> float | NDArray[np.float64]:
+        """The affinity in [0, 1] of each score."""
+        return _sigmoid(self.scale * np.asarray(score, dtype=np.float64) + self.bias)[()]
 
     def to_json(self) -> dict[str, Any]:
         """The calibration as a JSON object."""

@@ -68,6 +68,29 @@ class Histories:
     age: Tensor
     present: Tensor
 
+    def __getitem__(self, rows: Tensor) -> "Histories":
+        """The histories of those moments, padded to the longest of them."""
+        present = self.present[rows]
+        occupied = present.any(dim=0).nonzero()
+        longest = int(occupied.max()) + 1 if len(occupied) else 1
+        return Histories(
+            item=self.item[rows, :longest],
+            kind=self.kind[rows, :longest],
+            age=self.age[rows, :longest],
+            present=present[:, :longest],
+        )
+
+    def newest(self, wanted: Tensor, most: int) -> "Histories":
+        """The newest ``most`` of those interactions that are wanted, bool (b, h)."""
+        wanted = wanted & self.present
+        order = (~wanted).to(torch.int8).argsort(dim=1, stable=True)[:, :most]
+        return Histories(
+            item=self.item.gather(1, order),
+            kind=self.kind.gather(1, order),
+            age=self.age.gather(1, order),
+            present=wanted.gather(1, order),
+        )[torch.arange(len(order), device=order.device)]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Queries:
@@ -79,6 +102,7 @@ class Queries:
         seen: int64 (2, s), pairs (query, property) not ranked because acted on before.
         relevant: int64 (2, r), unseen pairs (query, property) approved of, on balance, in it.
         disliked: int64 (2, d), pairs (query, property) disliked, on balance, in it.
+        moment: seconds since 1970 UTC, when the slice began.
     """
 
     user: Tensor
@@ -86,6 +110,7 @@ class Queries:
     seen: Tensor
     relevant: Tensor
     disliked: Tensor
+    moment: float
 
     def __len__(self) -> int:
         return len(self.user)
@@ -156,6 +181,33 @@ def histories(
     )
 
 
+def company(
+    data: Events, examples: Tensor, end: Tensor, most: int, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Properties that the examples' investors approved of beside the examples' own.
+
+    Drawn from all of an investor's events before ``end``, later ones included: what two properties
+    have in common does not depend on which was acted on first.
+
+    Args:
+        data: where to look.
+        examples: int64 (b,), positions of events.
+        end: int64 (users,), position after the last event that may be looked at.
+        most: how many draws are made for each example, with replacement.
+        rng: what draws.
+
+    Returns:
+        Rows of properties, int64 (b, most), and whether each is usable, bool (b, most).
+    """
+    user = data.user[examples]
+    begin = data.start[user]
+    share = torch.as_tensor(rng.random((len(examples), most)), device=begin.device)
+    count = end[user] - begin
+    position = begin[:, None] + (share * count[:, None]).to(torch.int64)
+    item = data.item[position]
+    return item, (data.weight[position] > 0) & (item != data.item[examples, None])
+
+
 def examples(data: Events, before: float) -> Tensor:
     """Positions of the events to learn from, int64 (e,), ascending.
 
@@ -221,4 +273,5 @@ def queries(data: Events, since: float, until: float, most: int, seed: int) -> Q
         seen=pairs(seen),
         relevant=pairs(relevant),
         disliked=pairs(disliked),
+        moment=float(since),
     )

@@ -170,6 +170,36 @@ def encode(columns: PropertyColumns, statistics: FeatureStatistics) -> NDArray[n
     )
 
 
+ATTRIBUTE_NAMES: tuple[str, ...] = (
+    *(name for name in FEATURE_NAMES[: len(_NUMERIC)] if name not in {"latitude", "longitude"}),
+    "discount",
+)
+"""What two properties are compared by beside place and type: numbers that may be missing."""
+
+_COMPARED = [FEATURE_NAMES.index(name) for name in ATTRIBUTE_NAMES[:-1]]
+_PRICE, _VALUE = FEATURE_NAMES.index("listing_price"), FEATURE_NAMES.index("estimated_value")
+_DISCOUNT_SPREAD = 0.15
+"""One unit of ``discount``: the usual spread of ln(estimated value / price)."""
+
+
+def attributes(
+    columns: PropertyColumns, statistics: FeatureStatistics
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """What two properties are compared by, in the order of ``ATTRIBUTE_NAMES``.
+
+    Returns:
+        The standardised values, float32 (n, 15), 0 where missing, and whether each is known. The
+        last one, ``discount``, is ln(estimated value / listing price) in units of 0.15.
+    """
+    raw = _numeric(columns, statistics.reference_year)
+    drawn_in = np.clip(raw, statistics.low, statistics.high)
+    standard = (drawn_in - np.array(statistics.mean)) / np.array(statistics.spread)
+    discount = np.clip((raw[:, _VALUE] - raw[:, _PRICE]) / _DISCOUNT_SPREAD, -4, 4)
+    values = np.concatenate((standard[:, _COMPARED], discount[:, None]), axis=1)
+    known = ~np.isnan(values)
+    return np.where(known, values, 0.0).astype(np.float32), known
+
+
 def _numeric(columns: PropertyColumns, reference_year: int) -> NDArray[np.float64]:
     """The 16 numeric features before standardisation, NaN where missing or impossible."""
     result = columns.numeric[:, _SOURCE]

@@ -4,6 +4,7 @@ One module owns both sides, what a point carries and how a filter asks for it, s
 drift apart. A missing value is left out of the payload and thus matches no condition on it.
 """
 
+from collections.abc import Sequence
 from math import inf, nextafter
 from typing import Any
 
@@ -26,6 +27,7 @@ PAYLOAD_INDEXES: dict[str, models.PayloadSchemaType] = {
     "year_built": models.PayloadSchemaType.FLOAT,
     "listed_at": models.PayloadSchemaType.FLOAT,
     "location": models.PayloadSchemaType.GEO,
+    "owned": models.PayloadSchemaType.BOOL,
 }
 """What a property's point carries beside its tenant and model version."""
 
@@ -41,7 +43,10 @@ def payloads(columns: PropertyColumns) -> list[dict[str, Any]]:
     located = (np.abs(latitudes) <= 90) & (np.abs(longitudes) <= 180)
     result = []
     for row, property_id in enumerate(columns.ids):
-        payload: dict[str, Any] = {"property_id": str(property_id)}
+        payload: dict[str, Any] = {
+            "property_id": str(property_id),
+            "owned": bool(columns.owners[row]),
+        }
         payload |= {
             name: values[row] for name, values in numbers.items() if -inf < values[row] < inf
         }
@@ -88,6 +93,16 @@ def conditions(where: PropertyFilter) -> list[models.Condition]:
     if where.box is not None:
         found.append(_within_box(where.box))
     return found
+
+
+def unowned() -> models.Condition:
+    """Of which no investor of the tenant is an owner."""
+    return models.FieldCondition(key="owned", match=models.MatchValue(value=False))
+
+
+def within_any(circles: Sequence[Circle]) -> models.Condition:
+    """Within at least one of the circles."""
+    return models.Filter(should=[_within_circle(circle) for circle in circles])
 
 
 def _name(vocabulary: type[PropertyType] | type[ListingStatus], code: int) -> str | None:

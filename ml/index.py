@@ -5,20 +5,27 @@ reached only through a ``Space``, which is bound to one tenant and version and p
 of every point it writes and into the filter of every call it makes.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
 import numpy as np
 from numpy.typing import NDArray
-from qdrant_client import AsyncQdrantClient, models
+from qdrant_client import AsyncQdrantClient, grpc, models
+from qdrant_client.conversions.conversion import RestToGrpc
 
 from domain.snapshots import ModelKey, PropertyColumns, PropertyFilter
 from ml.filters import PAYLOAD_INDEXES, conditions, payloads
+from ml.index_rows import pack, unpack
 from ml.model import DIMENSIONS
+from ml.reranker import Items
 
 PROPERTIES = "property_embeddings"
 USERS = "user_embeddings"
+
+ROW = "row"
+"""The payload field with what the second stage reads."""
 
 _NAMESPACE = UUID("6f0c3f52-3a54-5d0e-9b8a-6c1c64c9a3b1")
 _BATCH = 1000
@@ -35,6 +42,28 @@ class Hit(NamedTuple):
     property_id: UUID
     cosine: float
     vector: NDArray[np.float32]
+
+
+class Source(NamedTuple):
+    """Where candidates come from: the best ``limit`` of what meets the conditions as well."""
+
+    limit: int
+    conditions: tuple[models.Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Properties that a search found, in no particular order.
+
+    Attributes:
+        ids: n property ids.
+        items: what the second stage reads of them, on the CPU.
+        fields: for each the further payload fields that were asked for and are known.
+    """
+
+    ids: tuple[UUID, ...]
+    items: Items
+    fields: list[dict[str, Any]]
 
 
 class EmbeddingIndex:
@@ -114,15 +143,34 @@ class Space:
         self._client = client
         self._model = model
 
-    async def upsert_properties(
-        self, properties: PropertyColumns, vectors: NDArray[np.float32]
-    ) -> None:
-        """Writes the properties with their unit vectors (n, 16); replaces those already there."""
-        await self._upsert(PROPERTIES, properties.ids, vectors, payloads(properties))
+    async def upsert_properties(self, properties: PropertyColumns, items: Items) -> None:
+        """Writes the properties as the space's version sees them; replaces those already there."""
+        vectors = items.embedding.cpu().numpy()
+        rows = [
+            payload | {ROW: row}
+            for payload, row in zip(payloads(properties), pack(items), strict=True)
+        ]
+        points = [self._point_id(value) for value in properties.ids]
+        await self._upsert(PROPERTIES, points, vectors, rows)
 
-    async def upsert_users(self, ids: Sequence[UUID], vectors: NDArray[np.float32]) -> None:
-        """Writes the investors with their unit vectors (n, 16); replaces those already there."""
-        await self._upsert(USERS, ids, vectors, [{"user_id": str(value)} for value in ids])
+    async def upsert_users(self, interests: Mapping[UUID, NDArray[np.float32]]) -> None:
+        """Writes investors, one point for each of an investor's unit vectors (k, 16).
+
+        Replaces what was there of them.
+        """
+        await self.delete_users(list(interests))
+        owner = [user_id for user_id, some in interests.items() for _ in some]
+        rank = [place for some in interests.values() for place in range(len(some))]
+        if owner:
+            await self._upsert(
+                USERS,
+                [self._point_id(one, place) for one, place in zip(owner, rank, strict=True)],
+                np.concatenate(list(interests.values())),
+                [
+                    {"user_id": str(one), "interest": place}
+                    for one, place in zip(owner, rank, strict=True)
+                ],
+            )
 
     async def delete_properties(self, ids: Collection[UUID]) -> None:
         """Deletes the properties; unknown ids are ignored."""
@@ -148,57 +196,90 @@ class Space:
         exclude: Collection[UUID],
         limit: int,
     ) -> list[Hit]:
-        """The ``limit`` properties nearest to the vector (16,), see ``query_batch``."""
-        return (await self.query_batch(vector[None], where, exclude, limit))[0]
+        """The ``limit`` properties nearest to the vector (16,), best first.
 
-    async def query_batch(
-        self,
-        vectors: NDArray[np.float32],
-        where: PropertyFilter,
-        exclude: Collection[UUID],
-        limit: int,
-    ) -> list[list[Hit]]:
-        """For each of the vectors (q, 16) the ``limit`` nearest properties, best first.
-
-        The filter and the exclusions hold inside the search: lists are full if matches exist.
+        The filter and the exclusions hold inside the search: the list is full if matches exist.
         Equal cosines are ordered by property id, and the smallest ids are the ones kept (among a
         thousand ties at the end of the list; beyond, which are kept is left to Qdrant).
         """
-        if limit < 1 or not len(vectors):
-            return [[] for _ in vectors]
-        unwanted = [_among("property_id", exclude)] if exclude else None
-        wanted = self._filter(must=conditions(where), must_not=unwanted)
+        if limit < 1:
+            return []
+        wanted = self._wanted(where, exclude)
         fetched = limit + 1
         while True:
-            requests = [
-                models.QueryRequest(
-                    query=vector.tolist(),
-                    filter=wanted,
-                    limit=fetched,
-                    with_payload=["property_id"],
-                    with_vector=True,
-                )
-                for vector in vectors
-            ]
-            responses = await self._client.query_batch_points(PROPERTIES, requests)
-            lists = [[_hit(point) for point in response.points] for response in responses]
-            # Where the last one asked for ties with one beyond it, smaller ids may follow.
-            tied = any(
-                len(hits) == fetched and hits[-1].cosine >= hits[limit - 1].cosine for hits in lists
+            search = models.QueryRequest(
+                query=vector.tolist(),
+                filter=wanted,
+                limit=fetched,
+                with_payload=["property_id"],
+                with_vector=True,
             )
+            (points,) = await self._search([search])
+            hits = [Hit(_property_id(point), point.score, _vector(point)) for point in points]
+            # Where the last one asked for ties with one beyond it, smaller ids may follow.
+            tied = len(hits) == fetched and hits[-1].cosine >= hits[limit - 1].cosine
             if not tied or fetched > limit + _MOST_TIES:
-                ordered = (
-                    sorted(hits, key=lambda hit: (-hit.cosine, hit.property_id)) for hits in lists
-                )
-                return [hits[:limit] for hits in ordered]
+                return sorted(hits, key=lambda hit: (-hit.cosine, hit.property_id))[:limit]
             fetched = limit + 4 * (fetched - limit)
+
+    async def candidates(
+        self,
+        interests: NDArray[np.float32],
+        where: PropertyFilter,
+        exclude: Collection[UUID],
+        sources: Sequence[Source],
+        fields: Sequence[str] = (),
+    ) -> Candidates:
+        """The properties that are most like any of the interests (k, 16), k at least 1.
+
+        The filter and the exclusions hold inside the search. All sources are searched in one call.
+
+        Args:
+            interests: unit vectors; a property counts by the nearest of them.
+            where: the filter.
+            exclude: ids that are not wanted.
+            sources: how many of what; a property that several bring is there once.
+            fields: further fields of the payload to bring along.
+        """
+        query = models.RecommendQuery(
+            recommend=models.RecommendInput(
+                positive=interests.tolist(), strategy=models.RecommendStrategy.BEST_SCORE
+            )
+        )
+        searches = [
+            models.QueryRequest(
+                query=query,
+                filter=self._wanted(where, exclude, source.conditions),
+                limit=source.limit,
+                with_payload=["property_id", ROW, *fields],
+                with_vector=True,
+            )
+            for source in sources
+        ]
+        found = {
+            point.payload["property_id"].string_value: point
+            for points in await self._search(searches)
+            for point in points
+        }
+        vectors = np.array([_vector(point) for point in found.values()], dtype=np.float32)
+        return Candidates(
+            ids=tuple(map(UUID, found)),
+            items=unpack(
+                [point.payload[ROW].string_value for point in found.values()],
+                vectors.reshape(len(found), DIMENSIONS),
+            ),
+            fields=[
+                {name: _plain(point.payload[name]) for name in fields if name in point.payload}
+                for point in found.values()
+            ],
+        )
 
     async def count(self) -> int:
         """How many properties the space holds."""
         return await self._count(PROPERTIES)
 
     async def count_users(self) -> int:
-        """How many investors the space holds."""
+        """How many interests of investors the space holds."""
         return await self._count(USERS)
 
     async def property_ids(self) -> set[UUID]:
@@ -223,7 +304,7 @@ class Space:
     async def _upsert(
         self,
         collection: str,
-        ids: Sequence[UUID],
+        ids: Sequence[str],
         vectors: NDArray[np.float32],
         payload: list[dict[str, Any]],
     ) -> None:
@@ -236,14 +317,35 @@ class Space:
             "tenant_id": str(self._model.tenant_id),
             "model_version": str(self._model.version_id),
         }
-        points: list[int | str | UUID] = [self._point_id(value) for value in ids]
         for rows in _slices(len(ids)):
             batch = models.Batch(
-                ids=points[rows],
+                ids=list(ids[rows]),
                 vectors=vectors[rows].tolist(),
                 payloads=[own | one for one in payload[rows]],
             )
             await self._client.upsert(collection, batch)
+
+    async def _search(self, searches: list[models.QueryRequest]) -> list[list[grpc.ScoredPoint]]:
+        """The points of each search, as the protocol has them.
+
+        The client would turn every one of hundreds into models, which costs more than the search.
+        """
+        request = grpc.QueryBatchPoints(
+            collection_name=PROPERTIES,
+            query_points=[RestToGrpc.convert_query_request(one, PROPERTIES) for one in searches],
+        )
+        answer = await self._client.grpc_points.QueryBatch(request)
+        return [list(one.result) for one in answer.result]
+
+    def _wanted(
+        self,
+        where: PropertyFilter,
+        exclude: Collection[UUID],
+        further: Sequence[models.Condition] = (),
+    ) -> models.Filter:
+        """What matches, is not excluded, and meets the further conditions."""
+        unwanted = [_among("property_id", exclude)] if exclude else None
+        return self._filter(must=[*conditions(where), *further], must_not=unwanted)
 
     def _filter(
         self,
@@ -257,9 +359,10 @@ class Space:
         ]
         return models.Filter(must=[*own, *must], must_not=must_not)
 
-    def _point_id(self, value: UUID) -> str:
-        """A property or investor has one point per tenant and version."""
-        return str(uuid5(_NAMESPACE, f"{self._model.tenant_id}:{self._model.version_id}:{value}"))
+    def _point_id(self, value: UUID, place: int = 0) -> str:
+        """The id of the point of a property, or of an investor's interest, in the space."""
+        name = f"{self._model.tenant_id}:{self._model.version_id}:{value}"
+        return str(uuid5(_NAMESPACE, f"{name}:{place}" if place else name))
 
 
 def _equals(key: str, value: UUID) -> models.Condition:
@@ -271,11 +374,16 @@ def _among(key: str, values: Collection[UUID]) -> models.Condition:
     return models.FieldCondition(key=key, match=match)
 
 
-def _hit(point: models.ScoredPoint) -> Hit:
-    payload = point.payload or {}
-    return Hit(
-        UUID(payload["property_id"]), point.score, np.asarray(point.vector, dtype=np.float32)
-    )
+def _property_id(point: grpc.ScoredPoint) -> UUID:
+    return UUID(point.payload["property_id"].string_value)
+
+
+def _vector(point: grpc.ScoredPoint) -> NDArray[np.float32]:
+    return np.array(point.vectors.vector.dense.data, dtype=np.float32)
+
+
+def _plain(value: grpc.Value) -> Any:
+    return getattr(value, value.WhichOneof("kind") or "null_value")
 
 
 def _slices(count: int) -> Iterator[slice]:

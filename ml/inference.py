@@ -7,7 +7,6 @@ small batches run inline on one thread; only large ones leave the event loop.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from typing import cast
 from uuid import UUID
 
 import numpy as np
@@ -15,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from domain.snapshots import (
-    HISTORY_LIMIT,
+    Cause,
     InvestorHistory,
     ModelKey,
     ModelLoader,
@@ -24,12 +23,17 @@ from domain.snapshots import (
     Ranked,
     Similar,
 )
-from ml.artifacts import Artifact, unpack
-from ml.dataset import KIND_WEIGHTS, YEAR
-from ml.features import encode
+from ml.artifacts import unpack
+from ml.buy_box import FIELDS, columns_of, share_met
+from ml.config import pick_device
+from ml.diversity import diversify
 from ml.index import EmbeddingIndex
-from ml.model import DIMENSIONS
-from ml.training import pick_device
+from ml.reranker import Items
+from ml.retrieval import sources
+from ml.scoring import Investor, LoadedTwin
+
+DIVERSIFIED = 300
+"""How many of the best a diversified list is picked from."""
 
 _LARGE_BATCH = 4096
 """Properties above which embedding takes milliseconds and moves to a thread."""
@@ -74,29 +78,27 @@ class TwinService:
         where: PropertyFilter,
         exclude: Collection[UUID],
         limit: int,
+        diversity: float = 0.0,
     ) -> list[Ranked]:
-        """See ``Twin.rank``."""
+        """See ``Twin.rank``. A diversified list ends after ``DIVERSIFIED`` properties."""
         twin = await self._twin(model)
-        _require_approval(investor)
-        history = twin.embed_history(investor)
-        vector = twin.investor_vector(investor, history)
-        hits = await self._index.space(model).query(vector, where, exclude, limit)
-        if not hits:
+        known = _with_approval(twin, investor)
+        box = investor.buy_box
+        found = await self._index.space(model).candidates(
+            known.interests, where, exclude, sources(known, limit), FIELDS if box else ()
+        )
+        if not found.ids:
             return []
-        liked = np.flatnonzero(KIND_WEIGHTS[investor.kind[:HISTORY_LIMIT]] > 0)
-        likeness = np.stack([hit.vector for hit in hits]) @ history[liked].T
-        # The first of equals is the newest, as histories are.
-        nearest = likeness.argmax(axis=1)
-        scores = twin.affinity(np.array([hit.cosine for hit in hits]))
-        return [
-            Ranked(
-                property_id=hit.property_id,
-                score=float(scores[place]),
-                nearest=investor.properties.ids[liked[nearest[place]]],
-                nearest_similarity=_likeness(float(likeness[place, nearest[place]])),
-            )
-            for place, hit in enumerate(hits)
-        ]
+        met = share_met(box, columns_of(found.ids, found.fields)) if box else None
+        scores = twin.score(known, found.items.to(self._device), met)
+        # UUIDs compare in Python as they do in the database.
+        order = sorted(range(len(scores)), key=lambda row: (-scores[row], found.ids[row]))
+        if diversity:
+            pool = np.array(order[:DIVERSIFIED])
+            vectors = found.items.embedding.numpy()[pool]
+            order = pool[diversify(scores[pool], vectors, diversity, limit)].tolist()
+        affinity = twin.affinity(scores)
+        return [Ranked(found.ids[row], float(affinity[row])) for row in order[:limit]]
 
     async def similar(
         self,
@@ -105,16 +107,23 @@ class TwinService:
         where: PropertyFilter,
         exclude: Collection[UUID],
         limit: int,
+        diversity: float = 0.0,
     ) -> list[Similar]:
         """See ``Twin.similar``. The anchor itself is never among them.
 
-        Raises ValueError unless the anchor is one row.
+        A diversified list ends after ``DIVERSIFIED`` properties. Raises ValueError unless the
+        anchor is one row.
         """
         if len(anchor) != 1:
             raise ValueError(f"similar needs one anchor property, not {len(anchor)}")
         vector = (await self._twin(model)).embed(anchor)[0]
         unwanted = {*exclude, *anchor.ids}
-        hits = await self._index.space(model).query(vector, where, unwanted, limit)
+        wanted = DIVERSIFIED if diversity else limit
+        hits = await self._index.space(model).query(vector, where, unwanted, wanted)
+        if diversity and hits:
+            cosines = np.array([hit.cosine for hit in hits])
+            vectors = np.stack([hit.vector for hit in hits])
+            hits = [hits[row] for row in diversify(cosines, vectors, diversity, limit)]
         return [Similar(hit.property_id, _likeness(hit.cosine)) for hit in hits]
 
     async def score(
@@ -122,12 +131,18 @@ class TwinService:
     ) -> NDArray[np.float64]:
         """See ``Twin.score``."""
         twin = await self._twin(model)
-        vectors = np.zeros((len(investors), DIMENSIONS), dtype=np.float32)
-        for row, investor in enumerate(investors):
-            _require_approval(investor)
-            vectors[row] = twin.investor_vector(investor, twin.embed_history(investor))
-        embeddings = await self.embed(model, properties)
-        return twin.affinity((vectors @ embeddings.T).astype(np.float64))
+        scores = [
+            twin.score_properties(_with_approval(twin, investor), properties)
+            for investor in investors
+        ]
+        return twin.affinity(np.stack(scores) if scores else np.empty((0, len(properties))))
+
+    async def explain(
+        self, model: ModelKey, investor: InvestorHistory, properties: PropertyColumns
+    ) -> list[tuple[Cause, ...]]:
+        """See ``Twin.explain``."""
+        twin = await self._twin(model)
+        return twin.explain(_with_approval(twin, investor), properties)
 
     async def embed(self, model: ModelKey, properties: PropertyColumns) -> NDArray[np.float32]:
         """See ``Twin.embed``."""
@@ -136,16 +151,16 @@ class TwinService:
             return await asyncio.to_thread(twin.embed, properties)
         return twin.embed(properties)
 
-    async def investor_vector(
-        self, model: ModelKey, investor: InvestorHistory
-    ) -> NDArray[np.float32]:
-        """Where the investor stands among the properties: a unit vector, float32 (16,).
+    async def items(self, model: ModelKey, properties: PropertyColumns) -> Items:
+        """What the index keeps of the properties."""
+        return (await self._twin(model)).items(properties)
 
-        Zeros for an empty history. What ``rank`` searches with, and what the index's
-        ``user_embeddings`` holds.
+    async def interests(self, model: ModelKey, investor: InvestorHistory) -> NDArray[np.float32]:
+        """What the index keeps of an investor: unit vectors, float32 (k, 16), of what it wants.
+
+        None for who did nothing of positive weight.
         """
-        twin = await self._twin(model)
-        return twin.investor_vector(investor, twin.embed_history(investor))
+        return (await self._twin(model)).investor(investor).interests
 
     async def _twin(self, model: ModelKey) -> "LoadedTwin":
         """The loaded version; concurrent requests for an absent one share a single load."""
@@ -167,48 +182,14 @@ class TwinService:
         return twin
 
 
-class LoadedTwin:
-    """One version, ready to compute. Knows no index; its methods never wait."""
-
-    def __init__(self, artifact: Artifact, device: torch.device) -> None:
-        self._model = artifact.model
-        self._statistics = artifact.statistics
-        self._device = device
-        self.affinity = artifact.calibration
-
-    @torch.inference_mode()
-    def embed(self, properties: PropertyColumns) -> NDArray[np.float32]:
-        """Unit vectors, float32 (n, 16)."""
-        features = torch.from_numpy(encode(properties, self._statistics)).to(self._device)
-        return cast(NDArray[np.float32], self._model.property(features).cpu().numpy())
-
-    def embed_history(self, investor: InvestorHistory) -> NDArray[np.float32]:
-        """Unit vectors of the newest ``HISTORY_LIMIT`` properties acted on, float32 (h, 16)."""
-        recent = range(min(len(investor), HISTORY_LIMIT))
-        return self.embed(investor.properties.take(recent))
-
-    @torch.inference_mode()
-    def investor_vector(
-        self, investor: InvestorHistory, history: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """The investor's unit vector (16,) from what ``embed_history`` gave."""
-        count = len(history)
-        age = np.maximum(0.0, investor.as_of - investor.occurred_at[:count]) / YEAR
-        vector = self._model.investor(
-            torch.from_numpy(history)[None].to(self._device),
-            torch.as_tensor(investor.kind[:count], dtype=torch.int64, device=self._device)[None],
-            torch.as_tensor(age, dtype=torch.float32, device=self._device)[None],
-            torch.ones((1, count), dtype=torch.bool, device=self._device),
-        )
-        return cast(NDArray[np.float32], vector[0].cpu().numpy())
-
-
-def _require_approval(investor: InvestorHistory) -> None:
-    if not (KIND_WEIGHTS[investor.kind[:HISTORY_LIMIT]] > 0).any():
+def _with_approval(twin: LoadedTwin, history: InvestorHistory) -> Investor:
+    investor = twin.investor(history)
+    if not len(investor.interests):
         raise ValueError(
-            f"investor {investor.user_id} has approved of nothing yet: "
+            f"investor {history.user_id} has approved of nothing yet: "
             "there is nothing to rank or score by"
         )
+    return investor
 
 
 def _likeness(cosine: float) -> float:

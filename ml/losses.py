@@ -62,4 +62,4 @@ def triplet(target: Tensor, negatives: Tensor, weight: Tensor, margin: float) ->
 
 def _mean(cost: Tensor, weight: Tensor) -> Tensor:
     """The mean of the costs, weighted by the size of the weights."""
-    return (cost * weight.abs()).sum() / weight.abs().sum()
+    return (cost * weight.abs()).sum() / weight.abs().sum().clamp(min=1e-12)

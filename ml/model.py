@@ -1,14 +1,13 @@
 """The two towers and nothing else.
 
-- Properties and investors live in one 16-dimensional space of unit vectors; affinity is the cosine.
+- Properties and investors live in one 16-dimensional space of unit vectors; likeness is the cosine.
 - The property tower reads the 25 features. Location matters most of them, and two standardised
   degrees are too coarse for it, so its input layer spells them out as learned Fourier features.
-- There is no investor ID. An investor is the weighted sum of the properties acted on, so a new
-  interaction moves the investor without training. The weight of one interaction depends on nothing
-  but its kind and age, and its sign is that of the kind: adding ``w * e`` to a vector can only turn
-  it towards ``e`` if w > 0, and away from ``e`` if w < 0. Approval always attracts, dislike repels.
-- Recency is one exponential for all kinds, and bounded: what is older than two years fades no
-  further, so that a first thumb after a long pause does not outweigh all that came before.
+- There is no investor ID. An investor is the set of the properties approved of, each an interest of
+  its own: a property suits who has something like it, however different the rest is. The mean of a
+  history would lie between two towns and in neither.
+- What the interests weigh, dislikes, and recency are left to the second stage, ``ml.reranker``: the
+  first only has to bring everything worth a look.
 """
 
 from math import log, pi
@@ -17,21 +16,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from domain.vocabulary import INTERACTION_WEIGHTS, InteractionKind
 from ml.features import FEATURE_COUNT, LATITUDE, LONGITUDE
 
 DIMENSIONS = 16
 """Length of every embedding."""
 
+INTERESTS = 16
+"""Newest approvals with which the properties near an investor are looked for."""
+
 _HIDDEN = (128, 64, 32)
-_DROPOUT = 0.2
+_DROPOUT = 0.1
 _WAVES = 32
 _WAVELENGTHS_KM = (0.4, 120.0)
-_FADES_FOR = 2.0
-"""Years after which an interaction loses no more weight."""
-
-_MOST_LEARNED = 1.5
-"""A kind's learned weight stays within a factor exp(1.5) of the domain's, so none vanishes."""
 
 
 class LocationWaves(nn.Module):
@@ -88,48 +84,19 @@ class PropertyTower(nn.Module):
         return functional.normalize(self.layers(hidden), dim=1)
 
 
-class InvestorTower(nn.Module):
-    """A history of interactions to a unit vector in the space of the properties."""
+def interest_logits(cosines: Tensor, present: Tensor, temperature: float) -> Tensor:
+    """The investor tower: logits of properties from their cosines with what was approved of.
 
-    def __init__(self) -> None:
-        super().__init__()
-        weights = torch.tensor([INTERACTION_WEIGHTS[kind] for kind in InteractionKind])
-        self.sign: Tensor
-        self.log_prior: Tensor
-        # Saved with the weights: what a version learned is relative to the prior it had.
-        self.register_buffer("sign", weights.sign())
-        self.register_buffer("log_prior", weights.abs().log())
-        self.kind = nn.Parameter(torch.zeros(len(InteractionKind)))
-        # softplus(0) is ln 2: interactions start with a half-life of one year.
-        self.decay = nn.Parameter(torch.zeros(()))
+    Log-sum-exp, a smooth maximum, over the interests; the index is searched by the maximum.
 
-    def forward(self, history: Tensor, kind: Tensor, age: Tensor, present: Tensor) -> Tensor:
-        """The investor's unit vector, or zeros where the history is empty or cancels out.
+    Args:
+        cosines: (b, h, n) of each interest with each property asked about.
+        present: (b, h) booleans, false where the row is padding.
+        temperature: greater than 0; the smaller, the more the nearest interest decides.
 
-        Args:
-            history: (b, h, 16) embeddings of the properties acted on.
-            kind: (b, h) integers, positions in ``InteractionKind``.
-            age: (b, h) years since the interaction, in any order.
-            present: (b, h) booleans, false where the row is padding.
-
-        Returns:
-            (b, 16).
-        """
-        if not history.shape[1]:
-            return history.sum(dim=1)
-        learned = self.log_prior + _MOST_LEARNED * self.kind.tanh()
-        weight = learned[kind] - functional.softplus(self.decay) * age.clamp(max=_FADES_FOR)
-        weight = weight.masked_fill(~present, -torch.inf)
-        # Scaled by the greatest, so that old histories do not underflow; the direction is the same.
-        greatest = weight.amax(dim=1, keepdim=True).nan_to_num(neginf=0.0)
-        weight = (weight - greatest).exp() * self.sign[kind]
-        return functional.normalize(torch.einsum("bh,bhd->bd", weight, history), dim=1)
-
-
-class TwoTower(nn.Module):
-    """Both towers, the unit that is trained, saved and loaded."""
-
-    def __init__(self, kilometres_per_unit: tuple[float, float] = (1.0, 1.0)) -> None:
-        super().__init__()
-        self.property = PropertyTower(kilometres_per_unit)
-        self.investor = InvestorTower()
+    Returns:
+        (b, n), -inf for who approved of nothing.
+    """
+    return torch.logsumexp(
+        (cosines / temperature).masked_fill(~present[:, :, None], -torch.inf), dim=1
+    )

@@ -9,8 +9,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ml.dataset import Events, Histories, Queries
-from ml.model import TwoTower
+from ml.dataset import KIND_WEIGHTS, Events, Histories, Queries
+from ml.model import INTERESTS, interest_logits
+from ml.reranker import Acts, Items, Opinions, Reranker
 
 RankingMetrics = dict[str, float]
 Scorer = Callable[[int, int], Tensor]
@@ -21,21 +22,61 @@ METRICS: tuple[str, ...] = ("ndcg@10", "hr@10", "recall@100", "auc", "gain")
 property is ranked above an irrelevant one; and the mean of 1 / log2(2 + irrelevant ones above),
 which looks at the top like NDCG, but moves with every place and so is the steadiest of the five."""
 
+RETRIEVED = 300
+"""Properties that the first stage puts before the second."""
+
+_BELOW = 1e6
+_PAIRS = 1024
 _CELLS = 4_000_000
 """How many scores are looked at together: bounds memory whatever the size of the catalogue."""
 
 
-def vectors(model: TwoTower, catalogue: Tensor, histories: Histories) -> Tensor:
-    """The investors' unit vectors (b, 16) from their histories and all embeddings (n, 16)."""
-    investors: Tensor = model.investor(
-        catalogue[histories.item], histories.kind, histories.age, histories.present
-    )
-    return investors
+def tower_scorer(catalogue: Tensor, histories: Histories, temperature: float) -> Scorer:
+    """Logits of the first stage for all properties (n, 16), from the newest approvals."""
+    positive = torch.from_numpy(KIND_WEIGHTS > 0).to(catalogue.device)
+    interests = histories.newest(positive[histories.kind], INTERESTS)
+
+    def score(first: int, last: int) -> Tensor:
+        some = interests[torch.arange(first, last, device=catalogue.device)]
+        cosines = catalogue[some.item] @ catalogue.T
+        return interest_logits(cosines, some.present, temperature)
+
+    return score
 
 
-def twin_scorer(catalogue: Tensor, investors: Tensor) -> Scorer:
-    """Cosines between investors (q, 16) and properties (n, 16)."""
-    return lambda first, last: investors[first:last] @ catalogue.T
+@torch.inference_mode()
+def two_stage_scorer(
+    reranker: Reranker, items: Items, queries: Queries, temperature: float
+) -> Scorer:
+    """What is served: the first stage's best re-ranked, all others below them in its order."""
+    first_stage = tower_scorer(items.embedding, queries.histories, temperature)
+
+    @torch.inference_mode()
+    def score(first: int, last: int) -> Tensor:
+        device = queries.user.device
+        logits = first_stage(first, last)
+        seen = _mask(queries.seen, first, last, logits.shape[1])
+        best = logits.masked_fill(seen, -torch.inf).topk(min(RETRIEVED, logits.shape[1])).indices
+        opinions = _opinions(reranker, items, queries, torch.arange(first, last, device=device))
+        reranked = reranker(opinions, items[best])
+        return (logits - _BELOW).scatter(1, best, reranked)
+
+    return score
+
+
+@torch.inference_mode()
+def pair_scores(reranker: Reranker, items: Items, queries: Queries, pairs: Tensor) -> Tensor:
+    """The second stage's scores (p,) of pairs (query, property), int64 (2, p)."""
+    blocks = [
+        reranker(_opinions(reranker, items, queries, block[0]), items[block[1][:, None]])[:, 0]
+        for block in torch.split(pairs, _PAIRS, dim=1)
+    ]
+    return torch.cat(blocks)
+
+
+def _opinions(reranker: Reranker, items: Items, queries: Queries, rows: Tensor) -> Opinions:
+    past = queries.histories[rows]
+    return reranker.opinions(Acts(items[past.item], past.item, past.kind, past.age, past.present))
 
 
 def popularity_scorer(data: Events, before: float) -> Scorer:
@@ -55,7 +96,7 @@ def ranking_metrics(scorer: Scorer, queries: Queries, items: int) -> RankingMetr
     device = queries.user.device
     # Which of equals topk takes is its own affair; shuffling the columns makes that chance.
     order = torch.randperm(items, generator=torch.Generator().manual_seed(0)).to(device)
-    block = max(1, _CELLS // items)
+    block = max(1, _CELLS // (items * INTERESTS))
     totals = dict.fromkeys(METRICS, 0.0)
     for first in range(0, len(queries), block):
         last = min(first + block, len(queries))

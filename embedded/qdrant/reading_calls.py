@@ -157,9 +157,25 @@ def _read_query(message: messages.Query, limit: int) -> edge.Query | edge.Mmr:
             lambda_=1.0 - diversity,
             candidates_limit=mmr.candidates_limit if mmr.HasField("candidates_limit") else limit,
         )
+    if kind == "recommend":
+        return _read_recommend(message.recommend)
     if kind is None:
         raise bad_input("a query has no variant")
     raise unimplemented(f"Query.{kind}")
+
+
+def _read_recommend(message: messages.RecommendInput) -> edge.Query:
+    only(message, "positive", "negative", "strategy")
+    if message.strategy != messages.RecommendStrategy.BestScore:
+        raise unimplemented("RecommendInput.strategy other than BestScore")
+    if not message.positive:
+        raise bad_input("recommend: at least one positive vector is needed")
+    return edge.Query.RecommendBestScore(
+        edge.RecommendQuery(
+            [read_dense(one) for one in message.positive],
+            [read_dense(one) for one in message.negative],
+        )
+    )
 
 
 def _read_params(message: messages.SearchParams) -> edge.SearchParams:

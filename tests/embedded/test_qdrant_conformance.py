@@ -140,6 +140,23 @@ async def test_diverse_queries_answer_alike(
         )
 
 
+async def test_recommendations_by_the_best_score_answer_alike(
+    filled: AsyncQdrantClient, local: AsyncQdrantClient
+) -> None:
+    rng = np.random.default_rng(6)
+    for positive, negative in ((1, 0), (5, 0), (3, 2)):
+        query = models.RecommendQuery(
+            recommend=models.RecommendInput(
+                positive=rng.normal(size=(positive, SIZE)).tolist(),
+                negative=rng.normal(size=(negative, SIZE)).tolist(),
+                strategy=models.RecommendStrategy.BEST_SCORE,
+            )
+        )
+        ours = await filled.query_points(NAME, query=query, limit=10)
+        theirs = await local.query_points(NAME, query=query, limit=10)
+        assert [point.id for point in ours.points] == [point.id for point in theirs.points]
+
+
 async def test_batches_answer_alike(filled: AsyncQdrantClient, local: AsyncQdrantClient) -> None:
     rng = np.random.default_rng(3)
     requests = [

@@ -1,0 +1,338 @@
+"""The second stage: scores candidates against everything an investor did.
+
+A score is a sum of readable parts, in log-odds:
+
+- *History.* A kernel compares a candidate with each property approved of: how far apart on the map
+  and relative to how densely the place is built, how different in every attribute, whether of the
+  same type, and how alike the twin finds them. Log-sum-exp over the history lets the best match
+  decide, and gives every approval a vote.
+- *Dislikes.* The same kernel over what was disliked, taken off.
+- *Profile.* How usual the candidate's attributes are for the investor, against how usual they are
+  for the tenant: Gaussian log-likelihood ratios, shrunk to the tenant's where little is known.
+- *The candidate itself.* A small network on its features, and whether another investor of the
+  tenant owns it already.
+- *The buy box.* What the investor says is wanted, fading as history grows.
+
+Nothing is looked up by investor: the history is the investor, and a new act counts at once. Some
+two hundred weights learn from little data; their starting values are the knowledge of other
+markets (``ml/prior.json``), and weight decay pulls towards those rather than to zero.
+"""
+
+from dataclasses import dataclass, fields
+from enum import StrEnum
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from domain.snapshots import PropertyColumns
+from domain.vocabulary import INTERACTION_WEIGHTS, InteractionKind
+from ml.features import ATTRIBUTE_NAMES, FEATURE_COUNT, FeatureStatistics, attributes
+
+EARTH_RADIUS_KM = 6371.0088
+
+_NEAREST_KM = 0.005
+"""Distances below five metres are the same place."""
+
+_DISTANCE_KM = (0.02, 0.05, 0.15, 0.4, 1.0, 2.5, 6.0, 15.0, 40.0)
+"""Where the slope of the score over the logarithm of the distance may change."""
+
+_SPACINGS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+"""The same, for distances in units of the local spacing."""
+
+_DIFFERENCES = (0.15, 0.5, 1.5, 3.0)
+"""Where the slope over the difference of a standardised attribute may change."""
+
+_AGES_YEARS = (0.1, 0.5, 1.5, 4.0)
+_REFERENCE = 2000
+_SPACING_NEIGHBOURS = 5
+_HIDDEN = 24
+_NOTHING = 1e-9
+_LARGEST_RATIO = 4.0
+_USUAL_DIFFERENCE = 1.1
+"""Mean difference of two standard normal values: what "not alike" means for an attribute."""
+
+_PROFILE_BASE = 4.0
+"""Interactions that a tenant's average counts for where an investor's own is estimated."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Items:
+    """What the re-ranker reads of properties; leading dimensions (...) are free.
+
+    Attributes:
+        attributes: float32 (..., 15), see ``ml.features.attributes``.
+        known: bool (..., 15), which attributes are not missing.
+        position: float32 (..., 3), kilometres from the centre of the earth, NaN if unknown.
+        spacing: float32 (...,), natural logarithm of the local spacing in kilometres.
+        property_type: int64 (...,), position in ``PropertyType``, -1 if unknown.
+        taken: float32 (...,), 1 where another investor of the tenant owns it, else 0.
+        embedding: float32 (..., 16), unit vectors.
+        prior: float32 (...,), see ``Reranker.prior``; read of candidates alone.
+    """
+
+    attributes: Tensor
+    known: Tensor
+    position: Tensor
+    spacing: Tensor
+    property_type: Tensor
+    taken: Tensor
+    embedding: Tensor
+    prior: Tensor
+
+    def __getitem__(self, index: Tensor | tuple[slice | int, Tensor] | None) -> "Items":
+        """The items at the index, in its shape; with None, as a batch of one."""
+        return Items(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    def to(self, device: torch.device) -> "Items":
+        """The same on another device."""
+        return Items(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+def positions(properties: PropertyColumns) -> Tensor:
+    """Points on the sphere, float32 (n, 3) in kilometres, NaN where a coordinate is missing."""
+    north, east = (np.radians(properties.column(name)) for name in ("latitude", "longitude"))
+    point = EARTH_RADIUS_KM * np.stack(
+        (np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)), axis=1
+    )
+    return torch.from_numpy(point.astype(np.float32))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Acts:
+    """What b investors did, padded to the same length h.
+
+    Attributes:
+        items: (b, h), the properties acted on.
+        row: int64 (b, h), the same number for the same property.
+        kind: int64 (b, h), position in ``InteractionKind``.
+        age: float32 (b, h), years since.
+        present: bool (b, h), false where the row is padding.
+    """
+
+    items: Items
+    row: Tensor
+    kind: Tensor
+    age: Tensor
+    present: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opinions:
+    """What b investors hold of the properties they acted on: one opinion of each.
+
+    Attributes:
+        items: (b, h), the properties.
+        weight: float32 (b, h), above 0 where the investor approves of one, below where it dislikes
+            one, and 0 where the row says nothing.
+    """
+
+    items: Items
+    weight: Tensor
+
+
+class Part(StrEnum):
+    """A part of the comparison that can be left out, to see what it is worth."""
+
+    NEARNESS = "NEARNESS"
+    PRICE = "PRICE"
+    SIZE = "SIZE"
+    PROPERTY_TYPE = "PROPERTY_TYPE"
+
+
+_ATTRIBUTES_OF: dict[Part, tuple[str, ...]] = {
+    Part.PRICE: ("listing_price", "price_per_sqft", "estimated_value"),
+    Part.SIZE: ("bedrooms", "bathrooms", "square_feet", "lot_square_feet"),
+}
+
+
+class Reranker(nn.Module):
+    """Scores of candidates in log-odds, from histories; see the module for its parts."""
+
+    def __init__(self, places: int = 1) -> None:
+        """Starting weights. ``places`` is the number of rows of ``reference``, for loading."""
+        super().__init__()
+        count = len(ATTRIBUTE_NAMES)
+        weights = torch.tensor([INTERACTION_WEIGHTS[kind] for kind in InteractionKind])
+        self.approves: Tensor
+        self.reference: Tensor
+        self.usual: Tensor
+        self.used: Tensor
+        self.distance_knots: Tensor
+        self.spacing_knots: Tensor
+        self.age_knots: Tensor
+        for name, knots in (
+            ("distance_knots", (_NEAREST_KM, *_DISTANCE_KM)),
+            ("spacing_knots", _SPACINGS),
+            ("age_knots", _AGES_YEARS),
+        ):
+            self.register_buffer(name, torch.tensor(knots).log(), persistent=False)
+        self.register_buffer("approves", weights > 0)
+        # Of the tenant's properties: places from which spacing is told, the mean and variance of
+        # each attribute, and whether any property has it.
+        self.register_buffer("reference", torch.zeros(places, 3))
+        self.register_buffer("usual", torch.stack((torch.zeros(count), torch.ones(count))))
+        self.register_buffer("used", torch.ones(count, dtype=torch.bool))
+        self.kind = nn.Parameter(weights.abs().log())
+        self.age = nn.Parameter(torch.tensor([-0.1, *[0.0] * (len(_AGES_YEARS) - 1)]))
+        # Minus the logarithm of the distance from fifty metres on, which needs no training.
+        slopes = [0.0] * (1 + len(_DISTANCE_KM))
+        slopes[_DISTANCE_KM.index(0.05) + 1] = -1.0
+        self.distance = nn.Parameter(torch.tensor(slopes))
+        self.relative_distance = nn.Parameter(torch.zeros(len(_SPACINGS)))
+        self.distance_unknown = nn.Parameter(torch.tensor(-4.0))
+        self.difference = nn.Parameter(torch.full((len(_DIFFERENCES), count), -0.05))
+        self.same_type = nn.Parameter(torch.tensor(0.5))
+        self.likeness = nn.Parameter(torch.tensor(1.0))
+        self.background = nn.Parameter(torch.tensor(-10.0))
+        self.dislike = nn.Parameter(torch.tensor(0.0))
+        self.profile = nn.Parameter(torch.full((count,), -2.0))
+        self.profile_base = nn.Parameter(torch.tensor(_PROFILE_BASE).log())
+        self.taken = nn.Parameter(torch.tensor(-1.0))
+        self.candidate = nn.Linear(FEATURE_COUNT + 1, _HIDDEN)
+        self.candidate_score = nn.Linear(_HIDDEN, 1, bias=False)
+        nn.init.zeros_(self.candidate_score.weight)
+
+    def fit_tenant(
+        self, properties: PropertyColumns, statistics: FeatureStatistics, seed: int
+    ) -> None:
+        """Take over what is usual for the tenant's properties. Nothing here is learned.
+
+        ``seed`` draws the places from which spacing is told.
+        """
+        values, present = attributes(properties, statistics)
+        device = self.usual.device
+        attribute, known = torch.from_numpy(values).to(device), torch.from_numpy(present).to(device)
+        position = positions(properties).to(device)
+        count = known.sum(dim=0).clamp(min=1)
+        mean = (attribute * known).sum(dim=0) / count
+        variance = (((attribute - mean) * known) ** 2).sum(dim=0) / count
+        self.usual = torch.stack((mean, variance.clamp(min=0.05)))
+        self.used = known.any(dim=0)
+        placed = position[position.isfinite().all(dim=1)]
+        if not len(placed):
+            placed = torch.zeros((1, 3), device=position.device)
+        generator = torch.Generator().manual_seed(seed)
+        chosen = torch.randperm(len(placed), generator=generator)[:_REFERENCE]
+        # Of few places, each stands for several: the spacing's scale is the same for any number.
+        self.reference = placed[chosen.to(placed.device)]
+
+    def spacing(self, position: Tensor) -> Tensor:
+        """How far apart properties are around the places (n, 3): ln kilometres, (n,)."""
+        nearest = min(_SPACING_NEIGHBOURS, len(self.reference))
+        blocks = [
+            torch.cdist(
+                block.nan_to_num(),
+                self.reference,
+                # By matrix products it would lose a kilometre to rounding.
+                compute_mode="donot_use_mm_for_euclid_dist",
+            )
+            .topk(nearest, largest=False)
+            .values[:, -1]
+            for block in torch.split(position, 4096)
+        ]
+        return (torch.cat(blocks) + _NEAREST_KM).log()
+
+    def opinions(self, acts: Acts) -> Opinions:
+        """What all acts on a property amount to: the sum of their weights, at the newest of them.
+
+        The weight of one act depends on its kind, which gives the sign, and on its age.
+        """
+        age = (acts.age.clamp(min=0.0) + _AGES_YEARS[0]).log()
+        size = (self.kind[acts.kind] + _hinges(age, self.age_knots) @ self.age).exp()
+        signed = torch.where(self.approves[acts.kind], size, -size) * acts.present
+        same = (acts.row[:, :, None] == acts.row[:, None]) & acts.present[:, None]
+        total = (same * signed[:, None]).sum(dim=2)
+        newest = ~same.tril(-1).any(dim=2) & acts.present
+        return Opinions(acts.items, total * newest)
+
+    def forward(self, opinions: Opinions, candidates: Items, without: Part | None = None) -> Tensor:
+        """Scores (b, c) of candidates (b, c). ``without`` treats one part as merely usual."""
+        similarity = self.kernel(opinions.items, candidates, without)
+        weight = opinions.weight
+        approval = _log_sum(similarity, weight)
+        # What is like nothing approved of still has a chance, so that scores stay finite.
+        approval = torch.logaddexp(approval, self.background)
+        aversion = functional.softplus(_log_sum(similarity, -weight) + self.dislike)
+        profile = self._profile(opinions, candidates, without)
+        return approval - aversion + profile + candidates.prior + self.taken * candidates.taken
+
+    def kernel(self, acted: Items, candidates: Items, without: Part | None = None) -> Tensor:
+        """How alike properties acted on (b, h) and candidates (b, c) are: (b, h, c)."""
+        km = torch.linalg.vector_norm(
+            acted.position[:, :, None] - candidates.position[:, None], dim=3
+        )
+        if without is Part.NEARNESS:
+            km = torch.full_like(km, _DISTANCE_KM[-1])
+        placed = km.isfinite()
+        distance = (km.nan_to_num() + _NEAREST_KM).log()
+        near = _hinges(distance, self.distance_knots) @ self.distance
+        near = near + (
+            _hinges(distance - acted.spacing[:, :, None], self.spacing_knots)
+            @ self.relative_distance
+        )
+        result = torch.where(placed, near, self.distance_unknown)
+
+        used = self.used.nonzero()[:, 0]
+        mine, theirs = acted.attributes[..., used], candidates.attributes[..., used]
+        difference = (mine[:, :, None] - theirs[:, None]).abs()
+        if without in _ATTRIBUTES_OF:
+            difference = torch.where(self._of(without)[used], _USUAL_DIFFERENCE, difference)
+        known = acted.known[..., used][:, :, None] & candidates.known[..., used][:, None]
+        difference = difference * known
+        for knot, slope in zip(_DIFFERENCES, self.difference, strict=True):
+            result = result + difference.clamp(max=knot) @ slope[used]
+
+        if without is not Part.PROPERTY_TYPE:
+            kind = acted.property_type[:, :, None]
+            same = (kind == candidates.property_type[:, None]) & (kind >= 0)
+            result = result + self.same_type * same
+        return result + self.likeness * (acted.embedding @ candidates.embedding.transpose(1, 2))
+
+    def _profile(self, opinions: Opinions, candidates: Items, without: Part | None) -> Tensor:
+        """Log-likelihood ratios of the candidates' attributes, (b, c)."""
+        mean, variance = self.usual
+        saves = opinions.weight.clamp(min=0.0) / INTERACTION_WEIGHTS[InteractionKind.SAVE]
+        votes = saves[:, :, None] * opinions.items.known
+        base = self.profile_base.exp()
+        total = votes.sum(dim=1) + base
+        values = opinions.items.attributes
+        own_mean = ((votes * values).sum(dim=1) + base * mean) / total
+        spread = (votes * (values - own_mean[:, None]) ** 2).sum(dim=1)
+        own_variance = ((spread + base * variance) / total).clamp(min=0.05)
+        value = candidates.attributes
+        ratio = (
+            (value - mean) ** 2 / variance
+            - (value - own_mean[:, None]) ** 2 / own_variance[:, None]
+            + (variance / own_variance).log()[:, None]
+        ) / 2
+        ratio = ratio.clamp(-_LARGEST_RATIO, _LARGEST_RATIO) * candidates.known
+        if without in _ATTRIBUTES_OF:
+            ratio = ratio.masked_fill(self._of(without), 0.0)
+        score: Tensor = ratio @ functional.softplus(self.profile)
+        return score
+
+    def prior(self, features: Tensor, spacing: Tensor) -> Tensor:
+        """What speaks for properties whoever asks: (..., 25) and (...,) to (...,)."""
+        own = torch.cat((features, spacing[..., None]), dim=-1)
+        score: Tensor = self.candidate_score(self.candidate(own).tanh())
+        return score[..., 0]
+
+    def _of(self, part: Part) -> Tensor:
+        """Which attributes (15,) belong to the part."""
+        names = _ATTRIBUTES_OF[part]
+        return torch.tensor([name in names for name in ATTRIBUTE_NAMES], device=self.used.device)
+
+
+def _log_sum(similarity: Tensor, weight: Tensor) -> Tensor:
+    """Ln of the sum over h of weight (b, h) times exp(similarity (b, h, c)): (b, c).
+
+    Weights that are not positive count as almost nothing.
+    """
+    return torch.logsumexp(similarity + weight.clamp(min=_NOTHING).log()[:, :, None], dim=1)
+
+
+def _hinges(values: Tensor, knots: Tensor) -> Tensor:
+    """How far the values (...) are beyond each knot (k,): (..., k), 0 before it."""
+    return (values[..., None] - knots).clamp(min=0)

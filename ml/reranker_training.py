@@ -1,0 +1,172 @@
+"""Trains the second stage on what the first one puts before it.
+
+Negatives are drawn half from the top of the first stage's list, the better the rank the likelier,
+and half uniformly. Each stands for as many properties as its probability says (logQ correction, Yi
+et al. 2019), so that the loss remains that of a softmax over the whole catalogue: without the
+correction, hard negatives teach to dislike what is near.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from domain.vocabulary import InteractionKind
+from ml.config import TrainingConfig
+from ml.dataset import KIND_WEIGHTS, Events, Histories, histories
+from ml.reranker import Acts, Items, Reranker
+
+_TOP = 300
+_BLOCK = 128
+_BATCH = 64
+_HISTORY = 24
+"""Newest interactions that an example's history holds; serving reads all that the domain loads."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Drawn:
+    """Candidates (e, 1 + k) of e examples, the target first, and what each draw stands for."""
+
+    rows: Tensor
+    log_count: Tensor
+
+
+def owned_before(data: Events, moment: float) -> Tensor:
+    """1 where any investor had made a deal on a property before the moment: float32 (n,)."""
+    when, _ = _first_deals(data)
+    return (when < moment).float()
+
+
+def _first_deals(data: Events) -> tuple[Tensor, Tensor]:
+    """When each property was first bought, seconds or inf, and by whom or -1: both (n,)."""
+    deals = (data.kind == list(InteractionKind).index(InteractionKind.DEAL)).nonzero()[:, 0]
+    deals = deals[data.time[deals].argsort(descending=True, stable=True)]
+    when = torch.full((data.items,), torch.inf, dtype=torch.float64, device=data.time.device)
+    who = torch.full((data.items,), -1, dtype=torch.int64, device=data.time.device)
+    # The oldest deal is written last and stays; on a device the order of equal indexes is open.
+    when.scatter_reduce_(0, data.item[deals], data.time[deals], "amin")
+    first = deals[data.time[deals] == when[data.item[deals]]]
+    who[data.item[first]] = data.user[first]
+    return when, who
+
+
+def train_reranker(
+    reranker: Reranker,
+    items: Items,
+    features: Tensor,
+    data: Events,
+    learned: Tensor,
+    config: TrainingConfig,
+) -> list[float]:
+    """Train in place on the examples ``learned`` (positions of events); the losses by epoch.
+
+    Args:
+        reranker: with its starting weights, which regularisation pulls it towards.
+        items: (n,), all properties.
+        features: (n, 25), see ``ml.features.encode``.
+        data: what happened.
+        learned: int64 (e,), the events to learn from.
+        config: how to train.
+    """
+    rng = np.random.default_rng(config.seed)
+    most, negatives = config.rerank_examples, config.rerank_negatives
+    if len(learned) > most:
+        chosen = np.sort(rng.choice(len(learned), most, replace=False))
+        learned = learned[torch.as_tensor(chosen, device=learned.device)]
+    past = histories(
+        data, learned, data.start[data.user[learned]], data.time[learned], data.item[learned]
+    )
+    # The target's own events leave holes; closed up, there is less padding.
+    past = past.newest(past.present, _HISTORY)
+    # Examples of like length together: little padding.
+    length = past.present.sum(dim=1)
+    order = length.argsort(stable=True)
+    learned, past = learned[order], past[order]
+    drawn = _draw(items, data, learned, past, negatives, rng)
+    when, who = _first_deals(data)
+
+    start = [weight.detach().clone() for weight in reranker.parameters()]
+    optimizer = torch.optim.Adam(reranker.parameters(), lr=config.rerank_learning_rate)
+    batches = list(torch.split(torch.arange(len(learned), device=learned.device), _BATCH))
+    steps = config.rerank_epochs * len(batches)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    losses = []
+    for _ in range(config.rerank_epochs):
+        total = 0.0
+        for place in rng.permutation(len(batches)):
+            batch = batches[place]
+            events = learned[batch]
+            history = past[batch]
+            rows = drawn.rows[batch]
+            candidates = items[rows]
+            before = (when[rows] < data.time[events, None]) & (who[rows] != data.user[events, None])
+            prior = reranker.prior(features[rows], candidates.spacing)
+            candidates = replace(candidates, taken=before.float(), prior=prior)
+            acts = Acts(
+                items[history.item], history.item, history.kind, history.age, history.present
+            )
+            logits = reranker(reranker.opinions(acts), candidates)
+            positive = logits[:, 0]
+            rest = torch.logsumexp(logits[:, 1:] + drawn.log_count[batch, 1:], dim=1)
+            weight = data.weight[events]
+            cost = functional.softplus((rest - positive) * weight.sign())
+            loss = (cost * weight.abs()).sum() / weight.abs().sum()
+            total += float(loss.detach()) * len(batch)
+            distance = sum(
+                ((weights - origin) ** 2).sum()
+                for weights, origin in zip(reranker.parameters(), start, strict=True)
+            )
+            optimizer.zero_grad(set_to_none=True)
+            (loss + config.rerank_pull * distance).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+        losses.append(total / len(learned))
+    return losses
+
+
+@torch.inference_mode()
+def _draw(
+    items: Items,
+    data: Events,
+    learned: Tensor,
+    past: Histories,
+    negatives: int,
+    rng: np.random.Generator,
+) -> _Drawn:
+    """Candidates for every example; the same rows and corrections in every epoch."""
+    n, device = data.items, learned.device
+    top, half = min(_TOP, n), negatives // 2
+    by_rank = 1.0 / np.arange(1, top + 1)
+    by_rank /= by_rank.sum()
+    probability = torch.as_tensor(by_rank, dtype=torch.float32, device=device)
+    positive = torch.from_numpy(KIND_WEIGHTS > 0).to(device)
+    rows, counts = [], []
+    for batch in torch.split(torch.arange(len(learned), device=device), _BLOCK):
+        history, target = past[batch], data.item[learned[batch]]
+        usable = history.present & positive[history.kind]
+        best = torch.full((len(batch), n), -torch.inf, device=device)
+        for place in range(history.item.shape[1]):
+            cosine = items.embedding[history.item[:, place]] @ items.embedding.T
+            best = torch.maximum(best, cosine.masked_fill(~usable[:, place, None], -torch.inf))
+        best.scatter_(1, history.item, -torch.inf)
+        best.scatter_(1, target[:, None], -torch.inf)
+        hard = best.topk(top, dim=1).indices
+        rank_of = torch.zeros((len(batch), n), device=device)
+        rank_of.scatter_(1, hard, probability.expand(len(batch), -1))
+        ranks = torch.as_tensor(rng.choice(top, (len(batch), half), p=by_rank), device=device)
+        uniform = torch.as_tensor(
+            rng.integers(n, size=(len(batch), negatives - half)), device=device
+        )
+        picked = torch.cat((hard.gather(1, ranks), uniform), dim=1)
+        expected = rank_of.gather(1, picked) * half + (negatives - half) / n
+        log_count = -expected.log()
+        # The target and what was acted on before are no negatives.
+        excluded = (picked == target[:, None]) | (
+            (picked[:, :, None] == history.item[:, None]) & history.present[:, None]
+        ).any(dim=2)
+        log_count.masked_fill_(excluded, -1e4)
+        rows.append(torch.cat((target[:, None], picked), dim=1))
+        counts.append(torch.cat((torch.zeros_like(target[:, None]), log_count), dim=1))
+    return _Drawn(torch.cat(rows), torch.cat(counts))

@@ -1,0 +1,32 @@
+"""Which properties are looked at before they are ranked: the first of the two stages.
+
+Three searches in one call to the index, merged. What is most like the investor's interests; the
+same among what no investor of the tenant owns yet, since in most portfolios what is owned is not
+for sale; and the same among what lies near something the investor approved of, where the twin's
+idea of a place is coarser than a street.
+"""
+
+from ml.filters import unowned, within_any
+from ml.index import Source
+from ml.scoring import Investor
+
+ALIKE, UNOWNED, NEAR = 100, 200, 100
+"""How many properties the searches bring."""
+
+DEEP = 1000
+"""How many are most alike where somebody reads further than ``ALIKE``: as far as lists go."""
+
+
+def sources(investor: Investor, limit: int) -> list[Source]:
+    """What to search for, for a list of ``limit``: never fewer, if matches exist.
+
+    The searches depend on the limit in one step only, so that a longer list mostly goes on where a
+    shorter one ended.
+    """
+    searches = [
+        Source(ALIKE if limit <= ALIKE else max(DEEP, limit)),
+        Source(UNOWNED, (unowned(),)),
+    ]
+    if investor.surroundings:
+        searches.append(Source(NEAR, (within_any(investor.surroundings),)))
+    return searches
