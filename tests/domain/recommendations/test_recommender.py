@@ -7,8 +7,9 @@ import pytest
 from domain import buy_boxes, interactions, properties
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
+from domain.properties import Property
 from domain.reasons import NearnessReason, RangeReason, ReasonKind
-from domain.recommendations import ENGAGEMENT, Place, Recommendation
+from domain.recommendations import ENGAGEMENT, Place, Ranking, Recommendation
 from domain.recommendations.counterfactuals import STEPS
 from domain.snapshots import NUMERIC_COLUMNS, BuyBox, PropertyFilter, Range
 from domain.tenants import Tenant
@@ -243,55 +244,72 @@ async def test_a_list_whose_feedback_was_taken_back_expires(
     assert refused.value.code is ErrorCode.CURSOR_EXPIRED
 
 
+async def lifting_steps(
+    rt: Runtime, ranking: Ranking, row: Property, threshold: float
+) -> list[float]:
+    """The changes of price, in the order of trial, that lift the score above the threshold."""
+    assert ranking.model is not None
+    assert row.listing_price is not None
+    found = []
+    for step in STEPS:
+        columns = properties.columns_of([row])
+        columns.numeric[0, NUMERIC_COLUMNS.index("listing_price")] = round(
+            row.listing_price * (1 + step), 2
+        )
+        columns.numeric[0, NUMERIC_COLUMNS.index("cap_rate")] /= 1 + step
+        (score,) = (await rt.twin.score(ranking.model, [ranking.history], columns))[0]
+        if score > threshold:
+            found.append(step)
+    return found
+
+
 async def test_the_price_that_would_bring_it_among_the_best(rt: Runtime, town: Town) -> None:
-    user_id = town.southerners[0]
-    items = await everything(rt, town, user_id, 60)
-    ranking, tenth = items[0].ranking, items[9].score
+    items = await everything(rt, town, town.southerners[0], 60)
     rows = [item.property for item in items]
-    found = await rt.recommender.counterfactuals(ranking, rows)
+    found = await rt.recommender.counterfactuals(items[0].ranking, rows)
     assert found[:10] == [None] * 10
     assert any(found[10:])
-    assert ranking.model is not None
-    for row, change in zip(rows[10:], found[10:], strict=True):
-        assert row.listing_price is not None
-        lifted = None
-        for step in STEPS:
-            columns = properties.columns_of([row])
-            columns.numeric[0, NUMERIC_COLUMNS.index("listing_price")] = round(
-                row.listing_price * (1 + step), 2
-            )
-            (score,) = (await rt.twin.score(ranking.model, [ranking.history], columns))[0]
-            if score > tenth:
-                lifted = step
-                break
-        assert (change and change.change) == lifted
+    for row, change in zip(rows[10:30], found[10:30], strict=True):
+        steps = await lifting_steps(rt, items[0].ranking, row, items[9].score)
+        assert (change and change.change) == (steps[0] if steps else None)
         if change:
-            assert change.listing_price == pytest.approx(
-                row.listing_price * (1 + change.change), abs=0.01
-            )
+            assert row.listing_price is not None
+            price = row.listing_price * (1 + change.change)
+            assert change.listing_price == pytest.approx(price, abs=0.01)
 
 
-async def test_no_price_is_named_beyond_the_filter_or_without_a_model(
+async def test_no_price_is_named_that_the_filter_shuts_out(rt: Runtime, town: Town) -> None:
+    shut_out = 0
+    for investor, low, high in (
+        (town.southerners[0], 900_000, 925_000),
+        (town.southerners[0], 300_000, 320_000),
+        (town.northerners[0], 300_000, 325_000),
+        (town.northerners[0], 920_000, 940_000),
+    ):
+        where = PropertyFilter(price=Range(low, high))
+        page = await rt.recommender.recommend(town.tenant.id, investor, where, 60)
+        ranking, rows = page.items[0].ranking, [item.property for item in page.items]
+        found = await rt.recommender.counterfactuals(ranking, rows)
+        for row, change in zip(rows[10:], found[10:], strict=True):
+            assert row.listing_price is not None
+            steps = await lifting_steps(rt, ranking, row, page.items[9].score)
+            allowed = [step for step in steps if low <= row.listing_price * (1 + step) <= high]
+            shut_out += allowed[:1] != steps[:1]
+            assert (change and change.change) == (allowed[0] if allowed else None)
+    assert shut_out
+
+
+async def test_no_price_is_named_for_a_short_list_or_without_a_model(
     rt: Runtime, town: Town
 ) -> None:
-    user_id = town.southerners[0]
-    narrow = PropertyFilter(price=Range(min=300_000, max=340_000))
-    page = await rt.recommender.recommend(town.tenant.id, user_id, narrow, 60)
-    rows = [item.property for item in page.items]
-    found = await rt.recommender.counterfactuals(page.items[0].ranking, rows)
-    prices = [one.listing_price for one in found if one]
-    assert all(300_000 <= price <= 340_000 for price in prices)
-    few = await rt.recommender.recommend(
-        town.tenant.id, user_id, PropertyFilter(price=Range(max=305_000)), 60
-    )
-    rows = [item.property for item in few.items]
-    assert 0 < len(rows) < 10
-    found = await rt.recommender.counterfactuals(few.items[0].ranking, rows)
-    assert found == [None] * len(rows)
-    cold = await rt.recommender.recommend(town.tenant.id, town.idle, ALL, 20)
-    rows = [item.property for item in cold.items]
-    found = await rt.recommender.counterfactuals(cold.items[0].ranking, rows)
-    assert found == [None] * 20
+    few = PropertyFilter(price=Range(max=305_000))
+    for user_id, where in ((town.southerners[0], few), (town.idle, ALL)):
+        page = await rt.recommender.recommend(town.tenant.id, user_id, where, 20)
+        rows = [item.property for item in page.items]
+        assert rows
+        assert where is ALL or len(rows) < 10
+        found = await rt.recommender.counterfactuals(page.items[0].ranking, rows)
+        assert found == [None] * len(rows)
 
 
 async def test_a_buy_box_counts_for_an_investor_with_a_short_history(
