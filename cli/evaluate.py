@@ -118,13 +118,13 @@ def _lines(measured: "Evaluation") -> Iterator[str]:
         results = [result for result in measured.results if result.protocol == protocol]
         yield ""
         title = f"{protocol.value}, {results[0].investors:,} investors"
-        yield f"{title:36}{'NDCG@10':22}{'over mix':20}{'less mix':24}{'recall@100':>10}{'AUC':>8}"
+        yield f"{title:30}{'NDCG@10':24}{'over mix':22}{'less mix':26}{'recall@100':>10}{'AUC':>8}"
         for result in results:
             mix = result.against.get("mix")
             yield (
-                f"{result.scorer:36}{_text(result.metrics['ndcg@10'], 3):22}"
-                f"{_text(mix.ratio if mix else None, 2):20}"
-                f"{_text(mix.difference if mix else None, 3):24}"
+                f"{result.scorer:30}{_text(result.metrics['ndcg@10'], 3):24}"
+                f"{_text(mix.ratio if mix else None, 2):22}"
+                f"{_text(mix.difference if mix else None, 3):26}"
                 f"{result.metrics['recall@100'].value:10.3f}{result.metrics['auc'].value:8.3f}"
             )
     affinity = measured.calibration

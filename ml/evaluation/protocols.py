@@ -147,7 +147,8 @@ def split(
         columns: the properties.
         log: all interactions.
         quantile: share of the interactions that came before the cut.
-        least: investors with fewer approvals before the cut are not asked about.
+        least: investors with fewer approvals before the cut are not asked about, nor are those with
+            none among their newest ``HISTORY_LIMIT`` acts.
 
     Raises:
         EvaluationError: there is no interaction, or no investor to ask about.
@@ -179,6 +180,9 @@ def split(
         if len(approved) < least or not len(targets):
             continue
         newest = order[start[user] : start[user + 1]][::-1][:HISTORY_LIMIT]
+        # A model that reads no further knows nothing good of who has only disliked since.
+        if not (KIND_WEIGHTS[past.kind[newest]] > 0).any():
+            continue
         history = InvestorHistory(
             user_id=log.users[user],
             properties=columns.take(past.property[newest].astype(np.intp)),
