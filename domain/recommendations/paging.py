@@ -14,6 +14,8 @@ Scored = TypeVar("Scored", Ranked, Similar)
 MAX_DEPTH = 1000
 """How far down a ranked list can be paged."""
 
+ROUNDING = 1e-6
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -80,26 +82,36 @@ async def page_of_ranking(
     Returns:
         The page's properties, each with its depth in the list from 1, and whether more follow.
     """
+    # What is picked for a diverse list depends on all there is to pick from: it is ranked whole, so
+    # that all its pages are of one list.
+    whole = await rank(MAX_DEPTH) if diversity > 0 else []
     limit = (after.depth if after else 0) + first + 1
     while True:
         limit = min(limit, MAX_DEPTH)
-        ranked = await rank(limit)
+        ranked = whole[:limit] if diversity > 0 else await rank(limit)
         rest = list(enumerate(ranked, 1))
-        if after is not None and diversity > 0:
-            # A longer list begins with the shorter one.
-            rest = rest[after.depth :]
-        elif after is not None:
-            last = (-after.score, after.id)
-            rest = [
-                (depth, item)
-                for depth, item in rest
-                if (-_score(item), item.property_id) > last and item.property_id != after.id
-            ]
+        if after is not None:
+            rest = rest[after.depth :] if diversity > 0 else _behind(rest, after)
         real = await shown([item.property_id for _, item in rest])
         page = [(depth, item) for depth, item in rest if item.property_id in real]
         if len(page) > first or len(ranked) < limit or limit == MAX_DEPTH:
             return page[:first], len(page) > first
         limit *= 2
+
+
+def _behind(ranked: list[tuple[int, Scored]], after: Place) -> list[tuple[int, Scored]]:
+    """What follows a place in a list that falls in score, ties in the list's own order."""
+    for depth, last in ranked:
+        # A score is the same number but for rounding, which depends on what it is computed with.
+        if last.property_id == after.id and abs(_score(last) - after.score) < ROUNDING:
+            return ranked[depth:]
+    # The last property is gone or was changed: its score says where it was.
+    place = (-after.score, after.id)
+    return [
+        (depth, item)
+        for depth, item in ranked
+        if (-_score(item), item.property_id) > place and item.property_id != after.id
+    ]
 
 
 def _score(item: Ranked | Similar) -> float:

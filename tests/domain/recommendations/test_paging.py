@@ -23,7 +23,8 @@ async def pages(
 
     async def rank(limit: int) -> list[Ranked]:
         asked.append(limit)
-        return ranking[:limit]
+        # Sums of floats depend on how many are computed at once.
+        return [Ranked(one.property_id, one.score + 1e-10 * limit) for one in ranking[:limit]]
 
     async def shown(ids: Sequence[UUID]) -> set[UUID]:
         return set(ids) - hidden
@@ -43,19 +44,53 @@ async def pages(
 @given(
     st.lists(st.integers(0, 5), max_size=40),
     st.sets(st.integers(0, 39)),
+    st.permutations(range(40)),
     st.integers(1, 9),
     st.sampled_from([0.0, 0.4]),
 )
 async def test_pages_join_to_the_list(
-    scores: list[int], hidden: set[int], first: int, diversity: float
+    scores: list[int], hidden: set[int], ids: list[int], first: int, diversity: float
 ) -> None:
-    # A plain list falls in score, ties by id; a diverse one is in any order.
+    # A plain list falls in score; a diverse one is in any order.
     order = scores if diversity else sorted(scores, reverse=True)
-    ranking = [Ranked(UUID(int=place), score / 5) for place, score in enumerate(order)]
-    seen, _ = await pages(ranking, {UUID(int=one) for one in hidden}, first, diversity)
-    assert seen == [
-        (depth, item) for depth, item in enumerate(ranking, 1) if item.property_id.int not in hidden
+    ranking = [
+        Ranked(UUID(int=number), score / 5) for number, score in zip(ids, order, strict=False)
     ]
+    seen, _ = await pages(ranking, {UUID(int=one) for one in hidden}, first, diversity)
+    assert [(depth, item.property_id) for depth, item in seen] == [
+        (depth, item.property_id)
+        for depth, item in enumerate(ranking, 1)
+        if item.property_id.int not in hidden
+    ]
+
+
+@pytest.mark.parametrize("change", ["gone", "risen", "fallen"])
+async def test_a_list_goes_on_where_a_property_was_that_is_not_there_any_more(change: str) -> None:
+    ranking = [Ranked(UUID(int=number), 1 - number / 10) for number in range(10)]
+    last = ranking[3]
+    gone = ranking[:3] + ranking[4:]
+    now = {
+        "gone": gone,
+        "risen": [Ranked(last.property_id, 1.0), *gone],
+        "fallen": [*gone, Ranked(last.property_id, 0.0)],
+    }[change]
+
+    async def rank(limit: int) -> list[Ranked]:
+        return now[:limit]
+
+    async def shown(ids: Sequence[UUID]) -> set[UUID]:
+        return set(ids)
+
+    after = Place("1", 0.0, last.score, last.property_id, 4, 4)
+    page, has_next = await page_of_ranking(rank, shown, 9, after)
+    assert [item for _, item in page] == ranking[4:]
+    assert not has_next
+
+
+async def test_a_diverse_list_is_ranked_whole_for_each_page() -> None:
+    ranking = [Ranked(UUID(int=place), 0.5) for place in range(50)]
+    _, asked = await pages(ranking, set(), 7, 0.2)
+    assert set(asked) == {MAX_DEPTH}
 
 
 @pytest.mark.parametrize("diversity", [0.0, 1.0])
