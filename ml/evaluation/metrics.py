@@ -51,7 +51,8 @@ def ranking_metrics(
 ) -> NDArray[np.float64]:
     """The figures of one ranking, float64 in the order of ``METRICS``, each in [0, 1].
 
-    What is not ranked counts as found nowhere, and for the AUC as equal to all else not ranked.
+    What is not ranked is in none of the first places, and otherwise comes after all that is, in an
+    order drawn by lot: a list that was cut short is no worse than one that goes on at random.
 
     Args:
         scores: float64 (n,), -inf where not ranked.
@@ -67,17 +68,16 @@ def ranking_metrics(
     short[: len(hit[:SHORT])] = hit[:SHORT]
     ranked_above, ties, others = _others_above(scores[candidates & ~wanted], scores[relevant])
     beaten = (others - ranked_above - ties / 2) / max(1, others)
-    found = scores[relevant] > -np.inf
-    # Of equals, half are above.
+    # Of equals, and so of what is not ranked, half are above.
     above = ranked_above + ties / 2
     values = {
         "ndcg@10": short @ discount / discount[: len(relevant)].sum(),
         "hr@10": short.any(),
         "precision@10": short.mean(),
-        "mrr": found.any() / (1 + above.min()),
+        "mrr": 1 / (1 + above.min()),
         "recall@100": hit.sum() / len(relevant),
         "auc": beaten.mean() if others else 0.5,
-        "gain": (found / np.log2(2 + above)).mean(),
+        "gain": (1 / np.log2(2 + above)).mean(),
     }
     return np.array([values[name] for name in METRICS], dtype=np.float64)
 

@@ -238,7 +238,8 @@ def _method(evaluation: Evaluation) -> str:
 interactions before it, {held_out:,} after. Everything a scorer sees was known at the cut. Asked
 about are the investors with at least two approvals before and a new one after it. Intervals are
 95%, from 2,000 bootstrap samples of the investors; seeds ({seeds}) are averaged first, and so are
-the rankings of one investor. Equal scores are ordered by lot.</p>
+the rankings of one investor. Equal scores are ordered by lot; what a scorer does not rank comes
+last.</p>
 <h3>Scorers</h3><dl>{definitions(_SCORER_NOTES)}</dl>
 <h3>Figures</h3><dl>{definitions(_METRIC_NOTES)}</dl>
 <h3>Configuration</h3><pre>{config}</pre></section>

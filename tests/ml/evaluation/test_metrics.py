@@ -49,19 +49,22 @@ def test_ranking_metrics_are_what_they_say(
     assert found["hr@10"] == any(hits[:10])
     assert found["precision@10"] == pytest.approx(sum(hits[:10]) / 10)
     assert found["recall@100"] == pytest.approx(sum(hits[:100]) / len(wanted))
-    assert found["mrr"] == pytest.approx(1 / (hits.index(True) + 1) if any(hits) else 0)
 
     others = [row for row in np.flatnonzero(candidates).tolist() if row not in wanted]
-    beaten, gains = [], []
+    beaten, places = [], []
     for row in wanted:
         beaten += [
             1.0 if scores[row] > scores[other] else 0.5 if scores[row] == scores[other] else 0.0
             for other in others
         ]
+        # The only scores that can be equal are those of what is not ranked.
         above = sum(scores[other] > scores[row] for other in others)
-        gains.append(1 / log2(2 + above) if scores[row] > -np.inf else 0.0)
+        places.append(above + sum(scores[other] == scores[row] for other in others) / 2)
     assert found["auc"] == pytest.approx(np.mean(beaten) if others else 0.5)
-    assert found["gain"] == pytest.approx(np.mean(gains))
+    assert found["gain"] == pytest.approx(np.mean([1 / log2(2 + above) for above in places]))
+    assert found["mrr"] == pytest.approx(
+        1 / (hits.index(True) + 1) if any(hits) else 1 / (1 + min(places))
+    )
 
 
 def test_ties_earn_only_luck() -> None:
@@ -73,12 +76,12 @@ def test_ties_earn_only_luck() -> None:
     ] == pytest.approx(0.5)
 
 
-def test_what_nobody_ranked_is_found_nowhere() -> None:
+def test_what_is_not_ranked_is_in_no_list_and_else_half_way_down() -> None:
     scores, candidates = np.full(5, -np.inf), np.ones(5, dtype=np.bool_)
     figures = ranking_metrics(scores, candidates, np.array([2]), top(scores, candidates, 0))
     assert dict(zip(METRICS, figures, strict=True)) == {
-        "ndcg@10": 0, "hr@10": 0, "precision@10": 0, "mrr": 0, "recall@100": 0, "auc": 0.5,
-        "gain": 0,
+        "ndcg@10": 0, "hr@10": 0, "precision@10": 0, "mrr": 1 / 3, "recall@100": 0,
+        "auc": 0.5, "gain": 0.5,
     }  # fmt: skip
 
 
