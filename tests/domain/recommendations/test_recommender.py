@@ -207,6 +207,18 @@ async def test_pages_of_a_diverse_list_are_the_list_whatever_happens_between(
     assert (refused.value.code, refused.value.field) == (ErrorCode.INVALID_INPUT, ("after",))
 
 
+async def test_pages_of_a_long_list_are_of_one_list(rt: Runtime, database: Database) -> None:
+    town = await build_town(database, await new_tenant(database), houses=400)
+    await train(rt, town.tenant, epochs=2)
+    user_id = town.northerners[0]
+    for diversity in (0.0, 0.5):
+        found = ids(await everything(rt, town, user_id, 45, diversity))
+        assert len(found) == len(set(found)) >= 300
+        if diversity > 0:
+            # Whatever the size of the pages; a plain list may look deeper from a page on.
+            assert ids(await everything(rt, town, user_id, 100, diversity)) == found
+
+
 async def test_pages_of_diverse_similar_properties_are_the_list(rt: Runtime, town: Town) -> None:
     async def listed(size: int, diversity: float) -> list[UUID]:
         seen: list[UUID] = []
