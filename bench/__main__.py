@@ -32,7 +32,7 @@ from domain.imports import import_properties
 from graph.auth import mint
 from jobs.reindexing import Indexer
 from jobs.training import train_tenant
-from ml.training import TrainingConfig
+from ml.config import TrainingConfig
 from settings import Settings
 
 CARD = "id externalId zipcode latitude longitude listingPrice bedrooms bathrooms squareFeet"

@@ -55,7 +55,7 @@ def train(
         from jobs.reindexing import Indexer
         from jobs.runs import Run
         from jobs.training import train_tenant
-        from ml.training import TrainingConfig
+        from ml.config import TrainingConfig
 
         config = TrainingConfig(**options)
         trained_id = await tenant_id(rt.database, tenant)

@@ -23,6 +23,7 @@ class TrainingConfig:
         epochs: most passes of the towers over the examples.
         patience: passes without a better gain on the validation slice after which they end.
         batch_size: most examples per step; less where there would be few steps to an epoch.
+        epoch_examples: most examples of an epoch; of more, each epoch takes another sample.
         learning_rate: of AdamW at the start; it falls to zero along a cosine.
         weight_decay: of AdamW, on the matrices of the property tower.
         loss: "infonce" (sampled softmax) or "triplet".
@@ -33,11 +34,13 @@ class TrainingConfig:
         rerank_examples: most examples that it learns from, a sample of all.
         rerank_negatives: properties drawn for each of them.
         rerank_learning_rate: of Adam at the start; it falls to zero along a cosine.
-        rerank_pull: weight of the squared distance from its starting weights.
+        rerank_pull: weight of the squared distance from its starting weights, in examples: who has
+            few stays near what other markets taught.
         validation_share: share of the interactions, by time, that chooses the epoch and fits the
             calibration.
         test_share: share of the interactions, the newest, that is only measured; 0 for none.
-        evaluated_investors: at most this many investors are ranked for each evaluation.
+        evaluated_investors: at most this many investors are ranked for each evaluation; fewer
+            where there are many properties.
         lookback_days: how old interactions may be at most, from the newest; None for any age.
         device: "auto" takes CUDA if there is one.
         seed: of everything drawn; on one CPU equal seeds give equal weights.
@@ -46,6 +49,7 @@ class TrainingConfig:
     epochs: int = 20
     patience: int = 6
     batch_size: int = 256
+    epoch_examples: int = 40_000
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
     loss: Loss = "infonce"
@@ -56,7 +60,7 @@ class TrainingConfig:
     rerank_examples: int = 4000
     rerank_negatives: int = 96
     rerank_learning_rate: float = 2e-2
-    rerank_pull: float = 3e-3
+    rerank_pull: float = 8.0
     validation_share: float = 0.1
     test_share: float = 0.1
     evaluated_investors: int = 2000
@@ -70,6 +74,7 @@ class TrainingConfig:
             "epochs",
             "patience",
             "negatives",
+            "epoch_examples",
             "rerank_examples",
             "evaluated_investors",
         )

@@ -24,6 +24,7 @@ DIMENSIONS = 16
 INTERESTS = 16
 """Newest approvals with which the properties near an investor are looked for."""
 
+_BLOCK = 4096
 _HIDDEN = (128, 64, 32)
 _DROPOUT = 0.1
 _WAVES = 32
@@ -82,6 +83,49 @@ class PropertyTower(nn.Module):
         """(n, 25) to (n, 16), rows of length 1."""
         hidden = torch.cat((features, self.waves(features)), dim=1)
         return functional.normalize(self.layers(hidden), dim=1)
+
+
+class FoldedTower:
+    """A trained property tower for serving: the same function with fewer operations.
+
+    Batch normalisation is folded into the weights, and large batches are worked through in blocks
+    that stay in the processor's cache.
+    """
+
+    def __init__(self, tower: PropertyTower) -> None:
+        """Takes a copy of the weights, on their device."""
+        waves = tower.waves
+        self._north = (waves.frequency[0] * waves.kilometres_per_unit[0]).detach().clone()
+        self._east = (waves.frequency[1] * waves.kilometres_per_unit[1]).detach().clone()
+        self._layers: list[tuple[Tensor, Tensor]] = []
+        for layer in tower.layers:
+            if isinstance(layer, nn.Linear):
+                bias = layer.bias if layer.bias is not None else layer.weight.new_zeros(len(layer.weight))
+                self._layers.append((layer.weight.detach().clone(), bias.detach().clone()))
+            elif isinstance(layer, nn.BatchNorm1d):
+                assert layer.running_mean is not None
+                assert layer.running_var is not None
+                scale = (layer.weight / (layer.running_var + layer.eps).sqrt()).detach()
+                weight, _ = self._layers[-1]
+                bias = layer.bias.detach() - layer.running_mean * scale
+                self._layers[-1] = (weight * scale[:, None], bias)
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """(n, 25) to (n, 16), rows of length 1; without gradients."""
+        if len(features) <= _BLOCK:
+            return self._embed(features)
+        return torch.cat([self._embed(block) for block in torch.split(features, _BLOCK)])
+
+    def _embed(self, features: Tensor) -> Tensor:
+        # As in LocationWaves: whole turns are taken off before the digits are spent on them.
+        turns = features[:, LATITUDE, None] * self._north
+        phase = turns.addcmul_(features[:, LONGITUDE, None], self._east).frac_().mul_(2 * pi)
+        hidden = torch.cat((features, phase.sin(), phase.cos()), dim=1)
+        *inner, (weight, bias) = self._layers
+        for inner_weight, inner_bias in inner:
+            hidden = functional.linear(hidden, inner_weight, inner_bias).relu_()
+        vector = functional.linear(hidden, weight, bias)
+        return vector.div_(torch.linalg.vector_norm(vector, dim=1, keepdim=True).clamp_(min=1e-12))
 
 
 def interest_logits(cosines: Tensor, present: Tensor, temperature: float) -> Tensor:

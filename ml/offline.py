@@ -57,7 +57,11 @@ class OfflineTwin:
         return self._twin.affinity(np.concatenate(scores))
 
     def diversify(
-        self, query: Query, scores: NDArray[np.float64], diversity: float, k: int  # noqa: ARG002
+        self,
+        query: Query,
+        scores: NDArray[np.float64],
+        diversity: float,
+        k: int,
     ) -> NDArray[np.intp]:
         """The best k of the properties with finite scores for a diversity in [0, 1], best first."""
         order = np.argsort(-scores, kind="stable")

@@ -18,8 +18,12 @@ two hundred weights learn from little data; their starting values are the knowle
 markets (``ml/prior.json``), and weight decay pulls towards those rather than to zero.
 """
 
+import json
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +35,24 @@ from domain.vocabulary import INTERACTION_WEIGHTS, InteractionKind
 from ml.features import ATTRIBUTE_NAMES, FEATURE_COUNT, FeatureStatistics, attributes
 
 EARTH_RADIUS_KM = 6371.0088
+
+PRIOR_FILE = Path(__file__).with_name("prior.json")
+PRIOR = (
+    "kind",
+    "age",
+    "distance",
+    "relative_distance",
+    "distance_unknown",
+    "difference",
+    "same_type",
+    "likeness",
+    "background",
+    "dislike",
+    "profile",
+    "profile_base",
+    "taken",
+)
+"""The parameters whose starting values other markets taught."""
 
 _NEAREST_KM = 0.005
 """Distances below five metres are the same place."""
@@ -45,8 +67,8 @@ _DIFFERENCES = (0.15, 0.5, 1.5, 3.0)
 """Where the slope over the difference of a standardised attribute may change."""
 
 _AGES_YEARS = (0.1, 0.5, 1.5, 4.0)
-_REFERENCE = 2000
-_SPACING_NEIGHBOURS = 5
+_REFERENCE = 512
+_SPACING_NEIGHBOURS = 3
 _HIDDEN = 24
 _NOTHING = 1e-9
 _LARGEST_RATIO = 4.0
@@ -193,6 +215,9 @@ class Reranker(nn.Module):
         self.candidate = nn.Linear(FEATURE_COUNT + 1, _HIDDEN)
         self.candidate_score = nn.Linear(_HIDDEN, 1, bias=False)
         nn.init.zeros_(self.candidate_score.weight)
+        with torch.no_grad():
+            for name, value in _prior().items():
+                self.get_parameter(name).copy_(torch.tensor(value))
 
     def fit_tenant(
         self, properties: PropertyColumns, statistics: FeatureStatistics, seed: int
@@ -323,6 +348,12 @@ class Reranker(nn.Module):
         """Which attributes (15,) belong to the part."""
         names = _ATTRIBUTES_OF[part]
         return torch.tensor([name in names for name in ATTRIBUTE_NAMES], device=self.used.device)
+
+
+@cache
+def _prior() -> dict[str, Any]:
+    prior: dict[str, Any] = json.loads(PRIOR_FILE.read_text()) if PRIOR_FILE.exists() else {}
+    return prior
 
 
 def _log_sum(similarity: Tensor, weight: Tensor) -> Tensor:

@@ -18,6 +18,10 @@ from ml.config import TrainingConfig
 from ml.dataset import KIND_WEIGHTS, Events, Histories, histories
 from ml.reranker import Acts, Items, Reranker
 
+_POOL = 100_000
+"""Properties among which the first stage's best are looked for; of more, a sample."""
+
+_CELLS = 4_000_000
 _TOP = 300
 _BLOCK = 128
 _BATCH = 64
@@ -119,7 +123,7 @@ def train_reranker(
                 for weights, origin in zip(reranker.parameters(), start, strict=True)
             )
             optimizer.zero_grad(set_to_none=True)
-            (loss + config.rerank_pull * distance).backward()  # type: ignore[no-untyped-call]
+            (loss + config.rerank_pull / len(learned) * distance).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
         losses.append(total / len(learned))
@@ -137,35 +141,40 @@ def _draw(
 ) -> _Drawn:
     """Candidates for every example; the same rows and corrections in every epoch."""
     n, device = data.items, learned.device
-    top, half = min(_TOP, n), negatives // 2
+    pool = torch.as_tensor(np.sort(rng.choice(n, min(n, _POOL), replace=False)), device=device)
+    row_of = torch.full((n,), len(pool), device=device)
+    row_of[pool] = torch.arange(len(pool), device=device)
+    embedding = items.embedding[pool]
+    top, half = min(_TOP, len(pool)), negatives // 2
     by_rank = 1.0 / np.arange(1, top + 1)
     by_rank /= by_rank.sum()
-    probability = torch.as_tensor(by_rank, dtype=torch.float32, device=device)
+    probability = torch.as_tensor(
+        by_rank * half * len(pool) / n, dtype=torch.float32, device=device
+    )
     positive = torch.from_numpy(KIND_WEIGHTS > 0).to(device)
+    block = max(1, min(_BLOCK, _CELLS // len(pool)))
     rows, counts = [], []
-    for batch in torch.split(torch.arange(len(learned), device=device), _BLOCK):
+    for batch in torch.split(torch.arange(len(learned), device=device), block):
         history, target = past[batch], data.item[learned[batch]]
         usable = history.present & positive[history.kind]
-        best = torch.full((len(batch), n), -torch.inf, device=device)
+        # One column more, for what is not in the pool.
+        best = torch.full((len(batch), len(pool) + 1), -torch.inf, device=device)
         for place in range(history.item.shape[1]):
-            cosine = items.embedding[history.item[:, place]] @ items.embedding.T
-            best = torch.maximum(best, cosine.masked_fill(~usable[:, place, None], -torch.inf))
-        best.scatter_(1, history.item, -torch.inf)
-        best.scatter_(1, target[:, None], -torch.inf)
-        hard = best.topk(top, dim=1).indices
-        rank_of = torch.zeros((len(batch), n), device=device)
-        rank_of.scatter_(1, hard, probability.expand(len(batch), -1))
+            cosine = items.embedding[history.item[:, place]] @ embedding.T
+            cosine.masked_fill_(~usable[:, place, None], -torch.inf)
+            torch.maximum(best[:, :-1], cosine, out=best[:, :-1])
+        best.scatter_(1, row_of[torch.cat((history.item, target[:, None]), dim=1)], -torch.inf)
+        hard = best[:, :-1].topk(top, dim=1).indices
+        expected = torch.zeros_like(best).scatter_(1, hard, probability.expand(len(batch), -1))
         ranks = torch.as_tensor(rng.choice(top, (len(batch), half), p=by_rank), device=device)
         uniform = torch.as_tensor(
             rng.integers(n, size=(len(batch), negatives - half)), device=device
         )
-        picked = torch.cat((hard.gather(1, ranks), uniform), dim=1)
-        expected = rank_of.gather(1, picked) * half + (negatives - half) / n
-        log_count = -expected.log()
+        picked = torch.cat((pool[hard.gather(1, ranks)], uniform), dim=1)
+        log_count = -(expected.gather(1, row_of[picked]) + (negatives - half) / n).log()
         # The target and what was acted on before are no negatives.
-        excluded = (picked == target[:, None]) | (
-            (picked[:, :, None] == history.item[:, None]) & history.present[:, None]
-        ).any(dim=2)
+        acted_on = (picked[:, :, None] == history.item[:, None]) & history.present[:, None]
+        excluded = (picked == target[:, None]) | acted_on.any(dim=2)
         log_count.masked_fill_(excluded, -1e4)
         rows.append(torch.cat((target[:, None], picked), dim=1))
         counts.append(torch.cat((torch.zeros_like(target[:, None]), log_count), dim=1))

@@ -3,7 +3,7 @@
 Knows no index and never waits. A request's worth takes about a millisecond on one thread.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 from uuid import UUID
@@ -26,7 +26,7 @@ from ml.artifacts import Artifact
 from ml.buy_box import share_met
 from ml.dataset import YEAR
 from ml.features import FeatureStatistics, attributes, encode
-from ml.model import INTERESTS, PropertyTower
+from ml.model import INTERESTS, FoldedTower
 from ml.reranker import EARTH_RADIUS_KM, Acts, Items, Opinions, Part, Reranker, positions
 
 _BUY_BOX = 3.0
@@ -77,7 +77,7 @@ class LoadedTwin:
     """One version on one device."""
 
     def __init__(self, artifact: Artifact, device: torch.device) -> None:
-        self._tower = artifact.tower
+        self._tower = FoldedTower(artifact.tower)
         self._reranker = artifact.reranker
         self._statistics = artifact.statistics
         self._device = device
@@ -86,8 +86,13 @@ class LoadedTwin:
     @torch.inference_mode()
     def embed(self, properties: PropertyColumns) -> NDArray[np.float32]:
         """Unit vectors, float32 (n, 16)."""
-        features = torch.from_numpy(encode(properties, self._statistics)).to(self._device)
-        return cast(NDArray[np.float32], self._tower(features).cpu().numpy())
+        return self.embed_features(encode(properties, self._statistics))
+
+    @torch.inference_mode()
+    def embed_features(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Unit vectors, float32 (n, 16), of encoded properties (n, 25)."""
+        tensor = torch.from_numpy(features).to(self._device)
+        return cast(NDArray[np.float32], self._tower(tensor).cpu().numpy())
 
     def items(self, properties: PropertyColumns) -> Items:
         """All that both stages read of n properties; ``taken`` where anybody owns one."""
@@ -213,7 +218,7 @@ def _surroundings(items: Items) -> tuple[Circle, ...]:
 
 @torch.inference_mode()
 def items_of(
-    tower: PropertyTower,
+    tower: Callable[[Tensor], Tensor],
     reranker: Reranker,
     statistics: FeatureStatistics,
     properties: PropertyColumns,

@@ -68,24 +68,25 @@ def train_tower(
     )
     size = max(STRETCH, min(config.batch_size, len(learned) // LEAST_STEPS))
     optimizer = _optimizer(model, config)
-    steps = -(-len(learned) // size) * config.epochs
+    steps = -(-min(len(learned), config.epoch_examples) // size) * config.epochs
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     best, best_epoch, state = -1.0, 0, model.state_dict()
     for epoch in range(1, config.epochs + 1):
         model.train()
-        total = torch.zeros((), device=features.device)
-        for batch in _batches(learned, size, rng):
+        total, count = torch.zeros((), device=features.device), 0
+        for batch in _batches(learned, size, config.epoch_examples, rng):
             loss = _loss(model, features, data, end, batch, config, rng)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             total += loss.detach() * len(batch)
+            count += len(batch)
         model.eval()
         with torch.inference_mode():
             scorer = tower_scorer(model(features), validation.histories, config.temperature)
             metrics = ranking_metrics(scorer, validation, data.items)
-        report(Progress(epoch, config.epochs, float(total) / len(learned), metrics))
+        report(Progress(epoch, config.epochs, float(total) / count, metrics))
         if metrics["gain"] > best:
             best, best_epoch, state = metrics["gain"], epoch, copy.deepcopy(model.state_dict())
         elif epoch - best_epoch >= config.patience:
@@ -107,8 +108,8 @@ def _optimizer(model: PropertyTower, config: TrainingConfig) -> torch.optim.Opti
     )
 
 
-def _batches(learned: Tensor, size: int, rng: np.random.Generator) -> Iterator[Tensor]:
-    """All examples once, in random batches of short stretches of one investor's events.
+def _batches(learned: Tensor, size: int, most: int, rng: np.random.Generator) -> Iterator[Tensor]:
+    """At most ``most`` examples, in random batches of short stretches of one investor's events.
 
     Neighbours have nearly the same history, so a batch needs far fewer properties embedded than
     one of unrelated examples. Where the stretches begin changes from call to call.
@@ -116,7 +117,7 @@ def _batches(learned: Tensor, size: int, rng: np.random.Generator) -> Iterator[T
     shift = int(rng.integers(STRETCH))
     stretches = [learned[:shift], *torch.split(learned[shift:], STRETCH)]
     order = rng.permutation(len(stretches))
-    yield from torch.split(torch.cat([stretches[i] for i in order]), size)
+    yield from torch.split(torch.cat([stretches[i] for i in order])[:most], size)
 
 
 def _loss(

@@ -31,6 +31,10 @@ LEAST_PROPERTIES = 20
 LEAST_EXAMPLES = 50
 LEAST_HELD_OUT = 5
 
+_LEAST_INVESTORS = 50
+_RANKED = 40_000_000
+"""Pairs of investor and property that an evaluation may rank, or the least investors' worth."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainedTwin:
@@ -134,7 +138,8 @@ def fit(
         len(learned),
         LEAST_EXAMPLES,
     )
-    most, seed = config.evaluated_investors, config.seed
+    most = max(_LEAST_INVESTORS, min(config.evaluated_investors, _RANKED // len(properties)))
+    seed = config.seed
     validation = queries(data, learn_until, validate_until, most, seed)
     test = queries(data, validate_until, np.inf, most, seed) if config.test_share else None
     for name, held_out in (("validation", validation), ("test", test)):
