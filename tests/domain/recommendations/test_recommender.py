@@ -403,8 +403,9 @@ async def test_a_new_property_is_scored_at_once_and_found_once_indexed(
             work, latitude=47.303, longitude=-122.297, zipcode="98030",
             listing_price=310_000.0, square_feet=1050.0,
         )  # fmt: skip
-    score = (await rt.recommender.affinity(town.tenant.id, [user_id], [new]))[user_id, new.id]
-    assert score > 0.5
+        far = list((await properties.get_many(work, town.north)).values())
+    scores = await rt.recommender.affinity(town.tenant.id, [user_id], [new, *far])
+    assert scores[user_id, new.id] > max(scores[user_id, one.id] for one in far)
     assert new.id not in ids(await everything(rt, town, user_id))
     indexer = await Indexer.open(rt.database, rt.index, rt.twin)
     await indexer.index_properties(town.tenant.id, [new.id])
