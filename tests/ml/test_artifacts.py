@@ -9,7 +9,10 @@ import torch
 
 from domain.snapshots import PropertyColumns, StoredModel
 from ml.artifacts import Artifact, ArtifactError, pack, unpack
-from ml.features import encode
+from ml.calibration import Calibration
+from ml.features import FeatureStatistics, encode
+from ml.model import PropertyTower
+from ml.reranker import Reranker
 
 
 @pytest.fixture
@@ -30,10 +33,24 @@ def test_round_trip(artifact: Artifact, stored: StoredModel, columns: PropertyCo
     assert found.statistics == artifact.statistics
     assert found.calibration == artifact.calibration
     features = torch.from_numpy(encode(columns, artifact.statistics))
-    torch.testing.assert_close(
-        found.model.property(features), artifact.model.property(features), rtol=0, atol=0
-    )
-    assert not found.model.training
+    torch.testing.assert_close(found.tower(features), artifact.tower(features), rtol=0, atol=0)
+    expected = artifact.reranker.state_dict()
+    for name, weights in found.reranker.state_dict().items():
+        assert torch.equal(weights, expected[name]), name
+    assert not found.tower.training
+    assert not found.reranker.training
+
+
+def test_a_twin_of_few_places_is_read_back(columns: PropertyColumns) -> None:
+    """How many places the spacing is told from depends on the tenant."""
+    few = columns.take(range(12))
+    statistics = FeatureStatistics.fit(few, 2024)
+    reranker = Reranker()
+    reranker.fit_tenant(few, statistics, seed=0)
+    artifact = Artifact(PropertyTower(), reranker, statistics, Calibration(1.0, 0.0))
+    found = unpack(pack(artifact, {}))
+    assert torch.equal(found.reranker.reference, reranker.reference)
+    assert len(reranker.reference) <= 12
 
 
 def test_packing_is_deterministic(artifact: Artifact, stored: StoredModel) -> None:
@@ -75,19 +92,19 @@ def test_corrupted_weights_are_an_error(stored: StoredModel, weights: bytes) -> 
 def test_weights_of_another_shape_or_name_are_an_error(stored: StoredModel) -> None:
     state = safetensors.torch.load(stored.weights)
     for change in (
-        {"investor.kind": torch.zeros(3)},
-        {"investor.stranger": torch.zeros(3)},
+        {"reranker.kind": torch.zeros(3)},
+        {"tower.stranger": torch.zeros(3)},
     ):
         weights = safetensors.torch.save(state | change)
-        with pytest.raises(ArtifactError, match=next(iter(change))):
+        with pytest.raises(ArtifactError, match=next(iter(change)).split(".")[1]):
             unpack(with_weights(stored, weights))
-    del state["investor.kind"]
-    with pytest.raises(ArtifactError, match=r"investor\.kind"):
+    del state["reranker.kind"]
+    with pytest.raises(ArtifactError, match="kind"):
         unpack(with_weights(stored, safetensors.torch.save(state)))
 
 
 def test_weights_that_are_not_finite_are_an_error(stored: StoredModel) -> None:
     state = safetensors.torch.load(stored.weights)
-    state["investor.decay"] = torch.tensor(float("nan"))
-    with pytest.raises(ArtifactError, match=r"not finite: investor\.decay"):
+    state["reranker.likeness"] = torch.tensor(float("nan"))
+    with pytest.raises(ArtifactError, match=r"not finite: reranker\.likeness"):
         unpack(with_weights(stored, safetensors.torch.save(state)))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from domain.snapshots import NUMERIC_COLUMNS, PropertyColumns
 from ml.artifacts import Artifact
-from ml.features import FEATURE_NAMES, FeatureStatistics, encode
+from ml.features import ATTRIBUTE_NAMES, FEATURE_NAMES, FeatureStatistics, attributes, encode
 
 ANY_NUMBER = st.one_of(
     st.floats(allow_nan=True, allow_infinity=True),
@@ -54,7 +54,7 @@ def test_any_input_gives_finite_features_and_unit_vectors(
     assert features.shape == (len(numeric), 25)
     assert features.dtype == np.float32
     assert np.isfinite(features).all()
-    vectors = artifact.model.property(torch.from_numpy(features)).numpy()
+    vectors = artifact.tower(torch.from_numpy(features)).numpy()
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
@@ -77,8 +77,8 @@ def test_a_row_alone_and_in_a_batch_are_the_same(
     together = encode(columns.take(rows), artifact.statistics)
     alone = np.concatenate([encode(columns.take([row]), artifact.statistics) for row in rows])
     np.testing.assert_array_equal(together, alone)
-    embedded = artifact.model.property(torch.from_numpy(together)).numpy()
-    single = [artifact.model.property(torch.from_numpy(row[None])).numpy() for row in alone]
+    embedded = artifact.tower(torch.from_numpy(together)).numpy()
+    single = [artifact.tower(torch.from_numpy(row[None])).numpy() for row in alone]
     np.testing.assert_allclose(embedded, np.concatenate(single), atol=1e-6)
 
 
@@ -142,3 +142,36 @@ def test_age_is_counted_from_the_reference_year(columns: PropertyColumns) -> Non
     later = encode(columns, replace(statistics, reference_year=2034))
     assert (later[:, 9] >= encode(columns, statistics)[:, 9]).all()
     assert later[:, 9].mean() > encode(columns, statistics)[:, 9].mean()
+
+
+@given(numeric=ANY_NUMERIC)
+def test_attributes_are_finite_and_zero_where_unknown(
+    columns: PropertyColumns, numeric: NDArray[np.float64]
+) -> None:
+    values, known = attributes(of(numeric), FeatureStatistics.fit(columns, 2024))
+    assert values.shape == known.shape == (len(numeric), len(ATTRIBUTE_NAMES))
+    assert np.isfinite(values).all()
+    assert (values[~known] == 0).all()
+
+
+def test_attributes_are_the_features_that_are_known(columns: PropertyColumns) -> None:
+    statistics = FeatureStatistics.fit(columns, 2024)
+    values, known = attributes(columns, statistics)
+    features = encode(columns, statistics)[
+        :, [FEATURE_NAMES.index(n) for n in ATTRIBUTE_NAMES[:-1]]
+    ]
+    np.testing.assert_allclose(values[:, :-1][known[:, :-1]], features[known[:, :-1]], rtol=1e-5)
+    np.testing.assert_array_equal(
+        known[:, ATTRIBUTE_NAMES.index("bedrooms")], ~np.isnan(columns.column("bedrooms"))
+    )
+
+
+def test_the_discount_is_what_a_property_is_worth_above_its_price(
+    columns: PropertyColumns,
+) -> None:
+    numeric = np.full((3, len(NUMERIC_COLUMNS)), np.nan)
+    numeric[:, NUMERIC_COLUMNS.index("listing_price")] = (100_000, 100_000, 100_000)
+    numeric[:, NUMERIC_COLUMNS.index("estimated_value")] = (100_000, 100_000 * np.exp(0.15), np.nan)
+    values, known = attributes(of(numeric), FeatureStatistics.fit(columns, 2024))
+    np.testing.assert_allclose(values[:, -1], (0, 1, 0), atol=1e-4)
+    np.testing.assert_array_equal(known[:, -1], (True, True, False))
