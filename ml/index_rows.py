@@ -18,6 +18,9 @@ _COUNT = len(ATTRIBUTE_NAMES)
 _WIDTH = _COUNT + 7
 """Attributes (NaN where unknown), position, spacing, type, whether it is taken, prior."""
 
+_LENGTH = 4 * -(-4 * _WIDTH // 3)
+"""Characters of a string."""
+
 
 def pack(items: Items) -> list[str]:
     """One string for each of n properties; without their embeddings, which are the vectors."""
@@ -40,7 +43,8 @@ def unpack(
     Raises ValueError for strings that another version of this code wrote.
     """
     content = b"".join(map(base64.b64decode, packed))
-    if len(content) != 4 * _WIDTH * len(packed):
+    # Both, since what follows the padding of a string is not decoded.
+    if {*map(len, packed)} - {_LENGTH} or len(content) != 4 * _WIDTH * len(packed):
         raise ValueError("the index was filled by another version of this program; reindex")
     rows = torch.from_numpy(np.frombuffer(content, dtype="<f4").reshape(-1, _WIDTH).copy())
     rows = rows.to(device)

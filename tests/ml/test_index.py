@@ -1,9 +1,11 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -18,9 +20,12 @@ from domain.snapshots import (
     Range,
 )
 from domain.vocabulary import ListingStatus, PropertyType
-from ml.index import PROPERTIES, EmbeddingIndex, Hit, Space
+from ml.filters import unowned, within_any
+from ml.index import PROPERTIES, ROW, USERS, EmbeddingIndex, Hit, Source, Space
+from ml.reranker import Items
 
 EVERYTHING = PropertyFilter()
+EVERYWHERE = Circle(0, 0, 20_100)
 
 
 def unit(count: int, seed: int = 0) -> NDArray[np.float32]:
@@ -33,11 +38,17 @@ def new_key() -> ModelKey:
     return ModelKey(uuid4(), uuid4())
 
 
+def seen_as(items: Items, vectors: NDArray[np.float32]) -> Items:
+    """As many of the items, with those embeddings."""
+    rows = torch.arange(len(vectors)) % len(items.prior)
+    return replace(items[rows], embedding=torch.from_numpy(vectors))
+
+
 @pytest.fixture(scope="module")
-async def filled(index: EmbeddingIndex, columns: PropertyColumns) -> Space:
+async def filled(index: EmbeddingIndex, columns: PropertyColumns, items: Items) -> Space:
     """A space of its own with all of ``columns``."""
     space = index.space(new_key())
-    await space.upsert_properties(columns, unit(len(columns)))
+    await space.upsert_properties(columns, seen_as(items, unit(len(columns))))
     return space
 
 
@@ -56,13 +67,6 @@ async def test_returns_the_nearest_with_their_vectors(
     np.testing.assert_allclose([hit.vector for hit in hits], vectors[order], atol=1e-6)
 
 
-async def test_a_batch_is_the_same_as_one_by_one(filled: Space) -> None:
-    queries = unit(5, seed=4)
-    together = await filled.query_batch(queries, EVERYTHING, (), 7)
-    alone = [await filled.query(query, EVERYTHING, (), 7) for query in queries]
-    assert [found(hits) for hits in together] == [found(hits) for hits in alone]
-
-
 async def test_exclusions_hold_inside_the_search(filled: Space, columns: PropertyColumns) -> None:
     query = unit(1, seed=9)[0]
     ranking = found(await filled.query(query, EVERYTHING, (), 200))
@@ -73,14 +77,15 @@ async def test_exclusions_hold_inside_the_search(filled: Space, columns: Propert
 
 async def test_nothing_asked_nothing_found(filled: Space) -> None:
     assert await filled.query(unit(1)[0], EVERYTHING, (), 0) == []
-    assert await filled.query_batch(unit(1)[:0], EVERYTHING, (), 5) == []
 
 
-async def test_ties_go_to_the_smallest_ids(index: EmbeddingIndex, columns: PropertyColumns) -> None:
+async def test_ties_go_to_the_smallest_ids(
+    index: EmbeddingIndex, columns: PropertyColumns, items: Items
+) -> None:
     space = index.space(new_key())
     vectors = unit(len(columns))
     vectors[20:170] = vectors[20]
-    await space.upsert_properties(columns, vectors)
+    await space.upsert_properties(columns, seen_as(items, vectors))
     hits = await space.query(vectors[20], EVERYTHING, (), 12)
     assert found(hits) == sorted(columns.ids[20:170])[:12]
 
@@ -92,43 +97,88 @@ async def test_no_direction_is_no_error(filled: Space, columns: PropertyColumns)
     assert [hit.cosine for hit in hits] == [0.0] * 5
 
 
-async def test_upserting_again_replaces(index: EmbeddingIndex, columns: PropertyColumns) -> None:
+async def test_upserting_again_replaces(
+    index: EmbeddingIndex, columns: PropertyColumns, items: Items
+) -> None:
     space = index.space(new_key())
     few = columns.take(range(5))
-    await space.upsert_properties(few, unit(5))
-    await space.upsert_properties(few, unit(5, seed=2))
+    await space.upsert_properties(few, seen_as(items, unit(5)))
+    await space.upsert_properties(few, seen_as(items, unit(5, seed=2)))
     assert await space.count() == 5
     hits = await space.query(unit(5, seed=2)[0], EVERYTHING, (), 1)
     assert hits[0].cosine == pytest.approx(1)
     assert await space.property_ids() == set(few.ids)
 
 
-async def test_vectors_must_fit(filled: Space, columns: PropertyColumns) -> None:
+async def test_vectors_must_fit(filled: Space, columns: PropertyColumns, items: Items) -> None:
+    narrow = replace(items, embedding=items.embedding[:, :8])
     with pytest.raises(ValueError, match=r"200 points need vectors of shape \(200, 16\)"):
-        await filled.upsert_properties(columns, unit(3))
+        await filled.upsert_properties(columns, narrow)
+    with pytest.raises(ValueError, match="shorter"):
+        await filled.upsert_properties(columns, seen_as(items, unit(3)))
+    with pytest.raises(ValueError, match=r"2 points need vectors of shape \(2, 16\)"):
+        await filled.upsert_users({uuid4(): unit(2)[:, :8]})
+    assert await filled.count() == 200
 
 
-async def test_users_are_kept_beside(index: EmbeddingIndex, columns: PropertyColumns) -> None:
+async def points_of(index: EmbeddingIndex, space: Space, user_id: UUID) -> list[dict[str, Any]]:
+    """What the space's collection holds of an investor, by place, past the code under test."""
+    wanted = {
+        "tenant_id": space._model.tenant_id,
+        "model_version": space._model.version_id,
+        "user_id": user_id,
+    }
+    points, _ = await index._client.scroll(
+        USERS,
+        models.Filter(
+            must=[
+                models.FieldCondition(key=key, match=models.MatchValue(value=str(value)))
+                for key, value in wanted.items()
+            ]
+        ),
+        limit=100,
+        with_vectors=True,
+    )
+    found = [{**(point.payload or {}), "vector": point.vector} for point in points]
+    return sorted(found, key=lambda one: int(one["interest"]))
+
+
+async def test_an_investor_has_a_point_for_each_interest(index: EmbeddingIndex) -> None:
     key = new_key()
     space, other = index.space(key), index.space(ModelKey(key.tenant_id, uuid4()))
-    await space.upsert_users(columns.ids[:5], unit(5))
-    await other.upsert_users(columns.ids[:5], unit(5))
-    assert (await space.count_users(), await space.count()) == (5, 0)
-    await space.delete_users(columns.ids[:2])
-    assert (await space.count_users(), await other.count_users()) == (3, 5)
-    await space.drop()
-    assert (await space.count_users(), await other.count_users()) == (0, 5)
+    a, b, c = (uuid4() for _ in range(3))
+    nothing = np.empty((0, 16), dtype=np.float32)
+    await space.upsert_users({a: unit(5), b: unit(2, seed=1), c: nothing})
+    await other.upsert_users({a: unit(1)})
+    assert (await space.count_users(), await space.count()) == (7, 0)
+    points = await points_of(index, space, a)
+    assert [one["interest"] for one in points] == [0, 1, 2, 3, 4]
+    np.testing.assert_allclose([one["vector"] for one in points], unit(5), atol=1e-6)
+
+    await space.upsert_users({a: unit(2, seed=3)})  # fewer than before: none is left over
+    points = await points_of(index, space, a)
+    np.testing.assert_allclose([one["vector"] for one in points], unit(2, seed=3), atol=1e-6)
+    assert (await space.count_users(), await other.count_users()) == (4, 1)
+
+    await space.upsert_users({b: nothing})
+    assert (await space.count_users(), await other.count_users()) == (2, 1)
+    await space.upsert_users({})
+    await space.delete_users(())
+    await space.delete_users([a])
+    assert (await space.count_users(), await other.count_users()) == (0, 1)
+    await other.drop()
+    assert await other.count_users() == 0
 
 
 async def test_tenants_and_versions_never_meet(
-    index: EmbeddingIndex, columns: PropertyColumns
+    index: EmbeddingIndex, columns: PropertyColumns, items: Items
 ) -> None:
     """The same properties in four spaces: no call on one sees or touches another's."""
     tenants, versions = (uuid4(), uuid4()), (uuid4(), uuid4())
     keys = [ModelKey(tenant, version) for tenant in tenants for version in versions]
     few, query = columns.take(range(10)), unit(1, seed=3)[0]
     for number, key in enumerate(keys):
-        await index.space(key).upsert_properties(few, unit(10, seed=number))
+        await index.space(key).upsert_properties(few, seen_as(items, unit(10, seed=number)))
     spaces = [index.space(key) for key in keys]
 
     for number, space in enumerate(spaces):
@@ -158,11 +208,11 @@ async def test_creating_the_collections_again_changes_nothing(
 
 
 async def test_more_points_than_fit_in_one_call(
-    index: EmbeddingIndex, columns: PropertyColumns
+    index: EmbeddingIndex, columns: PropertyColumns, items: Items
 ) -> None:
     space = index.space(new_key())
     many = replace(columns.take([0] * 2500), ids=tuple(UUID(int=number) for number in range(2500)))
-    await space.upsert_properties(many, unit(2500))
+    await space.upsert_properties(many, seen_as(items, unit(2500)))
     assert await space.property_ids() == set(many.ids)
 
 
@@ -246,14 +296,16 @@ async def test_filters_agree_with_their_definition(
     assert found(hits) == [columns.ids[row] for row in order]
 
 
-async def test_bounds_belong_to_the_filter(index: EmbeddingIndex, columns: PropertyColumns) -> None:
+async def test_bounds_belong_to_the_filter(
+    index: EmbeddingIndex, columns: PropertyColumns, items: Items
+) -> None:
     """Intervals, boxes and dates are closed, exactly."""
     space = index.space(new_key())
     complete = [row for row in range(200) if not np.isnan(columns.numeric[row]).any()]
     one = columns.take([row for row in complete if not np.isnan(columns.listed_at[row])][:1])
     north, east = float(one.column("latitude")[0]), float(one.column("longitude")[0])
     price = float(one.column("listing_price")[0])
-    await space.upsert_properties(one, unit(1))
+    await space.upsert_properties(one, seen_as(items, unit(1)))
     for where in (
         PropertyFilter(price=Range(price, price)),
         PropertyFilter(box=Box(north, east, north, east)),
@@ -279,3 +331,113 @@ async def test_a_foreign_collection_is_refused() -> None:
             await EmbeddingIndex(client).ensure_collections()
     finally:
         await client.close()
+
+
+async def test_candidates_are_the_nearest_to_any_interest(
+    filled: Space, columns: PropertyColumns, items: Items
+) -> None:
+    interests = unit(3, seed=8)
+    found = await filled.candidates(interests, EVERYTHING, (), [Source(25)])
+    nearest = (unit(len(columns)) @ interests.T).max(axis=1)
+    assert set(found.ids) == {columns.ids[row] for row in np.argsort(-nearest)[:25]}
+    rows = torch.tensor([columns.ids.index(one) for one in found.ids])
+    expected = seen_as(items, unit(len(columns)))[rows]
+    for field in fields(Items):
+        torch.testing.assert_close(
+            getattr(found.items, field.name),
+            getattr(expected, field.name),
+            rtol=0,
+            atol=1e-6 if field.name == "embedding" else 0,
+            equal_nan=True,
+        )
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    where=FILTERS,
+    seed=st.integers(0, 5),
+    limits=st.tuples(st.integers(1, 80), st.integers(1, 80), st.integers(1, 80)),
+    excluded=st.integers(0, 60),
+)
+async def test_candidates_are_what_the_sources_ask_for(
+    filled: Space,
+    columns: PropertyColumns,
+    where: PropertyFilter,
+    seed: int,
+    limits: tuple[int, int, int],
+    excluded: int,
+) -> None:
+    """The best of what matches; of that, what nobody owns; and of that, what lies near."""
+    interests, exclude = unit(2, seed=seed), columns.ids[:excluded]
+    circle = Circle(47.4, -122.0, 25.0)
+    found = await filled.candidates(
+        interests,
+        where,
+        [*exclude, uuid4()],
+        [
+            Source(limits[0]),
+            Source(limits[1], (unowned(),)),
+            Source(limits[2], (within_any([circle, Circle(47.7, -122.4, 5.0)]),)),
+        ],
+        ("zipcode",),
+    )
+    keep = matches(columns, where) & ~np.isin(np.arange(len(columns)), np.arange(excluded))
+    near = np.zeros(len(columns), dtype=bool)
+    for one in (circle, Circle(47.7, -122.4, 5.0)):
+        near |= matches(columns, PropertyFilter(circle=one))
+    likeness = (unit(len(columns)) @ interests.T).max(axis=1)
+    expected: set[UUID] = set()
+    for source, limit in zip(
+        (keep, keep & (columns.owners == 0), keep & near), limits, strict=True
+    ):
+        order = np.argsort(-np.where(source, likeness, -np.inf))[: min(limit, int(source.sum()))]
+        expected |= {columns.ids[row] for row in order}
+    assert len(set(found.ids)) == len(found.ids)
+    assert set(found.ids) == expected
+    for property_id, payload in zip(found.ids, found.fields, strict=True):
+        zipcode = columns.zipcode[columns.ids.index(property_id)]
+        assert payload == ({"zipcode": zipcode} if zipcode else {})
+
+
+async def test_no_candidate_is_no_error(filled: Space) -> None:
+    nowhere = PropertyFilter(zipcodes=("nowhere",))
+    found = await filled.candidates(unit(2), nowhere, (), [Source(5), Source(5)])
+    assert found.ids == ()
+    assert len(found.items.prior) == 0
+
+
+async def test_candidates_never_come_from_another_space(
+    index: EmbeddingIndex, columns: PropertyColumns, items: Items
+) -> None:
+    key = new_key()
+    others = [ModelKey(key.tenant_id, uuid4()), ModelKey(uuid4(), key.version_id)]
+    for place, one in enumerate([key, *others]):
+        rows = range(10 * place, 10 * place + 10)
+        await index.space(one).upsert_properties(
+            columns.take(rows), seen_as(items, unit(10, seed=place))
+        )
+    sources = [Source(50), Source(50, (unowned(),)), Source(50, (within_any([EVERYWHERE]),))]
+    for place in range(3):  # also when asked with the vectors of the others
+        found = await index.space(key).candidates(unit(10, seed=place), EVERYTHING, (), sources)
+        assert set(found.ids) == set(columns.ids[:10])
+
+
+async def test_points_of_another_program_are_named(
+    index: EmbeddingIndex, columns: PropertyColumns, items: Items
+) -> None:
+    key = new_key()
+    space = index.space(key)
+    await space.upsert_properties(columns.take(range(3)), seen_as(items, unit(3)))
+    await index._client.set_payload(
+        PROPERTIES,
+        {ROW: "AAAA"},
+        models.Filter(
+            must=[
+                models.FieldCondition(
+                    key="tenant_id", match=models.MatchValue(value=str(key.tenant_id))
+                )
+            ]
+        ),
+    )
+    with pytest.raises(ValueError, match="another version of this program; reindex"):
+        await space.candidates(unit(1), EVERYTHING, (), [Source(5)])

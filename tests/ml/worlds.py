@@ -163,3 +163,36 @@ def make_reranker(seed: int, spread: float = 0.3) -> Reranker:
     for weights in reranker.parameters():
         weights.add_(spread * torch.randn(weights.shape, generator=draw))
     return reranker
+
+
+def make_streets() -> tuple[PropertyColumns, InteractionLog]:
+    """Investors who each buy on one street, where houses are alike.
+
+    House n is of street n % 6 and investor n of street n % 6. A street has a price and a type of
+    its own, lies ten kilometres from the next, and is a kilometre long.
+    """
+    rng = np.random.default_rng(4)
+    count, users, each = 240, 48, 14
+    street = np.arange(count) % 6
+    price = 200_000 * 1.6**street * rng.lognormal(0, 0.05, count)
+    columns = with_values(
+        make_columns(count, seed=4),
+        listing_price=price,
+        estimated_value=price * rng.lognormal(0, 0.05, count),
+        latitude=47.0 + 0.09 * street + rng.uniform(0, 0.009, count),
+        longitude=-122.0,
+    )
+    columns.property_type[:] = street % 5
+    columns.owners[:] = 0
+    user = np.repeat(np.arange(users), each)
+    item = np.concatenate(
+        [rng.choice(np.flatnonzero(street == n % 6), each, replace=False) for n in range(users)]
+    )
+    order = rng.permutation(len(user))
+    return columns, InteractionLog(
+        users=tuple(UUID(int=n) for n in range(users)),
+        user=user[order].astype(np.int32),
+        property=item[order].astype(np.int32),
+        kind=np.full(len(user), KINDS.index(InteractionKind.SAVE), dtype=np.int8),
+        occurred_at=np.arange(len(user), dtype=np.float64) * 36_000.0,
+    )
