@@ -1,13 +1,23 @@
 from uuid import UUID
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.snapshots import HISTORY_LIMIT, InteractionLog
 from domain.vocabulary import InteractionKind
-from ml.dataset import DAY, KIND_WEIGHTS, events, examples, histories, queries, recent
+from ml.dataset import (
+    DAY,
+    KIND_WEIGHTS,
+    company,
+    events,
+    examples,
+    histories,
+    queries,
+    recent,
+)
 
 CPU = torch.device("cpu")
 VIEW = list(InteractionKind).index(InteractionKind.VIEW)
@@ -148,3 +158,84 @@ def test_lookback_counts_from_the_newest() -> None:
     assert recent(log, 5).property.tolist() == [1, 2]
     assert recent(log, None) is log
     assert len(recent(make_log([]), 5)) == 0
+
+
+@given(
+    rows=st.lists(EVENT, min_size=1, max_size=40), until=st.integers(0, 9), seed=st.integers(0, 99)
+)
+def test_company_is_what_else_was_approved_of_before_the_end(
+    rows: list[tuple[int, int, int, int]], until: int, seed: int
+) -> None:
+    data = events(make_log(rows), ITEMS, CPU)
+    shown = (data.time < until).nonzero()[:, 0]
+    end = data.start[:-1] + torch.bincount(data.user[data.time < until], minlength=3)
+    item, usable = company(data, shown, end, 30, np.random.default_rng(seed))
+    assert item.shape == usable.shape == (len(shown), 30)
+    for place, event in enumerate(shown.tolist()):
+        user, own = int(data.user[event]), int(data.item[event])
+        others = {
+            other
+            for who, other, kind, second in rows
+            if who == user and second < until and other != own and KIND_WEIGHTS[kind] > 0
+        }
+        assert set(item[place][usable[place]].tolist()) <= others
+        # Whatever was drawn is the investor's own, of before the end.
+        drawn = {other for who, other, _, second in rows if who == user and second < until}
+        assert set(item[place].tolist()) <= drawn
+
+
+def test_company_draws_all_there_is() -> None:
+    rows = [(0, item, VIEW, item) for item in range(5)] + [(1, 5, VIEW, 0)]
+    data = events(make_log(rows), ITEMS, CPU)
+    item, usable = company(data, torch.tensor([0]), data.start[1:], 200, np.random.default_rng(0))
+    assert set(item[usable].tolist()) == {1, 2, 3, 4}
+    item, usable = company(data, torch.tensor([5]), data.start[1:], 20, np.random.default_rng(0))
+    assert not usable.any()
+
+
+@given(rows=st.lists(EVENT, min_size=1, max_size=60), most=st.integers(1, 6), data=st.data())
+def test_the_newest_of_what_is_wanted(
+    rows: list[tuple[int, int, int, int]], most: int, data: st.DataObject
+) -> None:
+    log = events(make_log(rows), ITEMS, CPU)
+    moment = torch.full((3,), 99.0, dtype=torch.float64)
+    every = histories(log, log.start[1:], log.start[:-1], moment)
+    flags = st.lists(st.booleans(), min_size=every.item.numel(), max_size=every.item.numel())
+    wanted = torch.tensor(data.draw(flags)).view(every.item.shape)
+    found = every.newest(wanted, most)
+    assert found.item.shape[1] <= most
+    for user in range(3):
+        both = every.present[user] & wanted[user]
+        for name in ("item", "kind", "age"):
+            expected = getattr(every, name)[user][both][:most].tolist()
+            assert getattr(found, name)[user][found.present[user]].tolist() == expected
+        # Padding comes last.
+        assert (found.present[user].to(torch.int8).diff() <= 0).all()
+
+
+@given(
+    rows=st.lists(EVENT, min_size=1, max_size=60), chosen=st.lists(st.integers(0, 2), max_size=5)
+)
+def test_some_histories_are_padded_to_the_longest_of_them(
+    rows: list[tuple[int, int, int, int]], chosen: list[int]
+) -> None:
+    log = events(make_log(rows), ITEMS, CPU)
+    moment = torch.full((3,), 99.0, dtype=torch.float64)
+    every = histories(log, log.start[1:], log.start[:-1], moment)
+    found = every[torch.tensor(chosen, dtype=torch.int64)]
+    lengths = [int(every.present[user].sum()) for user in chosen]
+    assert found.item.shape == (len(chosen), max([1, *lengths]))
+    for place, user in enumerate(chosen):
+        for name in ("item", "kind", "age"):
+            expected = getattr(every, name)[user][every.present[user]].tolist()
+            assert getattr(found, name)[place][found.present[place]].tolist() == expected
+
+
+@pytest.mark.parametrize("most", [1, 100])
+def test_nothing_wanted_is_padding(most: int) -> None:
+    log = events(make_log([(0, 1, VIEW, 1)]), ITEMS, CPU)
+    moment = torch.full((3,), 99.0, dtype=torch.float64)
+    every = histories(log, log.start[1:], log.start[:-1], moment)
+    found = every.newest(torch.zeros_like(every.present), most)
+    assert found.present.shape == (3, 1)
+    assert not found.present.any()

@@ -1,5 +1,4 @@
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from uuid import uuid4
 
@@ -9,6 +8,8 @@ import torch
 
 from domain.snapshots import (
     HISTORY_LIMIT,
+    BuyBox,
+    CauseKind,
     InvestorHistory,
     ModelKey,
     PropertyColumns,
@@ -19,13 +20,16 @@ from domain.snapshots import (
 )
 from domain.vocabulary import InteractionKind
 from ml.artifacts import Artifact, ArtifactError, pack
+from ml.buy_box import share_met
+from ml.config import TrainingConfig
 from ml.index import EmbeddingIndex
 from ml.inference import TwinService
+from ml.training import train
+from tests.ml.worlds import make_history, make_streets, with_values
 
 EVERYTHING = PropertyFilter()
+BOX = BuyBox(cities=("Seattle",), price=Range(3e5, 6e5))
 LIKED = [InteractionKind.DEAL, InteractionKind.THUMBS_DOWN, InteractionKind.SAVE]
-
-MakeHistory = Callable[..., InvestorHistory]
 
 
 class Loader:
@@ -43,6 +47,13 @@ class Loader:
         return self.stored
 
 
+async def fill(
+    index: EmbeddingIndex, service: TwinService, key: ModelKey, columns: PropertyColumns
+) -> None:
+    """As a reindex does."""
+    await index.space(key).upsert_properties(columns, await service.items(key, columns))
+
+
 @pytest.fixture
 def loader(artifact: Artifact) -> Loader:
     return Loader(pack(artifact, {}))
@@ -57,7 +68,7 @@ def service(index: EmbeddingIndex, loader: Loader) -> TwinService:
 async def key(index: EmbeddingIndex, service: TwinService, columns: PropertyColumns) -> ModelKey:
     """A version whose space holds all of ``columns``."""
     found = ModelKey(uuid4(), uuid4())
-    await index.space(found).upsert_properties(columns, await service.embed(found, columns))
+    await fill(index, service, found, columns)
     return found
 
 
@@ -66,12 +77,14 @@ def test_is_what_the_domain_asks_for(service: TwinService) -> None:
     assert twin is service
 
 
+@pytest.mark.parametrize("buy_box", [None, BOX])
 async def test_rank_and_score_agree(
-    service: TwinService, key: ModelKey, columns: PropertyColumns, history: MakeHistory
+    service: TwinService, key: ModelKey, columns: PropertyColumns, buy_box: BuyBox | None
 ) -> None:
-    investor = history(columns, [3, 4, 5], LIKED)
-    ranked = await service.rank(key, investor, EVERYTHING, (), 200)
-    assert len(ranked) == 200
+    """One number for one property, wherever it was read."""
+    investor = make_history(columns, [3, 4, 5], LIKED, buy_box=buy_box)
+    ranked = await service.rank(key, investor, EVERYTHING, columns.ids[3:6], 200)
+    assert len(ranked) == 197
     rows = [columns.ids.index(one.property_id) for one in ranked]
     scores = (await service.score(key, [investor], columns.take(rows)))[0]
     np.testing.assert_allclose([one.score for one in ranked], scores, atol=1e-5)
@@ -80,10 +93,39 @@ async def test_rank_and_score_agree(
     assert scores.max() <= 1
 
 
-async def test_rank_keeps_to_filter_exclusions_and_limit(
-    service: TwinService, key: ModelKey, columns: PropertyColumns, history: MakeHistory
+async def test_many_investors_are_scored_as_each_is(
+    service: TwinService, key: ModelKey, columns: PropertyColumns
 ) -> None:
-    investor = history(columns, [3, 4, 5], LIKED)
+    investors = [
+        make_history(columns, [3, 4, 5], LIKED),
+        make_history(columns, [9], ["VIEW"], buy_box=BOX),
+    ]
+    together = await service.score(key, investors, columns)
+    assert together.shape == (2, 200)
+    for row, investor in enumerate(investors):
+        np.testing.assert_array_equal(
+            together[row], (await service.score(key, [investor], columns))[0]
+        )
+    assert (await service.score(key, [], columns)).shape == (0, 200)
+
+
+async def test_what_is_in_the_buy_box_rises(
+    service: TwinService, key: ModelKey, columns: PropertyColumns
+) -> None:
+    plain, boxed = await service.score(
+        key,
+        [make_history(columns, [3], ["VIEW"], buy_box=box) for box in (None, BOX)],
+        columns,
+    )
+    met = share_met(BOX, columns)
+    assert (boxed[met == 0] == plain[met == 0]).all()
+    assert (boxed[met > 0] > plain[met > 0]).all()
+
+
+async def test_rank_keeps_to_filter_exclusions_and_limit(
+    service: TwinService, key: ModelKey, columns: PropertyColumns
+) -> None:
+    investor = make_history(columns, [3, 4, 5], LIKED)
     where = PropertyFilter(price=Range(max=500_000))
     ranked = await service.rank(key, investor, where, columns.ids[:100], 8)
     assert len(ranked) == 8
@@ -94,24 +136,13 @@ async def test_rank_keeps_to_filter_exclusions_and_limit(
     assert await service.rank(key, investor, nothing, (), 8) == []
 
 
-async def test_nearest_is_the_most_like_of_what_was_approved_of(
-    service: TwinService, key: ModelKey, columns: PropertyColumns, history: MakeHistory
-) -> None:
-    ranked = await service.rank(key, history(columns, [3, 4, 5], LIKED), EVERYTHING, (), 50)
-    vectors = await service.embed(key, columns)
-    for one in ranked:
-        cosines = vectors[[3, 5]] @ vectors[columns.ids.index(one.property_id)]
-        assert one.nearest == columns.ids[[3, 5][int(cosines.argmax())]]
-        assert one.nearest_similarity == pytest.approx((1 + cosines.max()) / 2, abs=1e-5)
-
-
 async def test_a_thumb_counts_at_once(
-    service: TwinService, key: ModelKey, columns: PropertyColumns, history: MakeHistory
+    service: TwinService, key: ModelKey, columns: PropertyColumns
 ) -> None:
     target = columns.take([50])
-    before = history(columns, [3, 4], ["VIEW", "SAVE"])
-    up = history(columns, [50, 3, 4], ["THUMBS_UP", "VIEW", "SAVE"])
-    down = history(columns, [50, 3, 4], ["THUMBS_DOWN", "VIEW", "SAVE"])
+    before = make_history(columns, [3, 4], ["VIEW", "SAVE"])
+    up = make_history(columns, [50, 3, 4], ["THUMBS_UP", "VIEW", "SAVE"])
+    down = make_history(columns, [50, 3, 4], ["THUMBS_DOWN", "VIEW", "SAVE"])
     scores = await service.score(key, [down, before, up], target)
     assert scores.shape == (3, 1)
     assert scores[0, 0] < scores[1, 0] < scores[2, 0]
@@ -119,13 +150,9 @@ async def test_a_thumb_counts_at_once(
 
 @pytest.mark.parametrize("kinds", [[], ["THUMBS_DOWN", "DISMISS"]])
 async def test_nobody_is_ranked_by_nothing(
-    service: TwinService,
-    key: ModelKey,
-    columns: PropertyColumns,
-    history: MakeHistory,
-    kinds: list[str],
+    service: TwinService, key: ModelKey, columns: PropertyColumns, kinds: list[str]
 ) -> None:
-    investor = history(columns, list(range(len(kinds))), kinds)
+    investor = make_history(columns, list(range(len(kinds))), kinds)
     with pytest.raises(ValueError, match="approved of nothing"):
         await service.rank(key, investor, EVERYTHING, (), 5)
     with pytest.raises(ValueError, match="approved of nothing"):
@@ -133,31 +160,26 @@ async def test_nobody_is_ranked_by_nothing(
 
 
 async def test_only_the_newest_interactions_count(
-    service: TwinService, key: ModelKey, columns: PropertyColumns, history: MakeHistory
+    service: TwinService, key: ModelKey, columns: PropertyColumns
 ) -> None:
     rows = list(range(HISTORY_LIMIT + 10))
-    long = history(columns, rows, ["SAVE"] * len(rows))
-    short = history(columns, rows[:HISTORY_LIMIT], ["SAVE"] * HISTORY_LIMIT)
-    np.testing.assert_array_equal(
-        await service.investor_vector(key, long), await service.investor_vector(key, short)
-    )
+    long = make_history(columns, rows, ["SAVE"] * len(rows))
+    short = make_history(columns, rows[:HISTORY_LIMIT], ["SAVE"] * HISTORY_LIMIT)
+    scores = await service.score(key, [long, short], columns)
+    np.testing.assert_array_equal(scores[0], scores[1])
 
 
-async def test_investor_vector_is_what_ranks(
-    service: TwinService,
-    index: EmbeddingIndex,
-    key: ModelKey,
-    columns: PropertyColumns,
-    history: MakeHistory,
+async def test_interests_are_what_the_index_keeps_of_an_investor(
+    service: TwinService, key: ModelKey, columns: PropertyColumns
 ) -> None:
-    investor = history(columns, [3, 4, 5], LIKED)
-    vector = await service.investor_vector(key, investor)
-    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
-    hits = await index.space(key).query(vector, EVERYTHING, (), 20)
-    ranked = await service.rank(key, investor, EVERYTHING, (), 20)
-    assert [hit.property_id for hit in hits] == [one.property_id for one in ranked]
-    nobody = await service.investor_vector(key, history(columns, [], []))
-    assert (nobody == 0).all()
+    investor = make_history(columns, [3, 4, 5], LIKED)
+    interests = await service.interests(key, investor)
+    vectors = await service.embed(key, columns.take([3, 5]))
+    cosines = interests @ vectors.T
+    assert interests.shape == (2, 16)
+    np.testing.assert_allclose(np.sort(cosines.max(axis=1)), [1, 1], atol=1e-5)
+    nobody = await service.interests(key, make_history(columns, [], []))
+    assert nobody.shape == (0, 16)
 
 
 async def test_similar_leaves_the_anchor_out(
@@ -225,17 +247,169 @@ def test_capacity_is_checked(index: EmbeddingIndex, loader: Loader) -> None:
         TwinService(index, loader, capacity=0)
 
 
+@pytest.fixture(scope="module")
+async def streets(index: EmbeddingIndex) -> tuple[TwinService, ModelKey, PropertyColumns]:
+    """A trained twin of ``make_streets`` in service, with all houses indexed."""
+    columns, log = make_streets()
+    config = TrainingConfig(epochs=3, rerank_epochs=4, rerank_examples=600, device="cpu")
+    trained = train(columns, log, config, lambda _: None)
+    service = TwinService(index, Loader(StoredModel(trained.weights, trained.metadata)), "cpu")
+    key = ModelKey(uuid4(), uuid4())
+    await fill(index, service, key, columns)
+    return service, key, columns
+
+
+Streets = tuple[TwinService, ModelKey, PropertyColumns]
+
+
+async def street_list(
+    streets: Streets, investor: InvestorHistory, limit: int = 10, diversity: float = 0.0
+) -> list[int]:
+    """The rows of the ranking without what the investor acted on; the street is row % 6."""
+    service, key, columns = streets
+    acted_on = set(investor.properties.ids)
+    ranked = await service.rank(key, investor, EVERYTHING, acted_on, limit, diversity)
+    return [columns.ids.index(one.property_id) for one in ranked]
+
+
+async def test_a_trained_twin_finds_the_street(streets: Streets) -> None:
+    for street in range(6):
+        rows = await street_list(
+            streets, make_history(streets[2], [street, street + 6], ["SAVE", "VIEW"])
+        )
+        assert sum(row % 6 == street for row in rows) >= 8
+
+
+async def test_several_interests_are_all_met(streets: Streets) -> None:
+    """Two streets far apart: both are in the first ten, and hardly what lies between them."""
+    rows = await street_list(streets, make_history(streets[2], [0, 5, 6, 11, 12, 17], ["SAVE"] * 6))
+    found = [row % 6 for row in rows]
+    assert found.count(0) >= 2
+    assert found.count(5) >= 2
+    assert found.count(0) + found.count(5) >= 8
+
+
+async def test_a_thumb_changes_the_next_ranking(streets: Streets) -> None:
+    """What is like the property rises or falls with it."""
+    service, key, columns = streets
+    kinds, rows = ["SAVE"] * 4, [0, 6, 2, 8]
+    before = make_history(columns, rows, kinds)
+    up = make_history(columns, [4, *rows], ["THUMBS_UP", *kinds])
+    down = make_history(columns, [12, *rows], ["THUMBS_DOWN", *kinds])
+    everything = await street_list(streets, before, 200)
+    fourth = [row for row in everything if row % 6 == 4 and row != 4][:5]
+
+    def places(order: list[int], of: list[int]) -> float:
+        return float(np.mean([order.index(row) for row in of]))
+
+    after_up = await street_list(streets, up, 200)
+    assert places(after_up, fourth) < places(everything, fourth)
+    newcomer = make_history(columns, [4, 0], ["THUMBS_UP", "SAVE"])
+    assert {row % 6 for row in await street_list(streets, newcomer, 70)} == {0, 4}
+    first = [row for row in everything if row % 6 == 0 and row != 12][:5]
+    after_down = await street_list(streets, down, 200)
+    assert places(after_down, first) > places(everything, first)
+    scores = await service.score(key, [before, down], columns.take(first))
+    assert (scores[1] < scores[0]).all()
+
+
+async def test_a_buy_box_counts_in_the_ranking(streets: Streets) -> None:
+    """Who hardly did anything, and says another price than that of the street acted on."""
+    columns = streets[2]
+    wanted = Range(float(columns.column("listing_price")[5::6].min()), None)
+    plain, boxed = [
+        await street_list(streets, make_history(columns, [3], ["VIEW"], buy_box=box), 200)
+        for box in (None, BuyBox(price=wanted))
+    ]
+    assert boxed[0] % 6 == plain[0] % 6 == 3
+    inside = [sum(row % 6 == 5 for row in rows[:75]) for rows in (plain, boxed)]
+    assert inside[1] > inside[0] + 10
+
+
+async def likeness_within(streets: Streets, rows: list[int]) -> float:
+    """Mean cosine of all pairs."""
+    service, key, columns = streets
+    vectors = await service.embed(key, columns.take(rows))
+    return float((vectors @ vectors.T)[np.triu_indices(len(rows), 1)].mean())
+
+
+async def test_diversity_spreads_a_ranking(streets: Streets) -> None:
+    investor = make_history(streets[2], [0, 6, 1], ["SAVE"] * 3)
+    plain = await street_list(streets, investor)
+    assert await street_list(streets, investor, diversity=0.0) == plain
+    likeness = []
+    for diversity in (0.0, 0.3, 0.7, 1.0):
+        rows = await street_list(streets, investor, diversity=diversity)
+        assert rows[0] == plain[0]
+        assert len(set(rows)) == 10
+        longer = await street_list(streets, investor, 25, diversity)
+        assert longer[:10] == rows
+        likeness.append(await likeness_within(streets, rows))
+    assert likeness[0] > likeness[2] > likeness[3] - 1e-6
+    assert likeness == sorted(likeness, reverse=True)
+
+
+async def test_diversity_spreads_what_is_similar(streets: Streets) -> None:
+    service, key, columns = streets
+    found: dict[float, list[int]] = {}
+    for diversity in (0.0, 0.5, 1.0):
+        lists = []
+        for limit in (10, 25):
+            similar = await service.similar(
+                key, columns.take([7]), EVERYTHING, columns.ids[:3], limit, diversity
+            )
+            lists.append([columns.ids.index(one.property_id) for one in similar])
+        assert lists[1][:10] == lists[0]
+        assert not {0, 1, 2, 7} & set(lists[1])
+        found[diversity] = lists[0]
+    plain = await service.similar(key, columns.take([7]), EVERYTHING, columns.ids[:3], 10)
+    assert [columns.ids.index(one.property_id) for one in plain] == found[0.0]
+    likeness = [await likeness_within(streets, rows) for rows in found.values()]
+    assert likeness == sorted(likeness, reverse=True)
+    assert likeness[2] < likeness[0]
+
+
+async def test_diversity_of_nothing_is_nothing(streets: Streets) -> None:
+    service, key, columns = streets
+    nothing = PropertyFilter(zipcodes=("nowhere",))
+    investor = make_history(columns, [0], ["SAVE"])
+    assert await service.rank(key, investor, nothing, (), 5, 0.5) == []
+    assert await service.similar(key, columns.take([0]), nothing, (), 5, 0.5) == []
+
+
+async def test_explanations_are_those_of_the_loaded_twin(streets: Streets) -> None:
+    service, key, columns = streets
+    investor = make_history(columns, [0, 6, 12], ["SAVE"] * 3)
+    found = await service.explain(key, investor, columns.take([18, 24]))
+    assert len(found) == 2
+    for causes in found:
+        assert CauseKind.HISTORY in {cause.kind for cause in causes}
+        assert {cause.property_id for cause in causes} - {None} <= set(investor.properties.ids)
+
+
+async def test_a_place_that_is_not_known_is_ranked_all_the_same(
+    index: EmbeddingIndex, service: TwinService, columns: PropertyColumns
+) -> None:
+    """With nothing of an investor's placed, there is no circle to search in."""
+    key = ModelKey(uuid4(), uuid4())
+    nowhere = with_values(columns, latitude=np.nan)
+    await fill(index, service, key, nowhere)
+    ranked = await service.rank(key, make_history(nowhere, [1], ["SAVE"]), EVERYTHING, (), 20)
+    assert len(ranked) == 20
+    assert np.isfinite([one.score for one in ranked]).all()
+
+
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 async def test_cuda_agrees_with_the_cpu(
-    index: EmbeddingIndex, loader: Loader, columns: PropertyColumns, history: MakeHistory
+    index: EmbeddingIndex, loader: Loader, columns: PropertyColumns
 ) -> None:
     key = ModelKey(uuid4(), uuid4())
     cpu, cuda = (TwinService(index, loader, device=name) for name in ("cpu", "cuda"))
     np.testing.assert_allclose(
         await cuda.embed(key, columns), await cpu.embed(key, columns), atol=1e-4
     )
-    investors = [history(columns, [3, 4, 5], LIKED)]
+    investors = [make_history(columns, [3, 4, 5], LIKED)]
     np.testing.assert_allclose(
         await cuda.score(key, investors, columns),
         await cpu.score(key, investors, columns),
