@@ -27,6 +27,7 @@ ITEMS = 6
 EVENT = st.tuples(
     st.integers(0, 2), st.integers(0, ITEMS - 1), st.integers(0, 6), st.integers(0, 8)
 )
+SOME = st.lists(EVENT, min_size=1, max_size=40)
 
 
 def make_log(rows: list[tuple[int, int, int, int]]) -> InteractionLog:
@@ -193,7 +194,7 @@ def test_company_draws_all_there_is() -> None:
     assert not usable.any()
 
 
-@given(rows=st.lists(EVENT, min_size=1, max_size=60), most=st.integers(1, 6), data=st.data())
+@given(rows=SOME, most=st.integers(1, 6), data=st.data())
 def test_the_newest_of_what_is_wanted(
     rows: list[tuple[int, int, int, int]], most: int, data: st.DataObject
 ) -> None:

@@ -70,30 +70,31 @@ def test_impossible_places_have_a_vector(artifact: Artifact, columns: PropertyCo
 
 
 @given(
-    cosines=st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=8),
-    temperature=st.floats(0.01, 1.0),
+    cosines=st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=16),
+    temperature=st.floats(0.02, 1.0),
 )
 def test_logits_are_a_smooth_maximum(cosines: list[float], temperature: float) -> None:
     """Between the logit of the nearest interest and that plus ln of how many there are."""
     # As padding, something nearer than all of them.
-    row = torch.tensor([*cosines, 1.0], dtype=torch.float64)[None, :, None]
+    row = torch.tensor([*cosines, 1.0])[None, :, None] / temperature
     present = torch.tensor([[True] * len(cosines) + [False]])
-    found = float(interest_logits(row, present, temperature))
+    found = float(interest_logits(row, present))
     nearest = max(cosines) / temperature
-    assert nearest - 1e-6 <= found <= nearest + np.log(len(cosines)) + 1e-6
+    assert nearest - 1e-4 <= found <= nearest + np.log(len(cosines)) + 1e-4
 
 
 def test_two_interests_each_have_their_own() -> None:
     """What is like one of them beats what is a little like both."""
     cosines = torch.tensor([[[0.9, 0.6], [-0.5, 0.6]]])
-    present = torch.ones((1, 2), dtype=torch.bool)
-    logits = interest_logits(cosines, present, 0.05)[0]
+    logits = interest_logits(cosines / 0.05, torch.ones((1, 2), dtype=torch.bool))[0]
     assert logits[0] > logits[1]
 
 
-def test_who_approved_of_nothing_has_no_logits() -> None:
-    nobody = interest_logits(torch.ones(1, 3, 4), torch.zeros(1, 3, dtype=torch.bool), 0.1)
-    assert (nobody == -torch.inf).all()
+def test_who_approved_of_nothing_has_the_same_low_logits_for_all() -> None:
+    nobody = interest_logits(50 * torch.rand(1, 3, 4), torch.zeros(1, 3, dtype=torch.bool))
+    somebody = interest_logits(torch.full((1, 1, 1), -50.0), torch.ones(1, 1, dtype=torch.bool))
+    assert nobody.min() == nobody.max()
+    assert nobody.max() < somebody.min()
 
 
 @pytest.mark.cuda

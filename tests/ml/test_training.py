@@ -1,15 +1,27 @@
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from json import dumps, loads
 
 import numpy as np
 import pytest
 import torch
 
 from domain.snapshots import InteractionLog, PropertyColumns, StoredModel
+from domain.vocabulary import InteractionKind
+from ml import reranker
 from ml.artifacts import unpack
+from ml.config import TrainingConfig, TrainingError
+from ml.reranker import PRIOR, Reranker
+from ml.scoring import LoadedTwin
+from ml.tower_training import Progress
+from ml.training import Fit, TrainedTwin, fit, train
 from ml.validation import METRICS
-from ml.training import Progress, TrainedTwin, TrainingConfig, TrainingError, train
+from tests.ml.worlds import KINDS, make_history, make_streets
 
-CONFIG = TrainingConfig(epochs=8, device="cpu")
+CONFIG = TrainingConfig(
+    epochs=6, rerank_epochs=5, rerank_examples=800, rerank_negatives=48, device="cpu"
+)
+FAST = replace(CONFIG, epochs=1, rerank_epochs=1, rerank_examples=200)
 
 World = tuple[PropertyColumns, InteractionLog]
 
@@ -23,24 +35,55 @@ def trained(checkerboard: World) -> TrainedTwin:
     return train(*checkerboard, CONFIG, quiet)
 
 
+@pytest.fixture(scope="session")
+def streets() -> World:
+    return make_streets()
+
+
 def test_learns_the_checkerboard(trained: TrainedTwin) -> None:
     """Half the board is right and equally so: a perfect ranking has an AUC of about 0.77."""
     twin, popularity = trained.metrics["twin"], trained.metrics["popularity"]
     assert set(twin) == set(popularity) == set(METRICS)
-    assert twin["auc"] > 0.74
+    assert twin["auc"] > 0.72
     assert popularity["auc"] < 0.6
     assert twin["recall@100"] > 1.5 * popularity["recall@100"]
     assert twin["gain"] > popularity["gain"]
 
 
+def test_ranks_the_right_colour_first(trained: TrainedTwin, checkerboard: World) -> None:
+    """For who was never seen in training as well: an investor is a history."""
+    columns, log = checkerboard
+    colour = np.full(len(columns), -1)
+    colour[log.property] = log.user % 2
+    twin = LoadedTwin(unpack(StoredModel(trained.weights, trained.metadata)), torch.device("cpu"))
+    for own in (0, 1):
+        rows = np.flatnonzero(colour == own)[:8]
+        investor = twin.investor(make_history(columns, rows, ["SAVE"] * 8))
+        scores = twin.score_properties(investor, columns)
+        scores[rows] = -np.inf
+        assert (colour[np.argsort(-scores)[:50]] == own).mean() > 0.9
+
+
 def test_the_result_is_an_artifact(trained: TrainedTwin) -> None:
-    found = unpack(StoredModel(trained.weights, trained.metadata))
-    assert found.calibration.scale > 1
-    assert trained.metadata["config"]["epochs"] == 8
+    metadata = loads(dumps(trained.metadata, allow_nan=False))
+    assert metadata["config"] == asdict(CONFIG)
+    found = unpack(StoredModel(trained.weights, metadata))
+    assert found.calibration.to_json() == metadata["calibration"]
+    assert found.statistics.to_json() == {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in metadata["statistics"].items()
+    }
+    metrics = loads(dumps(trained.metrics, allow_nan=False))
+    assert metrics["properties"] == 400
+    assert metrics["interactions"] == 2400
+    assert len(metrics["rerank_losses"]) == 5
+    assert metrics["rerank_losses"][-1] < metrics["rerank_losses"][0]
+    assert 1 <= metrics["best_epoch"] <= 6
+    assert metrics["test_investors"] > 50
 
 
 def test_equal_seeds_give_equal_weights(checkerboard: World) -> None:
-    config = replace(CONFIG, epochs=2)
+    config = replace(FAST, epochs=2, rerank_epochs=2)
     first, second = (train(*checkerboard, config, quiet) for _ in range(2))
     other = train(*checkerboard, replace(config, seed=1), quiet)
     assert first.weights == second.weights
@@ -51,20 +94,21 @@ def test_equal_seeds_give_equal_weights(checkerboard: World) -> None:
 
 def test_reports_every_epoch_and_stops_early(checkerboard: World) -> None:
     seen: list[Progress] = []
-    train(*checkerboard, replace(CONFIG, patience=1, learning_rate=1e-9), seen.append)
+    config = replace(FAST, epochs=6, patience=1, learning_rate=1e-9)
+    train(*checkerboard, config, seen.append)
     assert [progress.epoch for progress in seen] == list(range(1, len(seen) + 1))
-    assert len(seen) < CONFIG.epochs
-    assert seen[0].epochs == CONFIG.epochs
+    assert len(seen) < 6
+    assert seen[0].epochs == 6
     assert np.isfinite([progress.loss for progress in seen]).all()
 
 
 def test_triplet_learns_as_well(checkerboard: World) -> None:
     found = train(*checkerboard, replace(CONFIG, loss="triplet"), quiet)
-    assert found.metrics["twin"]["auc"] > 0.74
+    assert found.metrics["twin"]["auc"] > 0.72
 
 
 def test_old_interactions_can_be_left_out(checkerboard: World) -> None:
-    found = train(*checkerboard, replace(CONFIG, epochs=1, lookback_days=25), quiet)
+    found = train(*checkerboard, replace(FAST, lookback_days=25), quiet)
     assert found.metrics["interactions"] == 25 * 24 + 1
 
 
@@ -116,15 +160,152 @@ def test_nothing_held_out_is_named(checkerboard: World) -> None:
         ("batch_size", 1),
         ("learning_rate", 0.0),
         ("temperature", -1.0),
+        ("temperature", 0.01),
         ("validation_share", 0.5),
         ("loss", "hinge"),
         ("device", "tpu"),
         ("lookback_days", 0),
+        ("patience", 0),
+        ("negatives", 0),
+        ("epoch_examples", 0),
+        ("rerank_examples", 0),
+        ("rerank_negatives", 1),
+        ("rerank_epochs", -1),
+        ("rerank_learning_rate", 0.0),
+        ("rerank_pull", -1.0),
+        ("weight_decay", -1.0),
+        ("margin", 0.0),
+        ("validation_share", 0.0),
+        ("test_share", -0.1),
+        ("test_share", 0.5),
+        ("evaluated_investors", 0),
     ],
 )
 def test_impossible_configurations_are_named(field: str, value: object) -> None:
-    with pytest.raises(TrainingError, match=field):
+    with pytest.raises(TrainingError, match=rf"training: {field} must be .*: {value!r}"):
         TrainingConfig(**{field: value})  # type: ignore[arg-type]
+
+
+def test_nothing_new_in_the_test_slice_is_named(checkerboard: World) -> None:
+    """The last tenth says again what was said before."""
+    columns, log = checkerboard
+    late = np.arange(len(log)) >= 0.9 * len(log)
+    early = {
+        int(user): int(row)
+        for user, row in zip(log.user[~late][::-1], log.property[~late][::-1], strict=True)
+    }
+    again = np.array([early.get(int(user), 0) for user in log.user], dtype=np.int32)
+    same = replace(log, property=np.where(late, again, log.property).astype(np.int32))
+    with pytest.raises(TrainingError, match="new approvals by known investors in the test slice"):
+        train(columns, same, FAST, quiet)
+
+
+def weights_of(fitted: Fit) -> dict[str, torch.Tensor]:
+    return {
+        f"{stage}.{name}": weights
+        for stage, module in (
+            ("tower", fitted.artifact.tower),
+            ("reranker", fitted.artifact.reranker),
+        )
+        for name, weights in module.state_dict().items()
+    }
+
+
+def changed_after(log: InteractionLog, share: float) -> InteractionLog:
+    """After that share of the log, others do other things with other properties."""
+    late = np.arange(len(log)) >= share * len(log)
+    order = np.arange(len(log))
+    order[late] = np.random.default_rng(5).permutation(order[late])
+    third = late & (np.arange(len(log)) % 3 == 0)
+    return replace(
+        log,
+        user=log.user[order],
+        property=np.where(late, log.property[::-1], log.property),
+        kind=np.where(third, np.int8(KINDS.index(InteractionKind.DEAL)), log.kind),
+    )
+
+
+def test_the_test_slice_is_never_looked_at(checkerboard: World) -> None:
+    """Whatever happens in it, the twin is the same, its calibration too."""
+    columns, log = checkerboard
+    first, second = (
+        fit(columns, one, replace(FAST, epochs=2), quiet) for one in (log, changed_after(log, 0.9))
+    )
+    assert first.test is not None
+    assert second.test is not None
+    assert first.test.relevant.tolist() != second.test.relevant.tolist()
+    expected = weights_of(second)
+    for name, weights in weights_of(first).items():
+        assert torch.equal(weights, expected[name]), name
+    assert first.artifact.calibration == second.artifact.calibration
+    assert first.artifact.statistics == second.artifact.statistics
+
+
+def test_nothing_is_learned_from_the_validation_slice(checkerboard: World) -> None:
+    """It chooses among epochs and calibrates; with one epoch, the weights are the same."""
+    columns, log = checkerboard
+    first, second = (fit(columns, one, FAST, quiet) for one in (log, changed_after(log, 0.8)))
+    expected = weights_of(second)
+    for name, weights in weights_of(first).items():
+        assert torch.equal(weights, expected[name]), name
+    assert first.artifact.calibration != second.artifact.calibration
+
+
+def test_without_a_test_slice_all_but_the_validation_is_learned(checkerboard: World) -> None:
+    found = fit(*checkerboard, replace(FAST, test_share=0.0), quiet)
+    held_out = fit(*checkerboard, FAST, quiet)
+    assert found.test is None
+    assert found.examples > held_out.examples
+    assert train(*checkerboard, replace(FAST, test_share=0.0), quiet).metrics.keys() == {
+        "best_epoch",
+        "rerank_losses",
+        "properties",
+        "interactions",
+        "examples",
+    }
+
+
+def distance(found: Reranker, start: Reranker) -> float:
+    """Of what the prior is about, from where it started."""
+    return sum(
+        float(((found.get_parameter(name) - start.get_parameter(name)) ** 2).sum().detach())
+        for name in PRIOR
+    )
+
+
+@pytest.fixture
+def prior(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Reranker]:
+    """Other markets' knowledge, unlike any that a tenant would come to."""
+    stored = {"same_type": 3.0, "likeness": -2.0, "taken": 4.0}
+    monkeypatch.setattr(reranker, "_prior", lambda: stored)
+    return Reranker
+
+
+def test_training_starts_from_the_prior_and_is_pulled_to_it(
+    streets: World, prior: Callable[[], Reranker]
+) -> None:
+    columns, log = streets
+    untouched = fit(columns, log, replace(FAST, rerank_epochs=0), quiet)
+    assert distance(untouched.artifact.reranker, prior()) == 0
+    assert untouched.rerank_losses == []
+    free, pulled = (
+        fit(columns, log, replace(FAST, rerank_epochs=5, rerank_pull=pull), quiet)
+        for pull in (0.0, 1e4)
+    )
+    assert distance(free.artifact.reranker, prior()) > 0.1
+    assert distance(pulled.artifact.reranker, prior()) < 0.3 * distance(
+        free.artifact.reranker, prior()
+    )
+
+
+def test_who_has_little_data_stays_nearer_to_the_prior(
+    streets: World, prior: Callable[[], Reranker]
+) -> None:
+    """With as many steps: the pull weighs as much as some examples do."""
+    columns, log = streets
+    few = fit(columns, log, replace(FAST, rerank_epochs=40, rerank_examples=60), quiet)
+    many = fit(columns, log, replace(FAST, rerank_epochs=10, rerank_examples=240), quiet)
+    assert distance(few.artifact.reranker, prior()) < distance(many.artifact.reranker, prior())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has CUDA")
@@ -137,4 +318,4 @@ def test_absent_cuda_is_an_error(checkerboard: World) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_learns_on_cuda(checkerboard: World) -> None:
     found = train(*checkerboard, replace(CONFIG, device="cuda"), quiet)
-    assert found.metrics["twin"]["auc"] > 0.74
+    assert found.metrics["twin"]["auc"] > 0.72

@@ -5,8 +5,18 @@ import pytest
 import torch
 
 from domain.snapshots import InteractionLog
-from ml.dataset import Queries, events, queries
-from ml.validation import METRICS, popularity_scorer, ranking_metrics
+from ml import validation
+from ml.artifacts import Artifact
+from ml.dataset import KIND_WEIGHTS, Queries, events, queries
+from ml.reranker import Acts, Items
+from ml.validation import (
+    METRICS,
+    pair_scores,
+    popularity_scorer,
+    ranking_metrics,
+    tower_scorer,
+    two_stage_scorer,
+)
 
 ITEMS = 200
 CPU = torch.device("cpu")
@@ -71,3 +81,81 @@ def test_nothing_to_measure_is_an_error() -> None:
     nothing = queries(events(make_log(), ITEMS, CPU), 50, 99, most=10, seed=0)
     with pytest.raises(ValueError, match="no held-out"):
         ranking_metrics(lambda _first, _last: torch.zeros(0, ITEMS), nothing, ITEMS)
+
+
+@pytest.fixture(scope="module")
+def busy() -> Queries:
+    """Twenty investors who did all kinds of things with the session's 200 properties."""
+    rng = np.random.default_rng(0)
+    log = InteractionLog(
+        users=tuple(UUID(int=one) for one in range(20)),
+        user=rng.integers(0, 20, 600).astype(np.int32),
+        property=rng.integers(0, ITEMS, 600).astype(np.int32),
+        kind=rng.integers(0, 7, 600).astype(np.int8),
+        occurred_at=np.sort(rng.uniform(0, 1e8, 600)),
+    )
+    return queries(events(log, ITEMS, CPU), 7e7, 1e8, most=100, seed=0)
+
+
+def by_hand(artifact: Artifact, items: Items, busy: Queries, query: int) -> torch.Tensor:
+    """What the re-ranker says of every property to one investor's history."""
+    past = busy.histories[torch.tensor([query])]
+    opinions = artifact.reranker.opinions(
+        Acts(items[past.item], past.item, past.kind, past.age, past.present)
+    )
+    found: torch.Tensor = artifact.reranker(opinions, items[None])
+    return found[0]
+
+
+def test_two_stages_are_the_reranker_on_the_best_of_the_tower(
+    artifact: Artifact, items: Items, busy: Queries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(busy) > 10
+    logits = tower_scorer(items.embedding, busy.histories, 0.05)(0, len(busy))
+    for retrieved in (300, 20):
+        monkeypatch.setattr(validation, "RETRIEVED", retrieved)
+        scores = two_stage_scorer(artifact.reranker, items, busy, 0.05)(0, len(busy))
+        for query in range(len(busy)):
+            seen = busy.seen[1][busy.seen[0] == query]
+            first = logits[query].index_fill(0, seen, -torch.inf)
+            best = first.topk(min(retrieved, ITEMS - len(seen))).indices
+            expected = by_hand(artifact, items, busy, query)
+            torch.testing.assert_close(scores[query, best], expected[best], atol=1e-3, rtol=1e-5)
+            rest = torch.ones(ITEMS, dtype=torch.bool).index_fill(0, torch.cat((best, seen)), False)
+            if rest.any():
+                assert scores[query, rest].max() < scores[query, best].min()
+                torch.testing.assert_close(
+                    scores[query, rest].argsort(), logits[query, rest].sub(1e6).argsort()
+                )
+
+
+def test_a_block_of_queries_is_scored_as_all_are(
+    artifact: Artifact, items: Items, busy: Queries
+) -> None:
+    scorer = two_stage_scorer(artifact.reranker, items, busy, 0.05)
+    torch.testing.assert_close(scorer(3, 7), scorer(0, len(busy))[3:7], atol=1e-3, rtol=1e-5)
+
+
+def test_pairs_are_scored_as_the_reranker_does(
+    artifact: Artifact, items: Items, busy: Queries
+) -> None:
+    found = pair_scores(artifact.reranker, items, busy, busy.relevant)
+    expected = torch.stack(
+        [by_hand(artifact, items, busy, query)[row] for query, row in busy.relevant.T.tolist()]
+    )
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-5)
+    nothing = torch.empty((2, 0), dtype=torch.int64)
+    assert pair_scores(artifact.reranker, items, busy, nothing).shape == (0,)
+
+
+def test_the_first_stage_looks_for_what_is_like_any_approval(items: Items, busy: Queries) -> None:
+    """At a low temperature, the logit says little more than the cosine with the nearest."""
+    found = 0.02 * tower_scorer(items.embedding, busy.histories, 0.02)(0, len(busy))
+    for query in range(len(busy)):
+        kinds, present = busy.histories.kind[query], busy.histories.present[query]
+        liked = present & (torch.from_numpy(KIND_WEIGHTS)[kinds] > 0)
+        rows = busy.histories.item[query][liked][:16]
+        nearest = (items.embedding[rows] @ items.embedding.T).max(dim=0).values
+        more = found[query] - nearest
+        assert more.min() > -1e-4
+        assert more.max() <= 0.02 * np.log(16) + 1e-4
