@@ -15,7 +15,7 @@ from domain.vocabulary import InteractionKind, ListingStatus, PropertyType, Role
 from domain.work import Work
 from jobs.reindexing import Indexer
 from jobs.training import Training, train_tenant
-from ml.training import TrainingConfig
+from ml.config import TrainingConfig
 from runtime import Runtime
 
 _numbers = count(1)

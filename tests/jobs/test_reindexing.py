@@ -6,22 +6,25 @@ from uuid import UUID
 import numpy as np
 import pytest
 from arq.connections import ArqRedis
-from numpy.typing import NDArray
-from sqlalchemy import delete, update
+from sqlalchemy import delete, func, select, update
 
 from domain import model_versions, properties, tenants
 from domain.database import Database
-from domain.interactions import Interaction
+from domain.interactions import Interaction, histories, record, refresh_totals
 from domain.job_runs import JobStatus
 from domain.properties import Property
 from domain.snapshots import ModelKey, PropertyColumns, PropertyFilter
 from domain.tenants import Tenant
+from domain.vocabulary import InteractionKind
 from domain.work import Job
 from jobs import reindexing
 from jobs.queue import INDEXING_QUEUE, JobQueue
 from jobs.reindexing import Indexer
 from jobs.worker import reindex_all
+from ml.filters import unowned
+from ml.index import Source
 from ml.inference import TwinService
+from ml.reranker import Items
 from runtime import Runtime
 from tests.conftest import new_tenant
 from tests.factories import Town, add_property, build_town, train
@@ -71,6 +74,13 @@ async def indexed_price(rt: Runtime, model: ModelKey, property_id: UUID, price: 
     )
 
 
+async def interests(database: Database, tenant: Tenant) -> int:
+    """How many points the investors of a town have: one for each house that one approved of."""
+    async with database.work(tenant.id) as work:
+        pairs = select(Interaction.user_id, Interaction.property_id).distinct().subquery()
+        return await work.session.scalar(select(func.count()).select_from(pairs)) or 0
+
+
 async def set_price(database: Database, tenant: Tenant, property_id: UUID, price: float) -> None:
     async with database.work(tenant.id) as work:
         await work.session.execute(
@@ -95,7 +105,7 @@ async def test_a_reindex_writes_all_and_forgets_what_is_gone(
     assert found == await all_ids(database, place.tenant)
     assert new.id in found
     assert place.south[0] not in found
-    assert await rt.index.space(model).count_users() == 12
+    assert await rt.index.space(model).count_users() == await interests(database, place.tenant)
     (run,) = await runs(place.tenant.id)
     assert run.status is JobStatus.SUCCEEDED
     assert run.result == {"properties": 60, "users": 12, "removed": 1}
@@ -130,7 +140,62 @@ async def test_users_without_interactions_are_forgotten(
     await queue.enqueue([Job("index_users", place.tenant.id, (ids,))])
     await work_off()
 
-    assert await space.count_users() == 11
+    left = await interests(database, place.tenant)
+    assert await space.count_users() == left == 11 * 10
+
+
+async def test_an_interest_given_up_leaves_no_point(
+    rt: Runtime, database: Database, place: Town, queue: JobQueue, work_off: WorkOff
+) -> None:
+    model = await active(database, place.tenant)
+    space = rt.index.space(model)
+    investor = place.southerners[0]
+    before = await space.count_users()
+    async with database.work(place.tenant.id) as work:
+        acts = await work.session.execute(
+            select(Interaction.id).where(Interaction.user_id == investor).limit(7)
+        )
+        await work.session.execute(
+            delete(Interaction).where(Interaction.id.in_([row[0] for row in acts]))
+        )
+        history = (await histories(work, [investor]))[investor]
+    assert len(await rt.twin.interests(model, history)) == 3
+
+    await queue.enqueue([Job("index_users", place.tenant.id, ([str(investor)],))])
+    await work_off()
+
+    assert await space.count_users() == before - 7 == await interests(database, place.tenant)
+
+
+async def unowned_ids(rt: Runtime, model: ModelKey) -> set[UUID]:
+    """What the index knows to be owned by nobody."""
+    found = await rt.index.space(model).candidates(
+        np.eye(1, 16, dtype=np.float32), PropertyFilter(), (), [Source(500, (unowned(),))]
+    )
+    assert not found.items.taken.any()
+    return set(found.ids)
+
+
+async def test_a_deal_is_known_to_the_index(
+    rt: Runtime, database: Database, place: Town, queued: Database, work_off: WorkOff
+) -> None:
+    """And so is that there is none any more."""
+    model = await active(database, place.tenant)
+    bought = place.north[3]
+    assert await unowned_ids(rt, model) == {*place.south, *place.north}
+    async with queued.work(place.tenant.id) as work:
+        await record(work, place.idle, bought, InteractionKind.DEAL)
+    await work_off()
+
+    assert await unowned_ids(rt, model) == {*place.south, *place.north} - {bought}
+    assert await rt.index.space(model).count_users() == 12 * 10 + 1
+
+    async with queued.work(place.tenant.id) as work:
+        await work.session.execute(delete(Interaction).where(Interaction.user_id == place.idle))
+        await refresh_totals(work, [bought])
+    await work_off()
+
+    assert await unowned_ids(rt, model) == {*place.south, *place.north}
 
 
 async def test_a_tenant_without_a_twin_has_nothing_to_index(
@@ -197,11 +262,11 @@ class PausingTwin(TwinService):
     reached: asyncio.Event
     go_on: asyncio.Event
 
-    async def embed(self, model: ModelKey, properties: PropertyColumns) -> NDArray[np.float32]:
-        vectors = await super().embed(model, properties)
+    async def items(self, model: ModelKey, properties: PropertyColumns) -> Items:
+        found = await super().items(model, properties)
         self.reached.set()
         await self.go_on.wait()
-        return vectors
+        return found
 
 
 async def test_an_older_state_never_overwrites_a_newer_one(
@@ -224,7 +289,8 @@ async def test_an_older_state_never_overwrites_a_newer_one(
     filling = asyncio.create_task(
         Indexer(database, rt.index, slow).reindex(place.tenant.id, report, only=new.version_id)
     )
-    await slow.reached.wait()
+    async with asyncio.timeout(60):
+        await slow.reached.wait()
     # The new version's vectors are computed, of the price before, and not yet written.
     changed = place.south[0]
     await set_price(database, place.tenant, changed, 5e6)

@@ -39,7 +39,8 @@ async def test_a_job_trains_indexes_and_activates(
     assert str(version_id) == run.result["version_id"]
     assert version.details["config"]["epochs"] == 2
     space = rt.index.space(ModelKey(tenant.id, version_id))
-    assert (await space.count(), await space.count_users()) == (60, 12)
+    # An investor has a point for each of ten houses.
+    assert (await space.count(), await space.count_users()) == (60, 120)
 
 
 @pytest.mark.parametrize(
