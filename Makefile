@@ -27,7 +27,7 @@ define INSTALL
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint lint-shipping format bench evaluate evaluate-simulation schema migrate constraints clean
+.PHONY: help serve test lint lint-shipping format bench bench-twin bench-served prior evaluate evaluate-simulation schema migrate constraints clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-20s %s\n", $$1, $$2}' Makefile
@@ -58,6 +58,15 @@ format: $(DEV) ## put the code into the style that lint asks for
 
 bench: $(SERVE) ## measure the server, the search and the training (ARGS goes to bench)
 	$(BIN)/python -m bench $(ARGS)
+
+bench-twin: $(SERVE) ## measure training, embedding and re-ranking (ARGS="--quick")
+	$(BIN)/python -m bench.twin $(ARGS)
+
+bench-served: $(EVALUATION) ## measure real portfolios over HTTP beside the offline figure
+	$(BIN)/python -m bench.served $(ARGS)
+
+prior: $(EVALUATION) ## learn the re-ranker's starting weights, ml/prior.json, from the sample data
+	$(BIN)/python -m bench.prior
 
 evaluate: $(EVALUATION) ## measure a tenant's twin and write a report (ARGS="--tenant SLUG")
 	$(BIN)/twin evaluate $(ARGS)

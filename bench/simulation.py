@@ -31,7 +31,12 @@ from ml.evaluation.protocols import Protocol, Query, Split, split
 from sample.export import DEFAULT_INVESTORS, Sample, build_sample
 
 POPULARITY, NEAREST, ORACLE = "popularity", "nearest-owned", "oracle"
-CLOSED = ("ndcg@10", "recall@100", "gain")
+SAVES = "saves@10"
+"""How many of the first ten the investor would save on seeing them, as a share: the mean of the
+true probability. Unlike the others it does not depend on what the investor happened to see."""
+
+FIGURES = (*METRICS, SAVES)
+CLOSED = (SAVES, "ndcg@10", "recall@100", "gain")
 LENGTHS = (0, 1, 3, 10, 30)
 """How many of an investor's newest interactions the learning curve shows a scorer."""
 
@@ -41,7 +46,10 @@ _UP, _DOWN = (
 )
 
 Figures = NDArray[np.float64]
-"""(investors, metrics), seeds averaged."""
+"""(investors, figures), seeds averaged; the figures in the order of ``FIGURES``."""
+
+Utility = Callable[[Query], NDArray[np.float64]]
+"""The true utility of every property to the investor of a query, in logits."""
 
 
 def measure(
@@ -59,6 +67,7 @@ def measure(
         say(f"fitting the twin, seed {seed}")
         models.append(fit(cut.columns, cut.past, seed))
         naive.append(naive_recipe(cut, seed))
+    utility = _oracle(sample)
     simple = baselines(cut)
     scorers: dict[str, list[Scorer]] = {
         TWIN: [model.scores for model in models],
@@ -66,12 +75,12 @@ def measure(
         NEAREST: [simple[NEAREST]],
         MIX: [simple[MIX]],
         POPULARITY: [simple[POPULARITY]],
-        ORACLE: [_oracle(sample)],
+        ORACLE: [utility],
     }
     affinities = scorers | {TWIN: [model.affinity for model in models]}
     say("ranking what investors approved of later")
     queries = list(cut.queries(Protocol.ALL))
-    figures = {name: _figures(queries, some) for name, some in scorers.items()}
+    figures = {name: _figures(queries, some, utility) for name, some in scorers.items()}
     say("telling later thumbs up from thumbs down")
     thumbs = _thumbs(queries, affinities, _later_thumbs(cut, log))
     say("ranking with shorter histories")
@@ -86,7 +95,7 @@ def measure(
             for name in figures
         },
         "thumbs": thumbs,
-        "learning_curve": _learning_curve(cut, queries, scorers),
+        "learning_curve": _learning_curve(cut, queries, scorers, utility),
     }
 
 
@@ -94,14 +103,16 @@ def _oracle(sample: Sample) -> Scorer:
     return lambda query: sample.simulation.utility(query.investor.user_id.int)
 
 
-def _figures(queries: Sequence[Query], scorers: Sequence[Scorer]) -> Figures:
+def _figures(queries: Sequence[Query], scorers: Sequence[Scorer], utility: Utility) -> Figures:
     rows = []
     for number, query in enumerate(queries):
         seeds = []
         for scorer in scorers:
             scores = scorer(query)
             best = top(scores, query.candidates, number)
-            seeds.append(ranking_metrics(scores, query.candidates, query.relevant, best))
+            found = ranking_metrics(scores, query.candidates, query.relevant, best)
+            saves = 1 / (1 + np.exp(-utility(query)[best[:10]]))
+            seeds.append([*found, float(saves.mean())])
         rows.append(np.mean(seeds, axis=0))
     return np.stack(rows)
 
@@ -110,7 +121,7 @@ def _gap_closed(mine: Figures, least: Figures, most: Figures) -> dict[str, Any]:
     """For each metric the mean, and its way from ``least`` to ``most`` as a share with interval."""
     found: dict[str, Any] = {}
     for name in CLOSED:
-        place = METRICS.index(name)
+        place = FIGURES.index(name)
         above, gap = (mine - least)[:, place], (most - least)[:, place]
         share = ratio_interval(above, gap)
         found[name] = {
@@ -167,9 +178,12 @@ def _auc(label: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
 
 
 def _learning_curve(
-    cut: Split, queries: Sequence[Query], scorers: Mapping[str, Sequence[Scorer]]
+    cut: Split,
+    queries: Sequence[Query],
+    scorers: Mapping[str, Sequence[Scorer]],
+    utility: Utility,
 ) -> list[dict[str, Any]]:
-    """NDCG@10 and recall@100 of the same investors, shown with ever more of their history.
+    """Saves and NDCG@10 of the same investors, shown with ever more of their history.
 
     Who is known for nothing good yet gets what is popular, as in service.
     """
@@ -182,7 +196,7 @@ def _learning_curve(
         for name in (TWIN, MIX, NEAREST):
             figures = np.concatenate(
                 [
-                    _figures([query], scorers[name] if len(query.approved) else popular)
+                    _figures([query], scorers[name] if len(query.approved) else popular, utility)
                     for query in shown
                 ]
             )
@@ -192,8 +206,8 @@ def _learning_curve(
                     "scorer": name,
                     "investors": len(long),
                     **{
-                        metric: asdict(mean_interval(figures[:, METRICS.index(metric)]))
-                        for metric in ("ndcg@10", "recall@100")
+                        metric: asdict(mean_interval(figures[:, FIGURES.index(metric)]))
+                        for metric in (SAVES, "ndcg@10")
                     },
                 }
             )
@@ -252,13 +266,13 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"By interactions shown, {curve[0]['investors']} simulated investors (0: popularity):"
     yield ""
     yield from _table(
-        ("interactions", "", "NDCG@10", "recall@100"),
+        ("interactions", "", SAVES, "NDCG@10"),
         [
             (
                 str(point["interactions"]),
                 point["scorer"],
+                _text(point[SAVES]),
                 _text(point["ndcg@10"]),
-                _text(point["recall@100"]),
             )
             for point in curve
         ],

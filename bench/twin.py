@@ -12,6 +12,7 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from statistics import median
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from domain.vocabulary import InteractionKind, ListingStatus, PropertyType
 from ml.config import TrainingConfig
 from ml.features import encode
 from ml.scoring import LoadedTwin
+from ml.tower_training import Progress
 from ml.training import fit
 
 SIZES = (1, 100, 10_000, 1_000_000)
@@ -84,7 +86,7 @@ _KINDS = (0.6, 0.15, 0.08, 0.05, 0.06, 0.03, 0.03)
 
 
 def timed(work: Callable[[], object], device: torch.device, seconds: float = 2.0) -> list[float]:
-    """Milliseconds of repeated runs, at least 3, for about so many seconds; the first is dropped."""
+    """Milliseconds of runs, at least 3, for about so many seconds; the first is dropped."""
     took: list[float] = []
     end = time.perf_counter() + seconds
     while len(took) < 4 or (time.perf_counter() < end and len(took) < 2000):
@@ -119,13 +121,17 @@ def _training(device: torch.device, trainings: tuple[tuple[int, int], ...]) -> T
     for interactions, properties in trainings:
         columns, log = invent(properties, interactions)
         gains: list[float] = []
+
+        def keep(progress: Progress, gains: list[float] = gains) -> None:
+            gains.append(progress.metrics["gain"])
+
         config = TrainingConfig(device="cuda" if device.type == "cuda" else "cpu", test_share=0.0)
         began, cpu = time.perf_counter(), time.process_time()
         fit(
             columns,
             log,
             config,
-            lambda progress, gains=gains: gains.append(progress.metrics["gain"]),
+            keep,
         )
         table.add_row(
             f"{interactions:,}",
@@ -159,11 +165,11 @@ def _inference(device: torch.device, sizes: tuple[int, ...]) -> Table:
         features = encode(some, artifact.statistics)
         row(
             f"features of {size:,}",
-            timed(lambda some=some: encode(some, artifact.statistics), device),
+            timed(partial(encode, some, artifact.statistics), device),
         )
         row(
             f"embedding of {size:,}",
-            timed(lambda features=features: twin.embed_features(features), device),
+            timed(partial(twin.embed_features, features), device),
         )
 
     recent = range(HISTORY)
@@ -186,13 +192,13 @@ def _inference(device: torch.device, sizes: tuple[int, ...]) -> Table:
         investor = twin.investor(known)
         row(
             f"state of an investor with {name} (fold-in)",
-            timed(lambda k=known: twin.investor(k), device),
+            timed(partial(twin.investor, known), device),
         )
         row(
             f"re-ranking {CANDIDATES} candidates, {name}",
-            timed(lambda i=investor: twin.score(i, candidates), device),
+            timed(partial(twin.score, investor, candidates), device),
         )
-        row(f"reasons of {PAGE}, {name}", timed(lambda i=investor: twin.explain(i, page), device))
+        row(f"reasons of {PAGE}, {name}", timed(partial(twin.explain, investor, page), device))
     return table
 
 

@@ -36,7 +36,7 @@ NUMERIC_COLUMNS: tuple[str, ...] = (
 """The property columns that reach the model as numbers, in the order of ``numeric``."""
 
 
-HISTORY_LIMIT = 64
+HISTORY_LIMIT = 128
 """How many of an investor's newest interactions the model reads; the domain loads no more."""
 
 

@@ -49,7 +49,7 @@ class TrainingConfig:
     epochs: int = 20
     patience: int = 6
     batch_size: int = 256
-    epoch_examples: int = 40_000
+    epoch_examples: int = 10_000
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
     loss: Loss = "infonce"
@@ -57,7 +57,7 @@ class TrainingConfig:
     margin: float = 0.2
     negatives: int = 1024
     rerank_epochs: int = 20
-    rerank_examples: int = 4000
+    rerank_examples: int = 3000
     rerank_negatives: int = 96
     rerank_learning_rate: float = 2e-2
     rerank_pull: float = 8.0
@@ -81,7 +81,7 @@ class TrainingConfig:
         limits = [(name, getattr(self, name) >= 1, "at least 1") for name in positive]
         limits += [
             (name, getattr(self, name) > 0, "greater than 0")
-            for name in ("learning_rate", "rerank_learning_rate", "temperature", "margin")
+            for name in ("learning_rate", "rerank_learning_rate", "margin")
         ]
         limits += [
             (name, getattr(self, name) >= 0, "at least 0")
@@ -90,6 +90,7 @@ class TrainingConfig:
         limits += [
             ("validation_share", 0 < self.validation_share < 0.5, "between 0 and 0.5"),
             ("test_share", 0 <= self.test_share < 0.5, "at least 0 and below 0.5"),
+            ("temperature", self.temperature >= 0.02, "at least 0.02"),
             ("rerank_negatives", self.rerank_negatives >= 2, "at least 2"),
             ("batch_size", self.batch_size >= STRETCH, f"at least {STRETCH}"),
             ("loss", self.loss in {"infonce", "triplet"}, "infonce or triplet"),

@@ -29,11 +29,8 @@ from ml.config import pick_device
 from ml.diversity import diversify
 from ml.index import EmbeddingIndex
 from ml.reranker import Items
-from ml.retrieval import sources
+from ml.retrieval import ALIKE, DIVERSIFIED, sources
 from ml.scoring import Investor, LoadedTwin
-
-DIVERSIFIED = 300
-"""How many of the best a diversified list is picked from."""
 
 _LARGE_BATCH = 4096
 """Properties above which embedding takes milliseconds and moves to a thread."""
@@ -84,8 +81,9 @@ class TwinService:
         twin = await self._twin(model)
         known = _with_approval(twin, investor)
         box = investor.buy_box
+        searched = sources(known, ALIKE if diversity else limit)
         found = await self._index.space(model).candidates(
-            known.interests, where, exclude, sources(known, limit), FIELDS if box else ()
+            known.interests, where, exclude, searched, FIELDS if box else ()
         )
         if not found.ids:
             return []

@@ -100,15 +100,17 @@ class FoldedTower:
         self._layers: list[tuple[Tensor, Tensor]] = []
         for layer in tower.layers:
             if isinstance(layer, nn.Linear):
-                bias = layer.bias if layer.bias is not None else layer.weight.new_zeros(len(layer.weight))
-                self._layers.append((layer.weight.detach().clone(), bias.detach().clone()))
+                linear = layer.weight.detach().clone()
+                offset = layer.bias.detach().clone() if layer.bias is not None else linear[:, 0]
+                self._layers.append((linear, offset))
             elif isinstance(layer, nn.BatchNorm1d):
                 assert layer.running_mean is not None
                 assert layer.running_var is not None
                 scale = (layer.weight / (layer.running_var + layer.eps).sqrt()).detach()
                 weight, _ = self._layers[-1]
-                bias = layer.bias.detach() - layer.running_mean * scale
-                self._layers[-1] = (weight * scale[:, None], bias)
+                # The linear layer before it has no bias of its own.
+                offset = layer.bias.detach() - layer.running_mean * scale
+                self._layers[-1] = (weight * scale[:, None], offset)
 
     def __call__(self, features: Tensor) -> Tensor:
         """(n, 25) to (n, 16), rows of length 1; without gradients."""
@@ -128,19 +130,18 @@ class FoldedTower:
         return vector.div_(torch.linalg.vector_norm(vector, dim=1, keepdim=True).clamp_(min=1e-12))
 
 
-def interest_logits(cosines: Tensor, present: Tensor, temperature: float) -> Tensor:
-    """The investor tower: logits of properties from their cosines with what was approved of.
+def interest_logits(scaled: Tensor, present: Tensor) -> Tensor:
+    """The investor tower: logits of properties from their likeness to what was approved of.
 
     Log-sum-exp, a smooth maximum, over the interests; the index is searched by the maximum.
 
     Args:
-        cosines: (b, h, n) of each interest with each property asked about.
+        scaled: (b, h, n), cosines of each interest with each property asked about, divided by a
+            temperature of at least 0.02: no exponential overflows, and none is guarded against.
         present: (b, h) booleans, false where the row is padding.
-        temperature: greater than 0; the smaller, the more the nearest interest decides.
 
     Returns:
-        (b, n), -inf for who approved of nothing.
+        (b, n); the same low number throughout for who approved of nothing.
     """
-    return torch.logsumexp(
-        (cosines / temperature).masked_fill(~present[:, :, None], -torch.inf), dim=1
-    )
+    total = torch.einsum("bh,bhn->bn", present.to(scaled.dtype), scaled.exp())
+    return total.clamp(min=1e-30).log()

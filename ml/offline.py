@@ -17,10 +17,12 @@ from ml.config import TrainingConfig, pick_device
 from ml.diversity import diversify
 from ml.evaluation.protocols import Query
 from ml.reranker import EARTH_RADIUS_KM, Items
-from ml.retrieval import ALIKE, NEAR, UNOWNED
+from ml.retrieval import ALIKE, DIVERSIFIED, NEAR, UNOWNED
 from ml.scoring import Investor, LoadedTwin
 from ml.tower_training import Progress
 from ml.training import fit
+
+_BLOCK = 4096
 
 
 class OfflineTwin:
@@ -56,13 +58,7 @@ class OfflineTwin:
         scores = [self._twin.score(investor, self._at(rows)) for rows in blocks]
         return self._twin.affinity(np.concatenate(scores))
 
-    def diversify(
-        self,
-        query: Query,
-        scores: NDArray[np.float64],
-        diversity: float,
-        k: int,
-    ) -> NDArray[np.intp]:
+    def diversify(self, scores: NDArray[np.float64], diversity: float, k: int) -> NDArray[np.intp]:
         """The best k of the properties with finite scores for a diversity in [0, 1], best first."""
         order = np.argsort(-scores, kind="stable")
         pool = order[: min(int(np.isfinite(scores).sum()), DIVERSIFIED)]
@@ -120,7 +116,3 @@ def fit_offline(
     seconds = time.perf_counter() - began
     twin = LoadedTwin(trained.artifact, pick_device(config.device))
     return OfflineTwin(twin, properties, history, seconds)
-
-
-DIVERSIFIED = 300
-_BLOCK = 4096

@@ -88,7 +88,7 @@ def train_reranker(
     length = past.present.sum(dim=1)
     order = length.argsort(stable=True)
     learned, past = learned[order], past[order]
-    drawn = _draw(items, data, learned, past, negatives, rng)
+    drawn = _draw(items.embedding, data, learned, past, negatives, rng)
     when, who = _first_deals(data)
 
     start = [weight.detach().clone() for weight in reranker.parameters()]
@@ -132,7 +132,7 @@ def train_reranker(
 
 @torch.inference_mode()
 def _draw(
-    items: Items,
+    embedding: Tensor,
     data: Events,
     learned: Tensor,
     past: Histories,
@@ -144,13 +144,11 @@ def _draw(
     pool = torch.as_tensor(np.sort(rng.choice(n, min(n, _POOL), replace=False)), device=device)
     row_of = torch.full((n,), len(pool), device=device)
     row_of[pool] = torch.arange(len(pool), device=device)
-    embedding = items.embedding[pool]
+    pooled = embedding[pool]
     top, half = min(_TOP, len(pool)), negatives // 2
     by_rank = 1.0 / np.arange(1, top + 1)
     by_rank /= by_rank.sum()
-    probability = torch.as_tensor(
-        by_rank * half * len(pool) / n, dtype=torch.float32, device=device
-    )
+    probability = torch.as_tensor(by_rank * half, dtype=torch.float32, device=device)
     positive = torch.from_numpy(KIND_WEIGHTS > 0).to(device)
     block = max(1, min(_BLOCK, _CELLS // len(pool)))
     rows, counts = [], []
@@ -160,7 +158,7 @@ def _draw(
         # One column more, for what is not in the pool.
         best = torch.full((len(batch), len(pool) + 1), -torch.inf, device=device)
         for place in range(history.item.shape[1]):
-            cosine = items.embedding[history.item[:, place]] @ embedding.T
+            cosine = embedding[history.item[:, place]] @ pooled.T
             cosine.masked_fill_(~usable[:, place, None], -torch.inf)
             torch.maximum(best[:, :-1], cosine, out=best[:, :-1])
         best.scatter_(1, row_of[torch.cat((history.item, target[:, None]), dim=1)], -torch.inf)

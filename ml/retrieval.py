@@ -13,6 +13,9 @@ from ml.scoring import Investor
 ALIKE, UNOWNED, NEAR = 100, 200, 100
 """How many properties the searches bring."""
 
+DIVERSIFIED = 300
+"""How many of the best a diversified list is picked from: it ends there."""
+
 DEEP = 1000
 """How many are most alike where somebody reads further than ``ALIKE``: as far as lists go."""
 

@@ -145,19 +145,15 @@ def _loss(
         functional.embedding(part, embedding)
         for part in torch.split(place, [interest.numel(), len(target), len(negative)])
     )
-    of_interest = of_interest.view(*interest.shape, -1)
-    cosines = torch.cat(
-        ((of_interest * of_target[:, None]).sum(dim=2)[:, :, None], of_interest @ of_negative.T),
-        dim=2,
-    )
-    logits = interest_logits(cosines, usable, config.temperature)
+    # Scaled before the product, whose result is many times larger.
+    of_interest = of_interest.view(*interest.shape, -1) / config.temperature
+    liked = interest_logits(of_interest @ of_target[:, :, None], usable)[:, 0]
+    others = interest_logits(of_interest @ of_negative.T, usable)
     acted_on = (interest[:, :, None] == negative) & usable[:, :, None]
     unusable = (target[:, None] == negative) | acted_on.any(dim=1)
-    liked, others = logits[:, 0], logits[:, 1:].masked_fill(unusable, -torch.inf)
+    others = others.masked_fill(unusable, -torch.inf)
     # Who drew nothing usable teaches nothing this time.
     weight = data.weight[batch] * usable.any(dim=1)
-    liked = liked.masked_fill(~usable.any(dim=1), 0.0)
-    others = others.masked_fill(~usable.any(dim=1)[:, None], 0.0)
     if config.loss == "triplet":
         return triplet(
             config.temperature * liked, config.temperature * others, weight, config.margin

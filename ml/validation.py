@@ -38,8 +38,8 @@ def tower_scorer(catalogue: Tensor, histories: Histories, temperature: float) ->
 
     def score(first: int, last: int) -> Tensor:
         some = interests[torch.arange(first, last, device=catalogue.device)]
-        cosines = catalogue[some.item] @ catalogue.T
-        return interest_logits(cosines, some.present, temperature)
+        scaled = (catalogue[some.item] / temperature) @ catalogue.T
+        return interest_logits(scaled, some.present)
 
     return score
 

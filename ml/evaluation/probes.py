@@ -51,9 +51,7 @@ class Fitted(Interface):
         """Calibrated affinity of every property in [0, 1], float64 (n,)."""
         ...
 
-    def diversify(
-        self, query: Query, scores: NDArray[np.float64], diversity: float, k: int
-    ) -> Rows:
+    def diversify(self, scores: NDArray[np.float64], diversity: float, k: int) -> Rows:
         """The best k of the properties with finite scores for a diversity in [0, 1], best first."""
         ...
 
@@ -155,7 +153,7 @@ def variety(fitted: Fitted, split: Split) -> list[Variety]:
         scores = np.where(query.candidates, fitted.scores(query), -np.inf)
         ranked |= query.candidates
         for level in DIVERSITIES:
-            best = fitted.diversify(query, scores, level, SHORT)
+            best = fitted.diversify(scores, level, SHORT)
             figures = ranking_metrics(scores, query.candidates, query.relevant, best)
             found[level].append((float(figures[_NDCG]), _likeness(fitted.embeddings[best])))
             shown[level][best] = True

@@ -34,7 +34,7 @@ def test_the_sample_speaks_the_domains_words(sample: Sample) -> None:
 
 def test_the_ends_of_the_scale_are_where_they_should_be(found: dict[str, Any]) -> None:
     closed = found["gap_closed"]
-    for metric in ("recall@100", "gain"):
+    for metric in ("saves@10", "recall@100", "gain"):
         assert closed["popularity"][metric]["share"]["value"] == 0
         assert closed["oracle"][metric]["share"]["value"] == 1
         assert 0 < closed["nearest-owned"][metric]["share"]["value"] < 1
@@ -46,7 +46,7 @@ def test_the_ends_of_the_scale_are_where_they_should_be(found: dict[str, Any]) -
 def test_without_a_history_all_scorers_are_popularity(found: dict[str, Any]) -> None:
     curve = found["learning_curve"]
     assert [point["interactions"] for point in curve] == [n for n in LENGTHS for _ in range(3)]
-    assert len({point["recall@100"]["value"] for point in curve[:3]}) == 1
+    assert len({point["ndcg@10"]["value"] for point in curve[:3]}) == 1
 
 
 def test_a_shortened_investor_is_who_did_the_newest_things(sample: Sample) -> None:

@@ -82,9 +82,7 @@ class NearestTwin:
         scores = self.scores(query)
         return np.asarray(np.searchsorted(np.sort(scores), scores) / len(scores))
 
-    def diversify(
-        self, query: Query, scores: NDArray[np.float64], diversity: float, k: int
-    ) -> Rows:
+    def diversify(self, scores: NDArray[np.float64], diversity: float, k: int) -> Rows:
         """Every second, third and so on of the best."""
         best = np.argsort(-scores, kind="stable")[: int(np.isfinite(scores).sum())]
         return best[:: 1 + int(2 * diversity)][:k]
