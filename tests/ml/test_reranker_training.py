@@ -12,7 +12,6 @@ from domain.snapshots import InteractionLog
 from domain.vocabulary import InteractionKind
 from ml import reranker_training
 from ml.dataset import Events, Histories, events, examples, histories
-from ml.reranker import Items
 from ml.reranker_training import _draw, _first_deals, owned_before
 from tests.ml.worlds import KINDS, make_items
 
@@ -69,12 +68,12 @@ def drawn(
             for second in range(60)
         ]
     )
-    items: Items = make_items((ITEMS,), seed)
+    embedding = make_items((ITEMS,), seed).embedding
     learned = examples(data, 60)
     past = histories(
         data, learned, data.start[data.user[learned]], data.time[learned], data.item[learned]
     )
-    found = _draw(items, data, learned, past, negatives, rng)
+    found = _draw(embedding, data, learned, past, negatives, rng)
     return data, learned, past, found.rows, found.log_count
 
 
