@@ -70,6 +70,7 @@ _AGES_YEARS = (0.1, 0.5, 1.5, 4.0)
 _REFERENCE = 512
 _SPACING_NEIGHBOURS = 3
 _HIDDEN = 24
+_THUMBS_DOWN = list(InteractionKind).index(InteractionKind.THUMBS_DOWN)
 _NOTHING = 1e-9
 _LARGEST_RATIO = 4.0
 _USUAL_DIFFERENCE = 1.1
@@ -240,7 +241,6 @@ class Reranker(nn.Module):
             placed = torch.zeros((1, 3), device=position.device)
         generator = torch.Generator().manual_seed(seed)
         chosen = torch.randperm(len(placed), generator=generator)[:_REFERENCE]
-        # Of few places, each stands for several: the spacing's scale is the same for any number.
         self.reference = placed[chosen.to(placed.device)]
 
     def spacing(self, position: Tensor) -> Tensor:
@@ -262,13 +262,17 @@ class Reranker(nn.Module):
     def opinions(self, acts: Acts) -> Opinions:
         """What all acts on a property amount to: the sum of their weights, at the newest of them.
 
-        The weight of one act depends on its kind, which gives the sign, and on its age.
+        The weight of one act depends on its kind, which gives the sign, and on its age. A thumb
+        down takes back whatever speaks for the property: what is said outweighs what was done.
         """
         age = (acts.age.clamp(min=0.0) + _AGES_YEARS[0]).log()
         size = (self.kind[acts.kind] + _hinges(age, self.age_knots) @ self.age).exp()
         signed = torch.where(self.approves[acts.kind], size, -size) * acts.present
         same = (acts.row[:, :, None] == acts.row[:, None]) & acts.present[:, None]
+        rejected = (same & (acts.kind == _THUMBS_DOWN)[:, None]).any(dim=2)
         total = (same * signed[:, None]).sum(dim=2)
+        against = (same * signed.clamp(max=0.0)[:, None]).sum(dim=2)
+        total = torch.where(rejected, against, total)
         newest = ~same.tril(-1).any(dim=2) & acts.present
         return Opinions(acts.items, total * newest)
 

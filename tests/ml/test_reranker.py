@@ -158,9 +158,19 @@ def test_an_opinion_is_the_sum_of_all_acts_at_the_newest(
     for place, (row, kind, _) in enumerate(past):
         assert (alone[place] > 0) == (kind in LIKING)
         first = next(i for i, act in enumerate(past) if act[0] == row)
-        total = sum(w for w, act in zip(alone, past, strict=True) if act[0] == row)
+        mine = [(w, act) for w, act in zip(alone, past, strict=True) if act[0] == row]
+        rejected = any(act[1] == DOWN for _, act in mine)
+        total = sum(w for w, _ in mine if w < 0 or not rejected)
         assert float(found[place]) == pytest.approx(total if place == first else 0.0, abs=1e-3)
     assert (found[len(past) :] == 0).all()
+
+
+@FEWER
+@given(seed=SEED, past=st.lists(ACT, max_size=12))
+def test_a_thumb_down_takes_back_all_approval(seed: int, past: list[Act]) -> None:
+    reranker, items = make_reranker(seed), make_items((1, 4), seed)
+    told = [(0, DOWN, 0.0), *past, *[(0, kind, 0.0) for kind in LIKING]]
+    assert reranker.opinions(acts(items, told)).weight[0, 0] < 0
 
 
 @FEWER
