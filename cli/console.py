@@ -32,7 +32,7 @@ _EXPECTED = (
     ("grpc.aio", "AioRpcError"),
     ("jobs.runs", "JobError"),
     ("ml.evaluation.protocols", "EvaluationError"),
-    ("ml.training", "TrainingError"),
+    ("ml.config", "TrainingError"),
     ("redis.exceptions", "RedisError"),
     ("cli.serving", "ServingError"),
     ("settings", "SettingsError"),

@@ -60,7 +60,7 @@ class TrainingConfig:
     rerank_examples: int = 3000
     rerank_negatives: int = 96
     rerank_learning_rate: float = 2e-2
-    rerank_pull: float = 8.0
+    rerank_pull: float = 16.0
     validation_share: float = 0.1
     test_share: float = 0.1
     evaluated_investors: int = 2000

@@ -49,7 +49,6 @@ PRIOR = (
     "background",
     "dislike",
     "profile",
-    "profile_base",
     "taken",
 )
 """The parameters whose starting values other markets taught."""
@@ -76,8 +75,9 @@ _LARGEST_RATIO = 4.0
 _USUAL_DIFFERENCE = 1.1
 """Mean difference of two standard normal values: what "not alike" means for an attribute."""
 
-_PROFILE_BASE = 4.0
-"""Interactions that a tenant's average counts for where an investor's own is estimated."""
+_PROFILE_BASE = 10.0
+"""Saves that the tenant's average counts for where an investor's own is estimated. Fixed, for
+training sets it too low: it has seen its investors' tastes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,7 +211,6 @@ class Reranker(nn.Module):
         self.background = nn.Parameter(torch.tensor(-10.0))
         self.dislike = nn.Parameter(torch.tensor(0.0))
         self.profile = nn.Parameter(torch.full((count,), -2.0))
-        self.profile_base = nn.Parameter(torch.tensor(_PROFILE_BASE).log())
         self.taken = nn.Parameter(torch.tensor(-1.0))
         self.candidate = nn.Linear(FEATURE_COUNT + 1, _HIDDEN)
         self.candidate_score = nn.Linear(_HIDDEN, 1, bias=False)
@@ -324,12 +323,11 @@ class Reranker(nn.Module):
         mean, variance = self.usual
         saves = opinions.weight.clamp(min=0.0) / INTERACTION_WEIGHTS[InteractionKind.SAVE]
         votes = saves[:, :, None] * opinions.items.known
-        base = self.profile_base.exp()
-        total = votes.sum(dim=1) + base
+        total = votes.sum(dim=1) + _PROFILE_BASE
         values = opinions.items.attributes
-        own_mean = ((votes * values).sum(dim=1) + base * mean) / total
+        own_mean = ((votes * values).sum(dim=1) + _PROFILE_BASE * mean) / total
         spread = (votes * (values - own_mean[:, None]) ** 2).sum(dim=1)
-        own_variance = ((spread + base * variance) / total).clamp(min=0.05)
+        own_variance = ((spread + _PROFILE_BASE * variance) / total).clamp(min=0.05)
         value = candidates.attributes
         ratio = (
             (value - mean) ** 2 / variance

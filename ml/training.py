@@ -167,7 +167,9 @@ def fit(
             prior=reranker.prior(features, items.spacing),
             taken=owned_before(data, validate_until),
         )
-    calibration = _calibrate(reranker, items, validation, config.seed)
+    # What was bought within the slice was still to be had when it began.
+    then = replace(items, taken=owned_before(data, validation.moment))
+    calibration = _calibrate(reranker, then, validation, config.seed)
     return Fit(
         artifact=Artifact(tower, reranker, statistics, calibration),
         items=items,
