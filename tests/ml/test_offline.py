@@ -91,7 +91,7 @@ async def test_diverse_lists_are_those_of_the_service(both: World) -> None:
             diversity,
         )
         places = [columns.ids.index(one.property_id) for one in ranked]
-        assert offline.diversify(query, scores, diversity, 10).tolist() == places
+        assert offline.diversify(scores, diversity, 10).tolist() == places
 
 
 def test_fits_and_says_how_it_went() -> None:

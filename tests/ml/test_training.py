@@ -11,10 +11,12 @@ from domain.vocabulary import InteractionKind
 from ml import reranker
 from ml.artifacts import unpack
 from ml.config import TrainingConfig, TrainingError
+from ml.dataset import queries
 from ml.reranker import PRIOR, Reranker
+from ml.reranker_training import owned_before
 from ml.scoring import LoadedTwin
 from ml.tower_training import Progress
-from ml.training import Fit, TrainedTwin, fit, train
+from ml.training import Fit, TrainedTwin, _calibrate, fit, train
 from ml.validation import METRICS
 from tests.ml.worlds import KINDS, make_history, make_streets
 
@@ -319,3 +321,24 @@ def test_absent_cuda_is_an_error(checkerboard: World) -> None:
 def test_learns_on_cuda(checkerboard: World) -> None:
     found = train(*checkerboard, replace(CONFIG, device="cuda"), quiet)
     assert found.metrics["twin"]["auc"] > 0.72
+
+
+def test_calibrates_as_of_the_validation_slice(streets: World) -> None:
+    """What was bought within the slice was not taken when it began, and must not be scored so."""
+    columns, _ = streets
+    users, each = 48, len(columns) // 48
+    house = np.arange(len(columns))
+    log = InteractionLog(
+        users=columns.ids[:users],
+        user=(house % users).astype(np.int32),
+        property=house.astype(np.int32),
+        kind=np.full(len(house), KINDS.index(InteractionKind.DEAL), dtype=np.int8),
+        occurred_at=1e9 + 86_400.0 * house,
+    )
+    assert each == 5
+    found = fit(columns, log, replace(FAST, test_share=0.0, rerank_epochs=5), quiet)
+    held_out = queries(found.events, float(np.quantile(log.occurred_at, 0.9)), np.inf, 100, 0)
+    items = replace(found.items, taken=owned_before(found.events, held_out.moment))
+    assert found.artifact.calibration == _calibrate(
+        found.artifact.reranker, items, held_out, FAST.seed
+    )
