@@ -33,8 +33,12 @@ PROPERTY_FILES = ("properties-simulated.csv.gz", "properties-derived.csv.gz", "p
 """The records come last, so that a house as a whole has their source and confidence."""
 
 
+QUICKLY = ("--epochs", "8")
+"""Options of ``twin train`` that do for a first look; the sample learns little from more."""
+
+
 def prepare_sample(
-    database_url: str, *, investors: int = DEFAULT_INVESTORS, training: Sequence[str] = ()
+    database_url: str, *, investors: int = DEFAULT_INVESTORS, training: Sequence[str] = QUICKLY
 ) -> None:
     """Load the sample and train a twin on it, as far as that was not done before.
 

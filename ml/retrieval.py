@@ -16,20 +16,10 @@ ALIKE, UNOWNED, NEAR = 100, 200, 100
 DIVERSIFIED = 300
 """How many of the best a diversified list is picked from: it ends there."""
 
-DEEP = 1000
-"""How many are most alike where somebody reads further than ``ALIKE``: as far as lists go."""
-
 
 def sources(investor: Investor, limit: int) -> list[Source]:
-    """What to search for, for a list of ``limit``: never fewer, if matches exist.
-
-    The searches depend on the limit in one step only, so that a longer list mostly goes on where a
-    shorter one ended.
-    """
-    searches = [
-        Source(ALIKE if limit <= ALIKE else max(DEEP, limit)),
-        Source(UNOWNED, (unowned(),)),
-    ]
+    """What to search for, for a list of ``limit``: never fewer, if matches exist."""
+    searches = [Source(max(ALIKE, limit)), Source(UNOWNED, (unowned(),))]
     if investor.surroundings:
         searches.append(Source(NEAR, (within_any(investor.surroundings),)))
     return searches
