@@ -71,6 +71,7 @@ _SPACING_NEIGHBOURS = 3
 _HIDDEN = 24
 _THUMBS_DOWN = list(InteractionKind).index(InteractionKind.THUMBS_DOWN)
 _NOTHING = 1e-9
+_NEVER = 1e4
 _LARGEST_RATIO = 4.0
 _USUAL_DIFFERENCE = 1.1
 """Mean difference of two standard normal values: what "not alike" means for an attribute."""
@@ -361,9 +362,10 @@ def _prior() -> dict[str, Any]:
 def _log_sum(similarity: Tensor, weight: Tensor) -> Tensor:
     """Ln of the sum over h of weight (b, h) times exp(similarity (b, h, c)): (b, c).
 
-    Weights that are not positive count as almost nothing.
+    Weights that are not positive do not count; a very low number where none is positive.
     """
-    return torch.logsumexp(similarity + weight.clamp(min=_NOTHING).log()[:, :, None], dim=1)
+    logarithm = torch.where(weight > 0, weight.clamp(min=_NOTHING).log(), -_NEVER)
+    return torch.logsumexp(similarity + logarithm[:, :, None], dim=1)
 
 
 def _hinges(values: Tensor, knots: Tensor) -> Tensor:

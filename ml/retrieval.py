@@ -14,7 +14,7 @@ ALIKE, UNOWNED, NEAR = 100, 200, 100
 """How many properties the searches bring."""
 
 DIVERSIFIED = 300
-"""How many of the best a diversified list is picked from: it ends there."""
+"""How many of the best candidates a diversified list is picked from: it ends with them."""
 
 
 def sources(investor: Investor, limit: int) -> list[Source]:

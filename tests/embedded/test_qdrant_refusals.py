@@ -126,7 +126,7 @@ async def test_bad_input_is_refused_with_the_reason(
             lambda client: client.query_points(
                 NAME, query=models.RecommendQuery(recommend=models.RecommendInput(positive=[1]))
             ),
-            "Query.recommend",
+            "RecommendInput.strategy",
         ),
         (
             lambda client: client.query_points(

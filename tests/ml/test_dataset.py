@@ -74,12 +74,12 @@ def test_histories_are_what_came_strictly_before_without_the_target(
 
 
 def test_histories_keep_the_newest() -> None:
-    rows = [(0, second % ITEMS, VIEW, second) for second in range(100)]
+    rows = [(0, second % ITEMS, VIEW, second) for second in range(200)]
     data = events(make_log(rows), ITEMS, CPU)
-    moment = torch.tensor([99.0], dtype=torch.float64)
-    found = histories(data, torch.tensor([99]), torch.tensor([0]), moment)
+    moment = torch.tensor([199.0], dtype=torch.float64)
+    found = histories(data, torch.tensor([199]), torch.tensor([0]), moment)
     assert found.present.sum() == HISTORY_LIMIT
-    assert found.item[0, 0] == 98 % ITEMS
+    assert found.item[0, 0] == 198 % ITEMS
 
 
 @given(rows=st.lists(EVENT, max_size=40), before=st.integers(0, 9))

@@ -110,12 +110,12 @@ def test_scorers_see_nothing_from_after_the_cut(deals: Split) -> None:
 
 
 def test_a_history_holds_the_newest_acts_and_the_approvals_all(street: PropertyColumns) -> None:
-    many = properties(np.linspace(0, 1, 100), np.zeros(100))
-    acts = [(0, row, DEAL) for row in range(90)]
+    many = properties(np.linspace(0, 1, 200), np.zeros(200))
+    acts = [(0, row, DEAL) for row in range(180)]
     query = only(split(many, interactions(*acts), quantile=0.9), Protocol.ALL)
     assert len(query.investor) == HISTORY_LIMIT
-    assert query.investor.properties.ids[0] == many.ids[80]
-    assert query.approved.tolist() == list(range(81))
+    assert query.investor.properties.ids[0] == many.ids[161]
+    assert query.approved.tolist() == list(range(162))
 
 
 def test_approval_is_what_was_done_on_balance(street: PropertyColumns) -> None:
