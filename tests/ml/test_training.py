@@ -333,7 +333,7 @@ def test_calibrates_as_of_the_validation_slice(streets: World) -> None:
         user=(house % users).astype(np.int32),
         property=house.astype(np.int32),
         kind=np.full(len(house), KINDS.index(InteractionKind.DEAL), dtype=np.int8),
-        occurred_at=1e9 + 86_400.0 * house,
+        occurred_at=1e9 + 86_400.0 * house.astype(np.float64),
     )
     assert each == 5
     found = fit(columns, log, replace(FAST, test_share=0.0, rerank_epochs=5), quiet)
