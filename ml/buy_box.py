@@ -19,14 +19,16 @@ _TYPES = list(PropertyType)
 def share_met(box: BuyBox | None, properties: PropertyColumns) -> NDArray[np.float64]:
     """The share of the stated criteria that each property meets, float64 (n,) in [0, 1].
 
-    ZIP codes and cities are one criterion, the place, met by either. What a property does not say
+    The criteria are those of the domain: each side counts alike. What a property does not say
     of itself it does not meet. Zeros if nothing is stated.
     """
     met: list[NDArray[np.bool_]] = []
     if box is not None and box.property_types:
         met.append(np.isin(properties.property_type, [_TYPES.index(t) for t in box.property_types]))
-    if box is not None and (box.zipcodes or box.cities):
-        met.append(_among(properties.zipcode, box.zipcodes) | _among(properties.city, box.cities))
+    if box is not None and box.zipcodes:
+        met.append(_among(properties.zipcode, box.zipcodes))
+    if box is not None and box.cities:
+        met.append(_among(properties.city, box.cities))
     ranges = {"listing_price": box.price, "bedrooms": box.bedrooms} if box is not None else {}
     for name, wanted in ranges.items():
         if wanted is not None:

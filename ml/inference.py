@@ -156,7 +156,7 @@ class TwinService:
     async def interests(self, model: ModelKey, investor: InvestorHistory) -> NDArray[np.float32]:
         """What the index keeps of an investor: unit vectors, float32 (k, 16), of what it wants.
 
-        None for who did nothing of positive weight.
+        k is 0 for who did nothing of positive weight.
         """
         return (await self._twin(model)).investor(investor).interests
 

@@ -16,7 +16,7 @@ from domain.snapshots import InteractionLog, PropertyColumns
 from ml.config import TrainingConfig, pick_device
 from ml.diversity import diversify
 from ml.evaluation.protocols import Query
-from ml.reranker import EARTH_RADIUS_KM, Items
+from ml.reranker import Items, on_sphere
 from ml.retrieval import ALIKE, DIVERSIFIED, NEAR, UNOWNED
 from ml.scoring import Investor, LoadedTwin
 from ml.tower_training import Progress
@@ -84,12 +84,9 @@ class OfflineTwin:
         position = self._items.position.double().cpu().numpy()
         inside = np.zeros(len(position), dtype=np.bool_)
         for circle in investor.surroundings:
-            north, east = np.radians(circle.latitude), np.radians(circle.longitude)
-            centre = np.array(
-                (np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north))
-            )
+            centre = on_sphere(np.array(circle.latitude), np.array(circle.longitude))
             # NaN, an unknown place, compares as false.
-            chord = np.linalg.norm(position - EARTH_RADIUS_KM * centre, axis=1)
+            chord = np.linalg.norm(position - centre, axis=1)
             inside |= chord <= circle.radius_km
         return inside
 

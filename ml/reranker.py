@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -116,11 +117,16 @@ class Items:
 
 def positions(properties: PropertyColumns) -> Tensor:
     """Points on the sphere, float32 (n, 3) in kilometres, NaN where a coordinate is missing."""
-    north, east = (np.radians(properties.column(name)) for name in ("latitude", "longitude"))
-    point = EARTH_RADIUS_KM * np.stack(
-        (np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)), axis=1
+    points = on_sphere(properties.column("latitude"), properties.column("longitude"))
+    return torch.from_numpy(points.astype(np.float32))
+
+
+def on_sphere(latitude: NDArray[np.float64], longitude: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points in degrees (...) as kilometres from the centre of the earth, float64 (..., 3)."""
+    north, east = np.radians(latitude), np.radians(longitude)
+    return EARTH_RADIUS_KM * np.stack(
+        (np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)), axis=-1
     )
-    return torch.from_numpy(point.astype(np.float32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -46,10 +46,8 @@ def owned_before(data: Events, moment: float) -> Tensor:
 def _first_deals(data: Events) -> tuple[Tensor, Tensor]:
     """When each property was first bought, seconds or inf, and by whom or -1: both (n,)."""
     deals = (data.kind == list(InteractionKind).index(InteractionKind.DEAL)).nonzero()[:, 0]
-    deals = deals[data.time[deals].argsort(descending=True, stable=True)]
     when = torch.full((data.items,), torch.inf, dtype=torch.float64, device=data.time.device)
     who = torch.full((data.items,), -1, dtype=torch.int64, device=data.time.device)
-    # The oldest deal is written last and stays; on a device the order of equal indexes is open.
     when.scatter_reduce_(0, data.item[deals], data.time[deals], "amin")
     first = deals[data.time[deals] == when[data.item[deals]]]
     who[data.item[first]] = data.user[first]

@@ -32,9 +32,10 @@ def share(box: BuyBox, columns: PropertyColumns, row: int) -> float:
     kind = int(columns.property_type[row])
     if box.property_types:
         met.append(kind >= 0 and list(PropertyType)[kind] in box.property_types)
-    if box.zipcodes or box.cities:
-        place = columns.zipcode[row] in box.zipcodes or columns.city[row] in box.cities
-        met.append(place)
+    if box.zipcodes:
+        met.append(columns.zipcode[row] in box.zipcodes)
+    if box.cities:
+        met.append(columns.city[row] in box.cities)
     if box.price is not None:
         met.append(inside(float(columns.column("listing_price")[row]), box.price))
     if box.bedrooms is not None:
