@@ -1,69 +1,22 @@
 """The embeddings in Qdrant: written after training, searched by every recommendation.
 
-Tenants and model versions share two collections. They are kept apart by construction: points are
-reached only through a ``Space``, which is bound to one tenant and version and puts both into the id
-of every point it writes and into the filter of every call it makes.
+Here are the two collections; what is in them is reached through ``ml.space.Space``.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
-from uuid import UUID, uuid5
+from collections.abc import Collection
+from uuid import UUID
 
-import numpy as np
-from numpy.typing import NDArray
-from qdrant_client import AsyncQdrantClient, grpc, models
-from qdrant_client.conversions.conversion import RestToGrpc
+from qdrant_client import AsyncQdrantClient, models
 
-from domain.snapshots import ModelKey, PropertyColumns, PropertyFilter
-from ml.filters import PAYLOAD_INDEXES, conditions, payloads
-from ml.index_rows import pack, unpack
+from domain.snapshots import ModelKey
+from ml.filters import PAYLOAD_INDEXES
 from ml.model import DIMENSIONS
-from ml.reranker import Items
+from ml.space import PROPERTIES, USERS, Space, among, equals
 
-PROPERTIES = "property_embeddings"
-USERS = "user_embeddings"
-
-ROW = "row"
-"""The payload field with what the second stage reads."""
-
-_NAMESPACE = UUID("6f0c3f52-3a54-5d0e-9b8a-6c1c64c9a3b1")
-_BATCH = 1000
 # Qdrant's own threshold is meant for vectors of a thousand dimensions; of ours, hundreds of
 # thousands would stay without a graph.
 _GRAPH_FROM_KB = 500
-_MOST_TIES = 1000
 _TENANT = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
-
-
-class Hit(NamedTuple):
-    """A property that a search found, its cosine with the query, and its unit vector (16,)."""
-
-    property_id: UUID
-    cosine: float
-    vector: NDArray[np.float32]
-
-
-class Source(NamedTuple):
-    """Where candidates come from: the best ``limit`` of what meets the conditions as well."""
-
-    limit: int
-    conditions: tuple[models.Condition, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Candidates:
-    """Properties that a search found, in no particular order.
-
-    Attributes:
-        ids: n property ids.
-        items: what the second stage reads of them, on the CPU.
-        fields: for each the further payload fields that were asked for and are known.
-    """
-
-    ids: tuple[UUID, ...]
-    items: Items
-    fields: list[dict[str, Any]]
 
 
 class EmbeddingIndex:
@@ -93,7 +46,7 @@ class EmbeddingIndex:
         """Checks that Qdrant answers. Raises what its client raises if it does not."""
         await self._client.collection_exists(PROPERTIES)
 
-    def space(self, model: ModelKey) -> "Space":
+    def space(self, model: ModelKey) -> Space:
         """The points of one tenant's one model version. Costs nothing."""
         return Space(self._client, model)
 
@@ -102,8 +55,8 @@ class EmbeddingIndex:
         if not ids:
             return
         owned: list[models.Condition] = [
-            _equals("tenant_id", tenant_id),
-            _among("property_id", ids),
+            equals("tenant_id", tenant_id),
+            among("property_id", ids),
         ]
         await self._client.delete(
             PROPERTIES, models.FilterSelector(filter=models.Filter(must=owned))
@@ -134,259 +87,3 @@ class EmbeddingIndex:
                 f"Qdrant collection {name!r} holds {found!r}, not {DIMENSIONS} dimensions with "
                 "cosine distance: it belongs to something else; use another Qdrant"
             )
-
-
-class Space:
-    """The points of one tenant's one model version; no call can reach another's."""
-
-    def __init__(self, client: AsyncQdrantClient, model: ModelKey) -> None:
-        self._client = client
-        self._model = model
-
-    async def upsert_properties(self, properties: PropertyColumns, items: Items) -> None:
-        """Writes the properties as the space's version sees them; replaces those already there."""
-        vectors = items.embedding.cpu().numpy()
-        rows = [
-            payload | {ROW: row}
-            for payload, row in zip(payloads(properties), pack(items), strict=True)
-        ]
-        points = [self._point_id(value) for value in properties.ids]
-        await self._upsert(PROPERTIES, points, vectors, rows)
-
-    async def upsert_users(self, interests: Mapping[UUID, NDArray[np.float32]]) -> None:
-        """Writes investors, one point for each of an investor's unit vectors (k, 16).
-
-        Replaces what was there of them.
-        """
-        await self.delete_users(list(interests))
-        owner = [user_id for user_id, some in interests.items() for _ in some]
-        rank = [place for some in interests.values() for place in range(len(some))]
-        if owner:
-            await self._upsert(
-                USERS,
-                [self._point_id(one, place) for one, place in zip(owner, rank, strict=True)],
-                np.concatenate(list(interests.values())),
-                [
-                    {"user_id": str(one), "interest": place}
-                    for one, place in zip(owner, rank, strict=True)
-                ],
-            )
-
-    async def delete_properties(self, ids: Collection[UUID]) -> None:
-        """Deletes the properties; unknown ids are ignored."""
-        if ids:
-            owned = self._filter(must=[_among("property_id", ids)])
-            await self._client.delete(PROPERTIES, models.FilterSelector(filter=owned))
-
-    async def delete_users(self, ids: Collection[UUID]) -> None:
-        """Deletes the investors; unknown ids are ignored."""
-        if ids:
-            owned = self._filter(must=[_among("user_id", ids)])
-            await self._client.delete(USERS, models.FilterSelector(filter=owned))
-
-    async def drop(self) -> None:
-        """Deletes all properties and investors of the space."""
-        for collection in (PROPERTIES, USERS):
-            await self._client.delete(collection, models.FilterSelector(filter=self._filter()))
-
-    async def query(
-        self,
-        vector: NDArray[np.float32],
-        where: PropertyFilter,
-        exclude: Collection[UUID],
-        limit: int,
-    ) -> list[Hit]:
-        """The ``limit`` properties nearest to the vector (16,), best first.
-
-        The filter and the exclusions hold inside the search: the list is full if matches exist.
-        Equal cosines are ordered by property id, and the smallest ids are the ones kept (among a
-        thousand ties at the end of the list; beyond, which are kept is left to Qdrant).
-        """
-        if limit < 1:
-            return []
-        wanted = self._wanted(where, exclude)
-        fetched = limit + 1
-        while True:
-            search = models.QueryRequest(
-                query=vector.tolist(),
-                filter=wanted,
-                limit=fetched,
-                with_payload=["property_id"],
-                with_vector=True,
-            )
-            (points,) = await self._search([search])
-            hits = [Hit(_property_id(point), point.score, _vector(point)) for point in points]
-            # Where the last one asked for ties with one beyond it, smaller ids may follow.
-            tied = len(hits) == fetched and hits[-1].cosine >= hits[limit - 1].cosine
-            if not tied or fetched > limit + _MOST_TIES:
-                return sorted(hits, key=lambda hit: (-hit.cosine, hit.property_id))[:limit]
-            fetched = limit + 4 * (fetched - limit)
-
-    async def candidates(
-        self,
-        interests: NDArray[np.float32],
-        where: PropertyFilter,
-        exclude: Collection[UUID],
-        sources: Sequence[Source],
-        fields: Sequence[str] = (),
-    ) -> Candidates:
-        """The properties that are most like any of the interests (k, 16), k at least 1.
-
-        The filter and the exclusions hold inside the search. All sources are searched in one call.
-
-        Args:
-            interests: unit vectors; a property counts by the nearest of them.
-            where: the filter.
-            exclude: ids that are not wanted.
-            sources: how many of what; a property that several bring is there once.
-            fields: further fields of the payload to bring along.
-        """
-        query = models.RecommendQuery(
-            recommend=models.RecommendInput(
-                positive=interests.tolist(), strategy=models.RecommendStrategy.BEST_SCORE
-            )
-        )
-        searches = [
-            models.QueryRequest(
-                query=query,
-                filter=self._wanted(where, exclude, source.conditions),
-                limit=source.limit,
-                with_payload=["property_id", ROW, *fields],
-                with_vector=True,
-            )
-            for source in sources
-        ]
-        found = {
-            point.payload["property_id"].string_value: point
-            for points in await self._search(searches)
-            for point in points
-        }
-        vectors = np.array([_vector(point) for point in found.values()], dtype=np.float32)
-        return Candidates(
-            ids=tuple(map(UUID, found)),
-            items=unpack(
-                [point.payload[ROW].string_value for point in found.values()],
-                vectors.reshape(len(found), DIMENSIONS),
-            ),
-            fields=[
-                {name: _plain(point.payload[name]) for name in fields if name in point.payload}
-                for point in found.values()
-            ],
-        )
-
-    async def count(self) -> int:
-        """How many properties the space holds."""
-        return await self._count(PROPERTIES)
-
-    async def count_users(self) -> int:
-        """How many interests of investors the space holds."""
-        return await self._count(USERS)
-
-    async def property_ids(self) -> set[UUID]:
-        """The ids of all properties in the space."""
-        ids: set[UUID] = set()
-        offset: Any = None
-        while True:
-            points, offset = await self._client.scroll(
-                PROPERTIES,
-                scroll_filter=self._filter(),
-                limit=_BATCH,
-                offset=offset,
-                with_payload=["property_id"],
-            )
-            ids.update(UUID((point.payload or {})["property_id"]) for point in points)
-            if offset is None:
-                return ids
-
-    async def _count(self, collection: str) -> int:
-        return (await self._client.count(collection, self._filter(), exact=True)).count
-
-    async def _upsert(
-        self,
-        collection: str,
-        ids: Sequence[str],
-        vectors: NDArray[np.float32],
-        payload: list[dict[str, Any]],
-    ) -> None:
-        if vectors.shape != (len(ids), DIMENSIONS):
-            raise ValueError(
-                f"{len(ids)} points need vectors of shape ({len(ids)}, {DIMENSIONS}), "
-                f"not {vectors.shape}"
-            )
-        own = {
-            "tenant_id": str(self._model.tenant_id),
-            "model_version": str(self._model.version_id),
-        }
-        for rows in _slices(len(ids)):
-            batch = models.Batch(
-                ids=list(ids[rows]),
-                vectors=vectors[rows].tolist(),
-                payloads=[own | one for one in payload[rows]],
-            )
-            await self._client.upsert(collection, batch)
-
-    async def _search(self, searches: list[models.QueryRequest]) -> list[list[grpc.ScoredPoint]]:
-        """The points of each search, as the protocol has them.
-
-        The client would turn every one of hundreds into models, which costs more than the search.
-        """
-        request = grpc.QueryBatchPoints(
-            collection_name=PROPERTIES,
-            query_points=[RestToGrpc.convert_query_request(one, PROPERTIES) for one in searches],
-        )
-        answer = await self._client.grpc_points.QueryBatch(request)
-        return [list(one.result) for one in answer.result]
-
-    def _wanted(
-        self,
-        where: PropertyFilter,
-        exclude: Collection[UUID],
-        further: Sequence[models.Condition] = (),
-    ) -> models.Filter:
-        """What matches, is not excluded, and meets the further conditions."""
-        unwanted = [_among("property_id", exclude)] if exclude else None
-        return self._filter(must=[*conditions(where), *further], must_not=unwanted)
-
-    def _filter(
-        self,
-        must: Sequence[models.Condition] = (),
-        must_not: list[models.Condition] | None = None,
-    ) -> models.Filter:
-        """The given conditions within the space; every read and delete goes through here."""
-        own = [
-            _equals("tenant_id", self._model.tenant_id),
-            _equals("model_version", self._model.version_id),
-        ]
-        return models.Filter(must=[*own, *must], must_not=must_not)
-
-    def _point_id(self, value: UUID, place: int = 0) -> str:
-        """The id of the point of a property, or of an investor's interest, in the space."""
-        name = f"{self._model.tenant_id}:{self._model.version_id}:{value}"
-        return str(uuid5(_NAMESPACE, f"{name}:{place}" if place else name))
-
-
-def _equals(key: str, value: UUID) -> models.Condition:
-    return models.FieldCondition(key=key, match=models.MatchValue(value=str(value)))
-
-
-def _among(key: str, values: Collection[UUID]) -> models.Condition:
-    match = models.MatchAny(any=[str(value) for value in values])
-    return models.FieldCondition(key=key, match=match)
-
-
-def _property_id(point: grpc.ScoredPoint) -> UUID:
-    return UUID(point.payload["property_id"].string_value)
-
-
-def _vector(point: grpc.ScoredPoint) -> NDArray[np.float32]:
-    return np.array(point.vectors.vector.dense.data, dtype=np.float32)
-
-
-def _plain(value: grpc.Value) -> Any:
-    return getattr(value, value.WhichOneof("kind") or "null_value")
-
-
-def _slices(count: int) -> Iterator[slice]:
-    """Stretches of at most ``_BATCH`` that cover ``range(count)``."""
-    for first in range(0, count, _BATCH):
-        yield slice(first, first + _BATCH)

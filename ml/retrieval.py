@@ -7,8 +7,8 @@ idea of a place is coarser than a street.
 """
 
 from ml.filters import unowned, within_any
-from ml.index import Source
 from ml.scoring import Investor
+from ml.space import Source
 
 ALIKE, UNOWNED, NEAR = 100, 200, 100
 """How many properties the searches bring."""

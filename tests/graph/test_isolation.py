@@ -28,7 +28,7 @@ from domain.snapshots import BuyBox, ModelKey, PropertyFilter
 from domain.tenants import active_version_id
 from domain.vocabulary import InteractionKind, Role
 from graph.schema import build_schema as build_own_schema
-from ml.index import Source, Space
+from ml.space import Source, Space
 from runtime import Runtime
 from tests.conftest import new_tenant
 from tests.factories import Town, build_town, train

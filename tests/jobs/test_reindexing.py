@@ -22,9 +22,9 @@ from jobs.queue import INDEXING_QUEUE, JobQueue
 from jobs.reindexing import Indexer
 from jobs.worker import reindex_all
 from ml.filters import unowned
-from ml.index import Source
 from ml.inference import TwinService
 from ml.reranker import Items
+from ml.space import Source
 from runtime import Runtime
 from tests.conftest import new_tenant
 from tests.factories import Town, add_property, build_town, train

@@ -21,8 +21,9 @@ from domain.snapshots import (
 )
 from domain.vocabulary import ListingStatus, PropertyType
 from ml.filters import unowned, within_any
-from ml.index import PROPERTIES, ROW, USERS, EmbeddingIndex, Hit, Source, Space
+from ml.index import EmbeddingIndex
 from ml.reranker import Items
+from ml.space import PROPERTIES, ROW, USERS, Hit, Source, Space
 
 EVERYTHING = PropertyFilter()
 EVERYWHERE = Circle(0, 0, 20_100)
