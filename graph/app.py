@@ -8,17 +8,23 @@ from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from starlette.types import Scope
 
 from domain import tenants
+from domain.errors import DomainError
+from graph.auth import Principal, authenticate
 from graph.context import Context
+from graph.documents import DocumentStore
 from graph.graphiql import GraphiQL, SignedIn, sign_in
+from graph.http.view import GraphQLView
+from graph.operations import Operations
 from graph.request_log import RequestLog, configure_logging
 from graph.schema import build_schema
-from graph.view import GraphQLView
 from runtime import Runtime, connect, latest_revision, services
 from settings import Settings, load
 
@@ -66,7 +72,9 @@ def build(open_runtime: OpenRuntime, *, production: bool) -> Starlette:
             yield
 
     graphiql = None if production else GraphiQL(_identify)
-    view = GraphQLView(build_schema(), _context, graphiql.page if graphiql else None)
+    schema = build_schema()._schema
+    operations = Operations(schema, DocumentStore(schema))
+    view = GraphQLView(operations, _context, graphiql.page if graphiql else None)
     routes = [Route("/graphql", view), Route("/healthz", healthz), Route("/readyz", readyz)]
     if graphiql:
         routes.append(Route("/graphql/assets/{name}", graphiql.asset))
@@ -83,14 +91,15 @@ def _runtime(request: Request) -> Runtime:
     return runtime
 
 
-def _context(request: Request) -> Context:
-    runtime = _runtime(request)
-    return Context(
-        runtime.database,
-        runtime.recommender,
-        runtime.services.jwt_secret,
-        request.headers.get("authorization"),
-    )
+async def _context(scope: Scope, headers: Headers) -> Context:
+    runtime: Runtime = scope["app"].state.runtime
+    identity: Principal | DomainError
+    try:
+        identity = authenticate(headers.get("authorization"), runtime.services.jwt_secret)
+    except DomainError as error:
+        # Some fields need no token, and those that do say why there is none.
+        identity = error
+    return Context(runtime.database, runtime.recommender, identity, scope["state"]["request_id"])
 
 
 async def _identify(request: Request) -> SignedIn | None:

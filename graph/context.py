@@ -9,33 +9,42 @@ from uuid import UUID
 import strawberry
 
 from domain.database import Database
-from domain.errors import forbidden
+from domain.errors import DomainError, forbidden
 from domain.recommendations import Recommender
 from domain.work import Work
-from graph.auth import Principal, authenticate
+from graph.auth import Principal
 from graph.loaders import Loaders
 from graph.nodes import parse_id
 
 
 class Context:
-    """One request. Data is reached only through its principal, and so through a valid token."""
+    """One operation. Data is reached only through its principal, and so through a valid token.
+
+    Args:
+        database: the gate to the data.
+        recommender: answers from the twin.
+        identity: who asks, or why that is not known.
+        request_id: what the log knows the request by.
+    """
 
     def __init__(
         self,
         database: Database,
         recommender: Recommender,
-        jwt_secret: str,
-        authorization: str | None,
+        identity: Principal | DomainError,
+        request_id: str,
     ) -> None:
         self._database = database
-        self._jwt_secret = jwt_secret
-        self._authorization = authorization
+        self._identity = identity
         self.recommender = recommender
+        self.request_id = request_id
 
-    @cached_property
+    @property
     def principal(self) -> Principal:
         """Who asks. Raises DomainError UNAUTHENTICATED."""
-        return authenticate(self._authorization, self._jwt_secret)
+        if isinstance(self._identity, DomainError):
+            raise self._identity
+        return self._identity
 
     def work(self) -> AbstractAsyncContextManager[Work]:
         """A unit of work of the caller's tenant; resolvers run concurrently and open one each."""

@@ -2,7 +2,8 @@
 
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from enum import StrEnum
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 import strawberry
@@ -26,6 +27,81 @@ publish(
         ErrorCode.NO_ACTIVE_MODEL: "The tenant has no trained model yet.",
     },
 )
+
+
+class RequestErrorCode(StrEnum):
+    """Why a request was refused as a whole, or a field failed through no fault of its input."""
+
+    BAD_REQUEST = "BAD_REQUEST"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    NOT_ACCEPTABLE = "NOT_ACCEPTABLE"
+    UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
+    GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
+    GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
+    PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
+    DOCUMENT_NOT_TRUSTED = "DOCUMENT_NOT_TRUSTED"
+    INTERNAL = "INTERNAL"
+
+
+publish(
+    RequestErrorCode,
+    "`extensions.code` of an error that no input is to blame for. `ErrorCode` has the others.",
+    {
+        RequestErrorCode.BAD_REQUEST: "The request is no GraphQL request.",
+        RequestErrorCode.METHOD_NOT_ALLOWED: "The HTTP method cannot be used for this.",
+        RequestErrorCode.NOT_ACCEPTABLE: "The client accepts no media type of this server.",
+        RequestErrorCode.UNSUPPORTED_MEDIA_TYPE: "The body is of another media type than JSON.",
+        RequestErrorCode.GRAPHQL_PARSE_FAILED: "The document is not GraphQL, or too large.",
+        RequestErrorCode.GRAPHQL_VALIDATION_FAILED: "The document or its variables do not fit the "
+        "schema.",
+        RequestErrorCode.PERSISTED_QUERY_NOT_FOUND: "No document of this id is known; send its "
+        "text.",
+        RequestErrorCode.DOCUMENT_NOT_TRUSTED: "Only documents that the server knows from the "
+        "start are run.",
+        RequestErrorCode.INTERNAL: "Something failed on the server; the request id finds it in "
+        "the log.",
+    },
+)
+
+
+class RequestRefused(Exception):  # noqa: N818
+    """A GraphQL request of which nothing is executed.
+
+    Attributes:
+        errors: why.
+        status: the HTTP status where the client accepts ``application/graphql-response+json``;
+            with ``application/json`` it is 200, as the specification wants.
+        headers: further HTTP headers of the answer.
+    """
+
+    def __init__(
+        self,
+        errors: Sequence[GraphQLError],
+        status: int = 400,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(errors[0].message)
+        self.errors = errors
+        self.status = status
+        self.headers = headers or {}
+
+
+class TransportError(RequestRefused):
+    """An HTTP request that is no GraphQL request; it has its status whatever is accepted."""
+
+    def __init__(
+        self,
+        message: str,
+        code: RequestErrorCode = RequestErrorCode.BAD_REQUEST,
+        status: int = 400,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__([coded(message, code)], status, headers)
+
+
+def coded(message: str, code: RequestErrorCode) -> GraphQLError:
+    """An error with that code."""
+    return GraphQLError(message, extensions={"code": code.value})
 
 
 @strawberry.type(description="What was wrong with an input.")
@@ -123,10 +199,12 @@ def _formatted(
             extensions["field"] = list(cause.field)
     elif cause is not None:
         result["message"] = "Something went wrong on our side; quote the request id to support."
-        extensions = {"code": "INTERNAL", "requestId": request_id}
+        extensions = {"code": RequestErrorCode.INTERNAL.value, "requestId": request_id}
+    elif error.extensions:
+        extensions = error.extensions
     elif isinstance(error, GraphQLSyntaxError):
-        extensions = {"code": "GRAPHQL_PARSE_FAILED"}
+        extensions = {"code": RequestErrorCode.GRAPHQL_PARSE_FAILED.value}
     else:
-        extensions = {"code": "GRAPHQL_VALIDATION_FAILED"}
+        extensions = {"code": RequestErrorCode.GRAPHQL_VALIDATION_FAILED.value}
     result["extensions"] = extensions
     return result

@@ -3,21 +3,18 @@
 import strawberry
 from graphql import (
     GraphQLArgument,
-    GraphQLError,
     GraphQLInputField,
     GraphQLInputObjectType,
     GraphQLObjectType,
     GraphQLSchema,
     Undefined,
 )
-from strawberry.extensions import ParserCache, ValidationCache
-from strawberry.types import ExecutionContext
 
 from domain.errors import invalid
 from graph.buy_boxes import set_buy_box
 from graph.context import Info
+from graph.errors import RequestErrorCode
 from graph.feedback import record_interaction, retract_feedback, submit_feedback
-from graph.limits import Limits
 from graph.nodes import Node, NodeId, split_id
 from graph.properties import Property, find_property, list_properties
 from graph.property_writes import delete_property, upsert_properties
@@ -85,22 +82,10 @@ class Mutation:
     )
 
 
-class Schema(strawberry.Schema):
-    """Strawberry's, but for the log."""
-
-    def process_errors(
-        self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
-    ) -> None:
-        """Log nothing: ``graph.errors.formatted`` logs what is unexpected, with its request."""
-
-
-def build_schema() -> Schema:
-    """A schema of its own, as often as one is wanted."""
-    schema = Schema(
-        query=Query,
-        mutation=Mutation,
-        types=[Property, User, *REASONS],
-        extensions=[Limits, ParserCache, ValidationCache],
+def build_schema() -> strawberry.Schema:
+    """A schema of its own, as often as one is wanted. What runs it is ``graph.operations``."""
+    schema = strawberry.Schema(
+        query=Query, mutation=Mutation, types=[Property, User, *REASONS, RequestErrorCode]
     )
     _drop_null_defaults(schema._schema)
     return schema

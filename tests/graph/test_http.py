@@ -209,8 +209,12 @@ async def test_what_is_no_graphql_request_is_told_so(
 ) -> None:
     headers = {"Content-Type": content_type}
     response = await client.post("/graphql", content=content, headers=headers)
-    assert response.status_code == 400
-    assert response.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
+    expected = {
+        "application/json": (400, "BAD_REQUEST"),
+        "text/plain": (415, "UNSUPPORTED_MEDIA_TYPE"),
+    }
+    code = response.json()["errors"][0]["extensions"]["code"]
+    assert (response.status_code, code) == expected[content_type]
 
 
 async def test_queries_may_come_by_get_and_mutations_may_not(analyst: Session) -> None:
@@ -219,7 +223,7 @@ async def test_queries_may_come_by_get_and_mutations_may_not(analyst: Session) -
     assert response.json()["data"]["me"]["id"] == user_id(analyst.user_id)
     query = "mutation { deleteProperty(input: {propertyId: 7}) { errors { code } } }"
     response = await analyst.client.get("/graphql", params={"query": query}, headers=headers)
-    assert response.status_code == 400
+    assert (response.status_code, response.headers["Allow"]) == (405, "POST")
 
 
 async def test_large_bodies_are_refused(client: httpx.AsyncClient) -> None:
@@ -278,4 +282,4 @@ async def test_production_has_no_page(rt: Runtime) -> None:
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             page = await client.get("/graphql", headers={"Accept": "text/html"})
             asset = await client.get("/graphql/assets/start.js")
-    assert page.status_code == asset.status_code == 404
+    assert (page.status_code, asset.status_code) == (406, 404)

@@ -1,0 +1,223 @@
+"""The document store: each query text is parsed and validated once, and found again by its hash.
+
+The same store answers automatic persisted queries (a client sends the SHA-256 first and the text
+only if the server does not know it) and trusted documents (texts that are known from the start;
+where only they are trusted, nothing else is run).
+"""
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    parse,
+    specified_rules,
+    validate,
+)
+
+from graph.errors import RequestErrorCode, RequestRefused, TransportError, coded
+from graph.limits import MAX_COMMENTS, MAX_SOURCE_LENGTH, MAX_TOKENS, RULES
+
+MAX_DOCUMENTS = 2000
+MAX_BYTES = 4 * 1024 * 1024
+"""Of all texts together. A parsed document takes some forty times its text."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operation:
+    """One operation of a document."""
+
+    document: DocumentNode
+    definition: OperationDefinitionNode
+
+    @property
+    def name(self) -> str | None:
+        """Its name; None for an anonymous one."""
+        return self.definition.name.value if self.definition.name else None
+
+    @property
+    def kind(self) -> OperationType:
+        """Query, mutation or subscription."""
+        return self.definition.operation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Document:
+    """A valid document, or what is wrong with it.
+
+    Attributes:
+        sha256: of the text, in hexadecimal.
+        size: bytes of the text.
+        operations: by name, in the document's order; empty if there are errors.
+        errors: why it cannot be run; empty if it can.
+    """
+
+    sha256: str
+    size: int
+    operations: Mapping[str | None, Operation]
+    errors: tuple[GraphQLError, ...]
+
+    def operation(self, name: str | None) -> Operation:
+        """The operation of that name, or the only one if no name is given.
+
+        Raises:
+            RequestRefused: the document is not valid, or has no such operation.
+        """
+        if self.errors:
+            raise RequestRefused(self.errors)
+        if name is None and len(self.operations) == 1:
+            return next(iter(self.operations.values()))
+        # An empty name is how some clients send none.
+        found = self.operations.get(name) if name else None
+        if found is None:
+            names = ", ".join(str(known) for known in self.operations)
+            said = f" {name[:60]!r}" if name else ""
+            message = f"operationName{said}: name one of the document's operations: {names}"
+            raise RequestRefused([coded(message, RequestErrorCode.GRAPHQL_VALIDATION_FAILED)])
+        return found
+
+
+class DocumentStore:
+    """The documents of a schema, the least recently used of which go when there are too many.
+
+    Args:
+        schema: what they are validated against.
+        trusted: texts that are known from the start and stay, by the id that clients name them by.
+        only_trusted: run no other document.
+        max_documents: how many others are kept.
+        max_bytes: of text all others may take together.
+
+    Raises:
+        ValueError: a trusted document is not valid.
+    """
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        *,
+        trusted: Mapping[str, str] | None = None,
+        only_trusted: bool = False,
+        max_documents: int = MAX_DOCUMENTS,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self._schema = schema
+        self._only_trusted = only_trusted
+        self._max_documents = max_documents
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._recent: OrderedDict[str, Document] = OrderedDict()
+        self._trusted: dict[str, Document] = {}
+        for name, text in (trusted or {}).items():
+            document = self._read(_sha256(text), text)
+            if document.errors:
+                raise ValueError(f"trusted document {name!r}: {document.errors[0].message}")
+            # By its hash as well, so that clients may send the text.
+            self._trusted |= {name: document, document.sha256: document}
+
+    def __len__(self) -> int:
+        return len(self._recent)
+
+    def by_text(self, text: str, sha256: str | None = None) -> Document:
+        """The document of a text.
+
+        Args:
+            text: GraphQL source.
+            sha256: what the client says the text's hash is.
+
+        Raises:
+            RequestRefused: the hash is another's, or the text is not trusted where it must be.
+        """
+        actual = _sha256(text)
+        if sha256 is not None and sha256 != actual:
+            raise TransportError(
+                f"extensions.persistedQuery.sha256Hash: the hash of the query is {actual}"
+            )
+        if (document := self._find(actual)) is not None:
+            return document
+        if self._only_trusted:
+            message = "query: this server runs trusted documents only; send a documentId"
+            raise RequestRefused([coded(message, RequestErrorCode.DOCUMENT_NOT_TRUSTED)])
+        document = self._read(actual, text)
+        self._keep(document)
+        return document
+
+    def by_id(self, document_id: str) -> Document:
+        """The document of a SHA-256 or, for a trusted one, of its id in the manifest.
+
+        Raises:
+            RequestRefused: it is not known (any more); clients then send the text.
+        """
+        if (document := self._find(document_id)) is not None:
+            return document
+        # Clients of automatic persisted queries look for this very message.
+        error = coded("PersistedQueryNotFound", RequestErrorCode.PERSISTED_QUERY_NOT_FOUND)
+        raise RequestRefused([error], status=200)
+
+    def _find(self, key: str) -> Document | None:
+        if (document := self._trusted.get(key)) is not None:
+            return document
+        if (document := self._recent.get(key)) is not None:
+            self._recent.move_to_end(key)
+        return document
+
+    def _keep(self, document: Document) -> None:
+        self._recent[document.sha256] = document
+        self._bytes += document.size
+        while len(self._recent) > self._max_documents or self._bytes > self._max_bytes:
+            _, oldest = self._recent.popitem(last=False)
+            self._bytes -= oldest.size
+
+    def _read(self, sha256: str, text: str) -> Document:
+        size = len(text.encode())
+        try:
+            node = parse(
+                text,
+                max_source_length=MAX_SOURCE_LENGTH,
+                max_lexical_tokens=MAX_TOKENS,
+                max_comments=MAX_COMMENTS,
+            )
+        except GraphQLError as error:
+            return Document(sha256, size, {}, (error,))
+        errors = validate(self._schema, node, (*specified_rules, *RULES))
+        if errors:
+            return Document(sha256, size, {}, tuple(errors))
+        definitions = [one for one in node.definitions if isinstance(one, OperationDefinitionNode)]
+        operations = [Operation(node, definition) for definition in definitions]
+        return Document(sha256, size, {one.name: one for one in operations}, ())
+
+
+def read_manifest(path: Path) -> dict[str, str]:
+    """Trusted documents from a JSON file: texts by id.
+
+    Either an object of texts by id (as Relay's compiler writes it) or Apollo's
+    ``apollo-persisted-query-manifest``.
+
+    Raises:
+        ValueError: the file is no such manifest; the message says why.
+        OSError: it cannot be read.
+    """
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from None
+    if isinstance(content, dict) and isinstance(content.get("operations"), list):
+        try:
+            content = {str(one["id"]): one["body"] for one in content["operations"]}
+        except (KeyError, TypeError):
+            raise ValueError(f"{path}: each of operations needs an id and a body") from None
+    if not isinstance(content, dict) or not all(isinstance(v, str) for v in content.values()):
+        raise ValueError(f"{path}: expected an object of query texts by id, or Apollo's manifest")
+    return content
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,135 @@
+"""The endpoint: HTTP in, HTTP out, straight on ASGI."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from graphql import OperationType
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from graph.context import Context
+from graph.errors import RequestErrorCode, RequestRefused, TransportError, formatted
+from graph.http.negotiation import JSON_TYPE, RESPONSE_TYPE, response_type
+from graph.http.requests import from_body, from_url
+from graph.operations import Body, GraphQLRequest, Operations
+
+Page = Callable[[Request], Awaitable[Response]]
+NewContext = Callable[[Scope, Headers], Awaitable[Context]]
+
+
+@dataclass(slots=True)
+class Answer:
+    """A response on its way out.
+
+    Attributes:
+        content: what becomes JSON.
+        status: of HTTP.
+        headers: of HTTP, beside those of the content.
+    """
+
+    content: Any
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class GraphQLView:
+    """Answers GraphQL over HTTP, and browsers with a page if there is one.
+
+    Args:
+        operations: prepares and runs what is asked for.
+        new_context: makes the context of an operation.
+        page: answers a browser that asks for HTML.
+        batch_limit: how many requests a batch may hold; 0 for no batches.
+    """
+
+    def __init__(
+        self,
+        operations: Operations,
+        new_context: NewContext,
+        page: Page | None = None,
+        batch_limit: int = 0,
+    ) -> None:
+        self._operations = operations
+        self._new_context = new_context
+        self._page = page
+        self._batch_limit = batch_limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; whatever is refused is told so in the shape of a GraphQL response."""
+        headers = Headers(scope=scope)
+        accept = headers.get("accept", "")
+        if self._page and scope["method"] == "GET" and "text/html" in accept:
+            page = await self._page(Request(scope, receive))
+            await page(scope, receive, send)
+            return
+        media_type = JSON_TYPE
+        try:
+            media_type = response_type(accept)
+            asked = await self._read(scope, receive, headers)
+            if isinstance(asked, list):
+                answers = [await self._answer(one, scope, headers, media_type) for one in asked]
+                answer = Answer([one.content for one in answers])
+            else:
+                answer = await self._answer(asked, scope, headers, media_type)
+        except TransportError as error:
+            answer = _refusal(error, scope, media_type)
+        except ClientDisconnect:
+            return
+        await _send(answer, media_type, send)
+
+    async def _read(
+        self, scope: Scope, receive: Receive, headers: Headers
+    ) -> GraphQLRequest | list[GraphQLRequest]:
+        """What is asked for. Raises TransportError."""
+        if scope["method"] == "GET":
+            return from_url(scope["query_string"])
+        if scope["method"] == "POST":
+            content_type = headers.get("content-type", "")
+            return from_body(content_type, await Request(scope, receive).body(), self._batch_limit)
+        raise TransportError(
+            f"{scope['method'][:20]}: use POST, or GET for queries",
+            RequestErrorCode.METHOD_NOT_ALLOWED,
+            405,
+            {"Allow": "GET, POST"},
+        )
+
+    async def _answer(
+        self, asked: GraphQLRequest, scope: Scope, headers: Headers, media_type: str
+    ) -> Answer:
+        """The answer to one request. Raises TransportError."""
+        try:
+            prepared = self._operations.prepare(asked)
+            if scope["method"] == "GET" and prepared.operation.kind is not OperationType.QUERY:
+                raise TransportError(
+                    f"GET: a {prepared.operation.kind.value} needs POST",
+                    RequestErrorCode.METHOD_NOT_ALLOWED,
+                    405,
+                    {"Allow": "POST"},
+                )
+            context = await self._new_context(scope, headers)
+            return Answer(await self._operations.execute(prepared, context))
+        except TransportError:
+            raise
+        except RequestRefused as error:
+            return _refusal(error, scope, media_type)
+
+
+def _refusal(error: RequestRefused, scope: Scope, media_type: str) -> Answer:
+    content: Body = {"errors": formatted(error.errors, scope["state"]["request_id"])}
+    told = media_type == RESPONSE_TYPE or isinstance(error, TransportError)
+    return Answer(content, error.status if told else 200, dict(error.headers))
+
+
+async def _send(answer: Answer, media_type: str, send: Send) -> None:
+    body = orjson.dumps(answer.content)
+    headers = [
+        (b"content-type", f"{media_type}; charset=utf-8".encode()),
+        (b"content-length", str(len(body)).encode()),
+        *((name.lower().encode(), value.encode()) for name, value in answer.headers.items()),
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
