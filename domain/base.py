@@ -60,3 +60,12 @@ def one_of(column: str, kind: type[StrEnum]) -> CheckConstraint:
 def storable(text: str) -> bool:
     """Whether PostgreSQL can hold the text: it has no zero byte and no half a surrogate pair."""
     return not any(letter == "\x00" or "\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def parse_uuid(text: str) -> UUID | None:
+    """The UUID that the text writes in the usual way, in any case; None if it writes none."""
+    try:
+        found = UUID(text)
+    except ValueError:
+        return None
+    return found if str(found) == text.lower() else None

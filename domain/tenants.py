@@ -4,10 +4,10 @@ import re
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import ForeignKeyConstraint, Text, func, select, text
+from sqlalchemy import ForeignKeyConstraint, Text, func, or_, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from domain.base import Base
+from domain.base import Base, parse_uuid
 from domain.errors import DomainError, invalid, not_found
 from domain.work import Work
 
@@ -44,6 +44,16 @@ async def by_slug(work: Work, slug: str) -> Tenant:
     if tenant is None:
         raise not_found(f"tenant: {slug!r}")
     return tenant
+
+
+async def referred(work: Work, reference: str) -> Tenant | None:
+    """The tenant that a token means, by its id or slug; the id wins."""
+    return await work.session.scalar(
+        select(Tenant)
+        .where(or_(Tenant.id == parse_uuid(reference), Tenant.slug == reference))
+        .order_by(Tenant.slug == reference)
+        .limit(1)
+    )
 
 
 async def exists(work: Work, slug: str) -> bool:
