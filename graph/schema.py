@@ -10,27 +10,15 @@ from graphql import (
     Undefined,
 )
 
-from domain.errors import invalid
 from graph.buy_boxes import set_buy_box
-from graph.context import Info
 from graph.errors import RequestErrorCode
 from graph.feedback import record_interaction, retract_feedback, submit_feedback
-from graph.nodes import Node, NodeId, split_id
 from graph.properties import Property, find_property, list_properties
 from graph.property_writes import delete_property, upsert_properties
 from graph.reasons import REASONS
 from graph.recommendations import affinity, recommend, similar_properties
+from graph.refetch import find_node, find_nodes
 from graph.users import User, find_user, me
-
-
-async def find_node(info: Info, node_id: NodeId) -> Node | None:
-    """The object of that id, whatever its type. Raises DomainError NOT_FOUND."""
-    kind, _ = split_id(node_id, "id")
-    if kind == "Property":
-        return await find_property(info, node_id)
-    if kind == "User":
-        return await find_user(info, node_id)
-    raise invalid(f"id: no {kind!r} can be asked for by its id", "id")
 
 
 @strawberry.type(description="What can be read, of the caller's tenant alone.")
@@ -38,6 +26,11 @@ class Query:
     """What can be read."""
 
     node = strawberry.field(resolver=find_node, description="The object of a global id.")
+    nodes = strawberry.field(
+        resolver=find_nodes,
+        description="The objects of global ids, in the order asked. What is not found, or not the "
+        "caller's to see, is null, and the error at its place says why.",
+    )
     me = strawberry.field(resolver=me, description="The caller.")
     user = strawberry.field(resolver=find_user, description="A user; a viewer sees itself only.")
     property = strawberry.field(resolver=find_property, description="A property.")
