@@ -1,12 +1,16 @@
 """The settings of every process, read once from the environment (and ``.env``) by ``load``."""
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 REQUIRED_IN_PRODUCTION = ("database_url", "redis_url", "qdrant_url", "jwt_secret")
+
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
+"""An origin as browsers write it: no path, not even a slash."""
 
 
 class SettingsError(RuntimeError):
@@ -35,9 +39,28 @@ class Settings(BaseSettings):
     qdrant_api_key: SecretStr | None = None
     jwt_secret: SecretStr | None = Field(default=None, min_length=32)
 
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+
     device: Literal["auto", "cpu", "cuda"] = "auto"
     twin_cache_size: int = Field(default=32, ge=1)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    # GraphQL: see docs/graphql.md.
+    trusted_documents: Path | None = None
+    only_trusted_documents: bool = False
+    batch_limit: int = Field(default=0, ge=0, le=50)
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: str | tuple[str, ...]) -> tuple[str, ...]:
+        names = value.split(",") if isinstance(value, str) else value
+        origins = tuple(name.strip() for name in names if name.strip())
+        for origin in origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is no origin; write https://example.com, comma between two, or *"
+                )
+        return origins
 
     @property
     def production(self) -> bool:
@@ -50,6 +73,8 @@ class Settings(BaseSettings):
         if self.production and missing:
             names = ", ".join(name.upper() for name in missing)
             raise ValueError(f"ENVIRONMENT=production needs {names} to be set")
+        if self.only_trusted_documents and self.trusted_documents is None:
+            raise ValueError("ONLY_TRUSTED_DOCUMENTS needs TRUSTED_DOCUMENTS, the manifest file")
         return self
 
 

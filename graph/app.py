@@ -7,8 +7,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
 
+from graphql import GraphQLSchema
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -19,18 +21,19 @@ from domain import tenants
 from domain.errors import DomainError
 from graph.auth import Principal, authenticate
 from graph.context import Context
-from graph.documents import DocumentStore
+from graph.documents import DocumentStore, read_manifest
 from graph.graphiql import GraphiQL, SignedIn, sign_in
+from graph.http.cors import cors
+from graph.http.errors import answer_http_exception
 from graph.http.view import GraphQLView
 from graph.operations import Operations
 from graph.request_log import RequestLog, configure_logging
 from graph.schema import build_schema
 from runtime import Runtime, connect, latest_revision, services
-from settings import Settings, load
+from settings import Settings, SettingsError, load
 
 logger = logging.getLogger(__name__)
 
-MAX_BODY = 1024 * 1024
 CHECK_SECONDS = 5.0
 
 OpenRuntime = Callable[[], AbstractAsyncContextManager[Runtime]]
@@ -53,15 +56,18 @@ def create_app(settings: Settings | None = None) -> Starlette:
         async with connect(wanted, found) as runtime:
             yield runtime
 
-    return build(open_runtime, production=wanted.production)
+    return build(open_runtime, wanted)
 
 
-def build(open_runtime: OpenRuntime, *, production: bool) -> Starlette:
+def build(open_runtime: OpenRuntime, settings: Settings) -> Starlette:
     """The server on a runtime that it opens when it starts and closes when it ends.
 
     Args:
         open_runtime: opens the runtime; for one that is open already, ``nullcontext(runtime)``.
-        production: leaves out GraphiQL.
+        settings: how to serve; the services are the runtime's own.
+
+    Raises:
+        settings.SettingsError: the manifest of trusted documents cannot be used.
     """
 
     @asynccontextmanager
@@ -71,19 +77,33 @@ def build(open_runtime: OpenRuntime, *, production: bool) -> Starlette:
             app.state.revision = await asyncio.to_thread(latest_revision)
             yield
 
-    graphiql = None if production else GraphiQL(_identify)
+    graphiql = None if settings.production else GraphiQL(_identify)
     schema = build_schema()._schema
-    operations = Operations(schema, DocumentStore(schema))
-    view = GraphQLView(operations, _context, graphiql.page if graphiql else None)
+    operations = Operations(schema, _documents(schema, settings))
+    view = GraphQLView(
+        operations, _context, graphiql.page if graphiql else None, settings.batch_limit
+    )
     routes = [Route("/graphql", view), Route("/healthz", healthz), Route("/readyz", readyz)]
     if graphiql:
         routes.append(Route("/graphql/assets/{name}", graphiql.asset))
-    return Starlette(
+    server = Starlette(
         routes=routes,
-        middleware=[Middleware(RequestLog)],
+        middleware=[Middleware(RequestLog), *cors(settings.cors_origins)],
+        exception_handlers={HTTPException: answer_http_exception},
         lifespan=lifespan,
-        max_body_size=MAX_BODY,
     )
+    # A redirection would repeat whatever host the client named.
+    server.router.redirect_slashes = False
+    return server
+
+
+def _documents(schema: GraphQLSchema, settings: Settings) -> DocumentStore:
+    path = settings.trusted_documents
+    try:
+        trusted = read_manifest(path) if path else {}
+        return DocumentStore(schema, trusted=trusted, only_trusted=settings.only_trusted_documents)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"TRUSTED_DOCUMENTS: {error}") from None
 
 
 def _runtime(request: Request) -> Runtime:

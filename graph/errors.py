@@ -11,6 +11,7 @@ from graphql import GraphQLError, GraphQLFormattedError, GraphQLSyntaxError
 
 from domain.errors import DomainError, ErrorCode
 from graph.enums import publish
+from graph.limits.directives import weight
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ class RequestErrorCode(StrEnum):
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
     NOT_ACCEPTABLE = "NOT_ACCEPTABLE"
     UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
+    BODY_TOO_LARGE = "BODY_TOO_LARGE"
+    PREFLIGHT_REQUIRED = "PREFLIGHT_REQUIRED"
     GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
     GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
     PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
@@ -50,7 +53,10 @@ publish(
         RequestErrorCode.BAD_REQUEST: "The request is no GraphQL request.",
         RequestErrorCode.METHOD_NOT_ALLOWED: "The HTTP method cannot be used for this.",
         RequestErrorCode.NOT_ACCEPTABLE: "The client accepts no media type of this server.",
-        RequestErrorCode.UNSUPPORTED_MEDIA_TYPE: "The body is of another media type than JSON.",
+        RequestErrorCode.UNSUPPORTED_MEDIA_TYPE: "The body is of another media type than JSON, or "
+        "compressed.",
+        RequestErrorCode.BODY_TOO_LARGE: "The body is larger than this server reads.",
+        RequestErrorCode.PREFLIGHT_REQUIRED: "Another site could have made a browser send this.",
         RequestErrorCode.GRAPHQL_PARSE_FAILED: "The document is not GraphQL, or too large.",
         RequestErrorCode.GRAPHQL_VALIDATION_FAILED: "The document or its variables do not fit the "
         "schema.",
@@ -104,7 +110,7 @@ def coded(message: str, code: RequestErrorCode) -> GraphQLError:
     return GraphQLError(message, extensions={"code": code.value})
 
 
-@strawberry.type(description="What was wrong with an input.")
+@strawberry.type(description="What was wrong with an input.", directives=[weight(0)])
 class UserError:
     """One refused part of an input."""
 

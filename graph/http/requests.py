@@ -11,6 +11,11 @@ from graph.operations import GraphQLRequest
 
 MAX_PARAMETERS = 20
 
+_JSON_NAMES = {
+    bool: "a boolean", dict: "an object", float: "a number", int: "a number", list: "an array",
+    str: "a string",
+}  # fmt: skip
+
 
 def from_body(
     content_type: str, body: bytes, batch_limit: int
@@ -93,5 +98,5 @@ def _request(content: Any) -> GraphQLRequest:
 def _of_type(content: dict[str, Any], name: str, kind: type, expected: str) -> Any:
     value = content.get(name)
     if value is not None and not isinstance(value, kind):
-        raise TransportError(f"{name}: expected {expected}, not {type(value).__name__}")
+        raise TransportError(f"{name}: expected {expected}, not {_JSON_NAMES[type(value)]}")
     return value

@@ -13,12 +13,20 @@ from starlette.types import Receive, Scope, Send
 
 from graph.context import Context
 from graph.errors import RequestErrorCode, RequestRefused, TransportError, formatted
-from graph.http.negotiation import JSON_TYPE, RESPONSE_TYPE, response_type
+from graph.http.bodies import read_body
+from graph.http.csrf import refuse_forgery
+from graph.http.negotiation import ANSWERS, HTML_TYPE, JSON_TYPE, RESPONSE_TYPE, response_type
 from graph.http.requests import from_body, from_url
 from graph.operations import Body, GraphQLRequest, Operations
 
 Page = Callable[[Request], Awaitable[Response]]
 NewContext = Callable[[Scope, Headers], Awaitable[Context]]
+
+MAX_BODY = 1024 * 1024
+"""Bytes of a request's body."""
+
+SAFE_METHODS = ("GET", "HEAD")
+ALLOWED = "GET, HEAD, OPTIONS, POST"
 
 
 @dataclass(slots=True)
@@ -42,7 +50,7 @@ class GraphQLView:
     Args:
         operations: prepares and runs what is asked for.
         new_context: makes the context of an operation.
-        page: answers a browser that asks for HTML.
+        page: answers a browser that would rather have HTML.
         batch_limit: how many requests a batch may hold; 0 for no batches.
     """
 
@@ -61,14 +69,18 @@ class GraphQLView:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; whatever is refused is told so in the shape of a GraphQL response."""
         headers = Headers(scope=scope)
-        accept = headers.get("accept", "")
-        if self._page and scope["method"] == "GET" and "text/html" in accept:
-            page = await self._page(Request(scope, receive))
-            await page(scope, receive, send)
-            return
         media_type = JSON_TYPE
         try:
-            media_type = response_type(accept)
+            if scope["method"] == "OPTIONS":
+                await Response(status_code=204, headers={"Allow": ALLOWED})(scope, receive, send)
+                return
+            paged = self._page is not None and scope["method"] in SAFE_METHODS
+            offered = (*ANSWERS, HTML_TYPE) if paged else ANSWERS
+            media_type = response_type(headers.get("accept", ""), offered)
+            if self._page and media_type == HTML_TYPE:
+                page = await self._page(Request(scope, receive))
+                await page(scope, receive, send)
+                return
             asked = await self._read(scope, receive, headers)
             if isinstance(asked, list):
                 answers = [await self._answer(one, scope, headers, media_type) for one in asked]
@@ -85,16 +97,18 @@ class GraphQLView:
         self, scope: Scope, receive: Receive, headers: Headers
     ) -> GraphQLRequest | list[GraphQLRequest]:
         """What is asked for. Raises TransportError."""
-        if scope["method"] == "GET":
+        if scope["method"] in SAFE_METHODS:
+            refuse_forgery(headers)
             return from_url(scope["query_string"])
         if scope["method"] == "POST":
             content_type = headers.get("content-type", "")
-            return from_body(content_type, await Request(scope, receive).body(), self._batch_limit)
+            body = await read_body(headers, receive, MAX_BODY)
+            return from_body(content_type, body, self._batch_limit)
         raise TransportError(
             f"{scope['method'][:20]}: use POST, or GET for queries",
             RequestErrorCode.METHOD_NOT_ALLOWED,
             405,
-            {"Allow": "GET, POST"},
+            {"Allow": ALLOWED},
         )
 
     async def _answer(
@@ -103,9 +117,12 @@ class GraphQLView:
         """The answer to one request. Raises TransportError."""
         try:
             prepared = self._operations.prepare(asked)
-            if scope["method"] == "GET" and prepared.operation.kind is not OperationType.QUERY:
+            if (
+                scope["method"] in SAFE_METHODS
+                and prepared.operation.kind is not OperationType.QUERY
+            ):
                 raise TransportError(
-                    f"GET: a {prepared.operation.kind.value} needs POST",
+                    f"{scope['method']}: a {prepared.operation.kind.value} needs POST",
                     RequestErrorCode.METHOD_NOT_ALLOWED,
                     405,
                     {"Allow": "POST"},

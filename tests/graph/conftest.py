@@ -19,6 +19,7 @@ from graph.app import build
 from graph.auth import mint
 from graph.nodes import global_id
 from runtime import Runtime
+from settings import Settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,9 +65,9 @@ SignIn = Callable[..., Session]
 
 
 @pytest.fixture(scope="session")
-async def app(rt: Runtime) -> AsyncIterator[Starlette]:
+async def app(rt: Runtime, settings: Settings) -> AsyncIterator[Starlette]:
     """The server on the session's services."""
-    server = build(lambda: nullcontext(rt), production=False)
+    server = build(lambda: nullcontext(rt), settings)
     async with server.router.lifespan_context(server):
         yield server
 

@@ -16,12 +16,16 @@ from domain.database import Database
 from domain.recommendations import Recommender
 from domain.tenants import Tenant
 from domain.vocabulary import Role
-from graph.app import MAX_BODY, build
+from graph.app import build
 from graph.auth import mint
+from graph.http.view import MAX_BODY
 from graph.limits import MAX_ALIASES, MAX_DEPTH
 from runtime import Runtime
+from settings import Settings
 from tests.factories import add_user
 from tests.graph.conftest import Session, SignIn, user_id
+
+PRODUCTION = Settings.model_construct(environment="production")
 
 ME = "{ me { id externalId email name role } }"
 
@@ -266,7 +270,7 @@ async def test_a_failure_outside_graphql_is_masked_too(
     async def opened() -> Any:
         yield rt
 
-    server: Starlette = build(opened, production=True)
+    server: Starlette = build(opened, PRODUCTION)
     transport = httpx.ASGITransport(server)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         # Not started: there is no runtime yet.
@@ -276,7 +280,7 @@ async def test_a_failure_outside_graphql_is_masked_too(
 
 
 async def test_production_has_no_page(rt: Runtime) -> None:
-    server = build(lambda: nullcontext(rt), production=True)
+    server = build(lambda: nullcontext(rt), PRODUCTION)
     async with server.router.lifespan_context(server):
         transport = httpx.ASGITransport(server)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
