@@ -74,9 +74,9 @@ class Document:
         """
         if self.errors:
             raise RequestRefused(self.errors)
-        if name is None and len(self.operations) == 1:
-            return next(iter(self.operations.values()))
         # An empty name is how some clients send none.
+        if not name and len(self.operations) == 1:
+            return next(iter(self.operations.values()))
         found = self.operations.get(name) if name else None
         if found is None:
             names = ", ".join(str(known) for known in self.operations)
