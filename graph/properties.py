@@ -12,9 +12,12 @@ from domain.snapshots import PropertyFilter
 from domain.vocabulary import ListingStatus, PropertyType
 from graph.context import Info
 from graph.filters import PropertyOrder, Where, to_filter, to_order
+from graph.limits.directives import at_most, page_of, weight
+from graph.limits.weights import QUERY, SEARCH
 from graph.loaders import Pair
 from graph.nodes import Node, NodeId, global_id, parse_id
 from graph.pagination import (
+    DEFAULT_PAGE,
     After,
     Before,
     Diversity,
@@ -132,7 +135,10 @@ class Property(Node):
             **values,
         )
 
-    @strawberry.field(description="Where its values come from, field by field.")
+    @strawberry.field(
+        description="Where its values come from, field by field.",
+        directives=[at_most(len(COLUMNS))],
+    )
     def provenance(self) -> list[FieldProvenance]:
         """The recorded sources, by field."""
         return [
@@ -146,13 +152,16 @@ class Property(Node):
         ]
 
     @strawberry.field(
-        description="Its 16 numbers in the space of the active model; null while there is none."
+        description="Its 16 numbers in the space of the active model; null while there is none.",
+        directives=[weight(1)],
     )
     async def embedding(self, info: Info) -> list[float] | None:
         """One batch of the model for a whole list."""
         return await info.context.loaders.embeddings.load(self.row.id)
 
-    @strawberry.field(description="How well it fits an investor, calibrated to 0 to 1.")
+    @strawberry.field(
+        description="How well it fits an investor, calibrated to 0 to 1.", directives=[weight(1)]
+    )
     async def affinity(self, info: Info, user_id: UserId = None) -> float | None:
         """One query and one batch of the model for a whole list."""
         investor = info.context.investor(user_id, "userId")
@@ -168,7 +177,10 @@ class Property(Node):
         given = await info.context.loaders.feedback.load(self.row.id)
         return Feedback.of(given) if given else None
 
-    @strawberry.field(description="The properties most like it, by the active model.")
+    @strawberry.field(
+        description="The properties most like it, by the active model.",
+        directives=[weight(SEARCH), page_of(DEFAULT_PAGE, "first")],
+    )
     async def similar_properties(
         self,
         info: Info,
@@ -209,7 +221,10 @@ class PropertyConnection:
     edges: list[PropertyEdge] = strawberry.field(description="The page's properties, in order.")
     page_info: PageInfo = strawberry.field(description="Where the page stands.")
 
-    @strawberry.field(description="How many properties match in all; counted only if asked for.")
+    @strawberry.field(
+        description="How many properties match in all; counted only if asked for.",
+        directives=[weight(QUERY)],
+    )
     async def total_count(self, info: Info) -> int:
         """One more query."""
         async with info.context.work() as work:

@@ -16,6 +16,7 @@ from domain.vocabulary import ListingStatus, PropertyType
 from graph.context import INPUT, Context, Info
 from graph.enums import publish
 from graph.errors import InvalidItemsError, UserError, refusals_into
+from graph.limits.directives import weight
 from graph.nodes import parse_id
 from graph.properties import Property, camel_case, describe_columns
 
@@ -72,7 +73,7 @@ class UpsertPropertiesInput:
     """Properties to create or update."""
 
     properties: list[PropertyInput] = strawberry.field(
-        description="At most 500, each external id once."
+        description="At most 500, each external id once.", directives=[weight(2)]
     )
 
 

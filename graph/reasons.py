@@ -10,6 +10,7 @@ from domain.reasons import Approval, Attribute, ReasonKind, TraitKind
 from domain.vocabulary import PropertyType
 from graph.context import Info
 from graph.enums import publish
+from graph.limits.directives import weight
 from graph.properties import Property
 
 publish(
@@ -92,7 +93,9 @@ class Reason:
         return Property.of(row) if row else None
 
 
-@strawberry.type(description="Something that two properties have in common.")
+@strawberry.type(
+    description="Something that two properties have in common.", directives=[weight(0)]
+)
 class SharedTrait:
     """Something that two properties have in common."""
 

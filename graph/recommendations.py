@@ -9,6 +9,7 @@ from domain import recommendations
 from domain.errors import invalid, not_found
 from graph.context import Context, Info
 from graph.filters import PropertyFilter, Where, to_filter
+from graph.limits.directives import at_most, weight
 from graph.loaders import Pair, RankedList
 from graph.nodes import parse_id
 from graph.pagination import After, Diversity, First, PageInfo, page_size, parse_place, place_cursor
@@ -98,13 +99,16 @@ class Recommendation:
         return User.of(row)
 
     @strawberry.field(
-        description="Why it is on the list: at most three reasons, the strongest first."
+        description="Why it is on the list: at most three reasons, the strongest first.",
+        directives=[weight(2), at_most(3)],
     )
     async def reasons(self, info: Info) -> list[Reason]:
         """One query and one batch of the model for a whole list."""
         return [reason_of(one) for one in await info.context.loaders.reasons.load(self.item)]
 
-    @strawberry.field(description="What buying it would do to the investor's exposure.")
+    @strawberry.field(
+        description="What buying it would do to the investor's exposure.", directives=[weight(1)]
+    )
     async def concentration(self, info: Info) -> Concentration:
         """One query for a whole list."""
         found = await info.context.loaders.concentration.load(self.item)
@@ -115,7 +119,8 @@ class Recommendation:
     @strawberry.field(
         description="The price that would bring it among the investor's ten best of the same "
         "filter; null if it is one of them, if no change does, if it has no price, or if no model "
-        "ranked it. At most 100 in one request."
+        "ranked it. At most 100 in one request.",
+        directives=[weight(10)],
     )
     async def counterfactual(self, info: Info) -> Counterfactual | None:
         """One ranking and one batch of the model for a whole list."""

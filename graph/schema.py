@@ -13,6 +13,9 @@ from graphql import (
 from graph.buy_boxes import set_buy_box
 from graph.errors import RequestErrorCode
 from graph.feedback import record_interaction, retract_feedback, submit_feedback
+from graph.limits.directives import as_many_as, page_of, weight
+from graph.limits.weights import QUERY, RANKING, SEARCH, WRITE
+from graph.pagination import DEFAULT_PAGE
 from graph.properties import Property, find_property, list_properties
 from graph.property_writes import delete_property, upsert_properties
 from graph.reasons import REASONS
@@ -30,22 +33,30 @@ class Query:
         resolver=find_nodes,
         description="The objects of global ids, in the order asked. What is not found, or not the "
         "caller's to see, is null, and the error at its place says why.",
+        directives=[as_many_as("ids")],
     )
     me = strawberry.field(resolver=me, description="The caller.")
     user = strawberry.field(resolver=find_user, description="A user; a viewer sees itself only.")
     property = strawberry.field(resolver=find_property, description="A property.")
     properties = strawberry.field(
-        resolver=list_properties, description="The properties that match, a page at a time."
+        resolver=list_properties,
+        description="The properties that match, a page at a time.",
+        directives=[weight(QUERY), page_of(DEFAULT_PAGE, "first", "last")],
     )
     similar_properties = strawberry.field(
-        resolver=similar_properties, description="What is most like a property, by the model."
+        resolver=similar_properties,
+        description="What is most like a property, by the model.",
+        directives=[weight(SEARCH), page_of(DEFAULT_PAGE, "first")],
     )
     recommendations = strawberry.field(
         resolver=recommend,
         description="What is recommended to an investor, the best first, with reasons.",
+        directives=[weight(RANKING), page_of(DEFAULT_PAGE, "first")],
     )
     affinity = strawberry.field(
-        resolver=affinity, description="How well properties fit an investor, in the order asked."
+        resolver=affinity,
+        description="How well properties fit an investor, in the order asked.",
+        directives=[weight(QUERY), as_many_as("propertyIds")],
     )
 
 
@@ -54,24 +65,32 @@ class Mutation:
     """What can be done."""
 
     submit_feedback = strawberry.mutation(
-        resolver=submit_feedback, description="Give a thumb; it counts from the next answer on."
+        resolver=submit_feedback,
+        description="Give a thumb; it counts from the next answer on.",
+        directives=[weight(WRITE)],
     )
     retract_feedback = strawberry.mutation(
-        resolver=retract_feedback, description="Take a thumb back."
+        resolver=retract_feedback, description="Take a thumb back.", directives=[weight(WRITE)]
     )
     record_interaction = strawberry.mutation(
-        resolver=record_interaction, description="Say what an investor did with a property."
+        resolver=record_interaction,
+        description="Say what an investor did with a property.",
+        directives=[weight(WRITE)],
     )
     set_buy_box = strawberry.mutation(
         resolver=set_buy_box,
         description="Say what an investor wants, or take that back; it counts at once.",
+        directives=[weight(WRITE)],
     )
     upsert_properties = strawberry.mutation(
         resolver=upsert_properties,
         description="Create or update properties by external id; for analysts and admins.",
+        directives=[weight(WRITE), as_many_as("input.properties", "results", "properties")],
     )
     delete_property = strawberry.mutation(
-        resolver=delete_property, description="Delete a property; for analysts and admins."
+        resolver=delete_property,
+        description="Delete a property; for analysts and admins.",
+        directives=[weight(WRITE)],
     )
 
 

@@ -9,8 +9,10 @@ from domain.errors import DomainError, ErrorCode, not_found
 from domain.vocabulary import Role
 from graph.context import Info
 from graph.filters import Where
+from graph.limits.directives import page_of, weight
+from graph.limits.weights import RANKING
 from graph.nodes import Node, NodeId, global_id
-from graph.pagination import After, Diversity, First
+from graph.pagination import DEFAULT_PAGE, After, Diversity, First
 
 if TYPE_CHECKING:
     from graph.buy_boxes import BuyBox
@@ -51,7 +53,10 @@ class User(Node):
         box = buy_boxes.loads(self.row.buy_box)
         return BuyBox.of(box) if box else None
 
-    @strawberry.field(description="What is recommended to it, the best first.")
+    @strawberry.field(
+        description="What is recommended to it, the best first.",
+        directives=[weight(RANKING), page_of(DEFAULT_PAGE, "first")],
+    )
     async def recommendations(
         self,
         info: Info,

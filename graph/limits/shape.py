@@ -1,0 +1,140 @@
+"""How large and how deep a document may be. A stranger can send one, so all of it is bounded.
+
+Checked once a document, before it is validated: to validate is the dearer part, and some of its
+rules compare each field with each other one of the same name.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import reduce
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    OperationDefinitionNode,
+    SelectionSetNode,
+)
+
+PARSER = {"max_source_length": 50_000, "max_lexical_tokens": 3000, "max_comments": 1000}
+"""Options of graphql-core's parser: characters, tokens, comments."""
+
+MAX_DEPTH = 12
+"""Fields within fields; leaves count."""
+MAX_ALIASES = 30
+MAX_ROOT_FIELDS = 20
+MAX_FIELDS = 1000
+MAX_REPEATS = 50
+"""How often the document may ask for fields of the same name in an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The size of an operation or fragment, what it spreads included.
+
+    Attributes:
+        depth: fields within fields.
+        fields: how many fields are asked for.
+        roots: how many of them are at the top.
+        aliases: how many of them have an alias.
+    """
+
+    depth: int = 0
+    fields: int = 0
+    roots: int = 0
+    aliases: int = 0
+
+    def beside(self, other: "Shape") -> "Shape":
+        """The size of both in one selection."""
+        return Shape(
+            max(self.depth, other.depth),
+            self.fields + other.fields,
+            self.roots + other.roots,
+            self.aliases + other.aliases,
+        )
+
+
+def too_large(document: DocumentNode) -> list[GraphQLError]:
+    """Which limits the document exceeds, each with its figure; empty if none."""
+    measure = _Measure(document)
+    errors = []
+    try:
+        shapes = list(measure.operations())
+    except RecursionError:
+        # The parser lets a document be nested by as much as its tokens allow.
+        return [GraphQLError(f"depth far over {MAX_DEPTH}: at most {MAX_DEPTH}")]
+    for definition, shape in shapes:
+        for name, figure, most in (
+            ("depth", shape.depth, MAX_DEPTH),
+            ("root fields", shape.roots, MAX_ROOT_FIELDS),
+            ("fields", shape.fields, MAX_FIELDS),
+            ("aliases", shape.aliases, MAX_ALIASES),
+        ):
+            if figure > most:
+                errors.append(GraphQLError(f"{name} {figure}: at most {most}", definition))
+    (name, repeats), *_ = [*measure.names.most_common(1), ("", 0)]
+    if repeats > MAX_REPEATS:
+        errors.append(
+            GraphQLError(f"fields named {name!r} {repeats}: at most {MAX_REPEATS} in one document")
+        )
+    return errors
+
+
+class _Measure:
+    """Measures each fragment once, however often it is spread.
+
+    Introspection counts as one field: it has a rule of its own in graphql-core. A fragment within
+    itself counts as nothing: validation refuses it.
+    """
+
+    def __init__(self, document: DocumentNode) -> None:
+        self.names: Counter[str] = Counter()
+        self._fragments = {
+            one.name.value: one
+            for one in document.definitions
+            if isinstance(one, FragmentDefinitionNode)
+        }
+        self._known: dict[str, Shape] = {}
+        self._document = document
+
+    def operations(self) -> Iterator[tuple[OperationDefinitionNode, Shape]]:
+        """Each operation with its size; fragments that none of them spreads are named, too."""
+        for name in self._fragments:
+            self._fragment(name)
+        for definition in self._document.definitions:
+            if isinstance(definition, OperationDefinitionNode):
+                yield definition, self.of(definition.selection_set)
+
+    def of(self, selection_set: SelectionSetNode | None) -> Shape:
+        """The size of a selection."""
+        return reduce(Shape.beside, self._parts(selection_set), Shape())
+
+    def _parts(self, selection_set: SelectionSetNode | None) -> Iterator[Shape]:
+        for selection in selection_set.selections if selection_set else ():
+            if isinstance(selection, FieldNode):
+                yield self._field(selection)
+            elif isinstance(selection, FragmentSpreadNode):
+                yield self._fragment(selection.name.value)
+            else:
+                yield self.of(selection.selection_set)  # type: ignore[attr-defined]
+
+    def _field(self, node: FieldNode) -> Shape:
+        self.names[(node.alias or node.name).value] += 1
+        within = Shape() if node.name.value.startswith("__") else self.of(node.selection_set)
+        return Shape(
+            depth=within.depth + 1,
+            fields=within.fields + 1,
+            roots=1,
+            aliases=within.aliases + (node.alias is not None),
+        )
+
+    def _fragment(self, name: str) -> Shape:
+        if name not in self._known:
+            # Known while it is being measured, so that a cycle ends.
+            self._known[name] = Shape()
+            if (fragment := self._fragments.get(name)) is not None:
+                self._known[name] = self.of(fragment.selection_set)
+        return self._known[name]

@@ -1,0 +1,13 @@
+"""The weights that several fields share, in points. The others stand where their field does."""
+
+QUERY = 10
+"""A query of its own: a page of rows, a count."""
+
+SEARCH = 20
+"""A search of the index, and a query for the rows found."""
+
+RANKING = 50
+"""A ranked list of an investor: a search of the index and a batch of the model."""
+
+WRITE = 10
+"""A transaction that writes, and what follows from it."""
