@@ -1,0 +1,169 @@
+"""Plans: what is done once for an operation, so that each request of it does little."""
+
+from collections.abc import AsyncIterator
+from inspect import isawaitable
+from typing import Any, cast
+
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLIncludeDirective,
+    GraphQLSchema,
+    GraphQLSkipDirective,
+    OperationDefinitionNode,
+    VariableNode,
+    Visitor,
+    visit,
+)
+from graphql.execution import (
+    default_field_resolver,
+    default_type_resolver,
+    map_source_to_response_event,
+)
+from graphql.execution.collect_fields import FragmentDetails
+from graphql.execution.execute import create_source_event_stream
+from graphql.execution.values import VariableValues, get_variable_values
+from graphql.pyutils import AbortSignal, AwaitableOrValue
+
+from graph.execution.executor import CompiledExecutor, Variant
+
+MAX_ERRORS = 50
+"""Of variables that do not fit, reported at most; graphql-core's own limit."""
+
+MAX_CONDITIONS = 4
+"""Variables of @skip and @include; with more, what they leave is found anew for each request."""
+
+
+class Plan:
+    """An operation of a valid document, ready to be executed any number of times.
+
+    Args:
+        schema: Strawberry's, which must offer neither @defer nor @stream.
+        document: valid against the schema.
+        operation: one of the document's.
+    """
+
+    def __init__(
+        self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode
+    ) -> None:
+        if schema.get_directive("defer") or schema.get_directive("stream"):
+            raise ValueError("schema: plans answer at once; take @defer and @stream from it")
+        self._schema = schema
+        self._operation = operation
+        self._fragments = {
+            one.name.value: one
+            for one in document.definitions
+            if isinstance(one, FragmentDefinitionNode)
+        }
+        if any(one.variable_definitions for one in self._fragments.values()):
+            raise ValueError("document: fragments with variables are not supported")
+        self._details = {name: FragmentDetails(one) for name, one in self._fragments.items()}
+        conditions = _Conditions()
+        visit(document, conditions)
+        self._conditions = sorted(conditions.variables)
+        self._variants: dict[tuple[Any, ...], Variant] = {}
+
+    def execute(
+        self,
+        context_value: Any = None,
+        variable_values: dict[str, Any] | None = None,
+        *,
+        root_value: Any = None,
+        abort_signal: AbortSignal | None = None,
+    ) -> AwaitableOrValue[ExecutionResult]:
+        """Execute a query or a mutation; the result is what ``graphql.execute`` returns.
+
+        Args:
+            context_value: of the request, for the resolvers.
+            variable_values: as the client sent them.
+            root_value: the source of the root fields.
+            abort_signal: ends the execution early.
+
+        Raises:
+            AbortedGraphQLExecutionError: it was ended so, also when the result is awaited.
+        """
+        executor = self._executor(context_value, variable_values, root_value, abort_signal)
+        if isinstance(executor, list):
+            return ExecutionResult(None, executor)
+        # Only executors of @defer and @stream return anything else.
+        return cast("AwaitableOrValue[ExecutionResult]", executor.execute_operation())
+
+    async def subscribe(
+        self,
+        context_value: Any = None,
+        variable_values: dict[str, Any] | None = None,
+        *,
+        root_value: Any = None,
+        abort_signal: AbortSignal | None = None,
+    ) -> AsyncIterator[ExecutionResult] | ExecutionResult:
+        """Subscribe; the result is what ``graphql.subscribe`` returns.
+
+        Returns:
+            A result for each event, or one with errors if the subscription was refused.
+        """
+        executor = self._executor(context_value, variable_values, root_value, abort_signal)
+        if isinstance(executor, list):
+            return ExecutionResult(None, executor)
+        stream = create_source_event_stream(executor)
+        events = await stream if isawaitable(stream) else stream
+        if isinstance(events, ExecutionResult):
+            return events
+        return map_source_to_response_event(executor, events)
+
+    def _executor(
+        self,
+        context_value: Any,
+        variable_values: dict[str, Any] | None,
+        root_value: Any,
+        abort_signal: AbortSignal | None,
+    ) -> CompiledExecutor | list[GraphQLError]:
+        values = self._coerce(variable_values or {})
+        if isinstance(values, list):
+            return values
+        executor = CompiledExecutor(
+            self._schema,
+            self._fragments,
+            self._details,
+            root_value,
+            context_value,
+            self._operation,
+            values,
+            default_field_resolver,
+            default_type_resolver,
+            default_field_resolver,
+            abort_signal=abort_signal,
+        )
+        return executor.use(self._variant(values.coerced))
+
+    def _coerce(self, raw: dict[str, Any]) -> VariableValues | list[GraphQLError]:
+        definitions = self._operation.variable_definitions
+        if not definitions:
+            return VariableValues({}, {})
+        return get_variable_values(self._schema, definitions, raw, max_errors=MAX_ERRORS)
+
+    def _variant(self, coerced: dict[str, Any]) -> Variant:
+        if len(self._conditions) > MAX_CONDITIONS:
+            return Variant()
+        values = tuple(coerced.get(name) for name in self._conditions)
+        variant = self._variants.get(values)
+        if variant is None:
+            variant = Variant()
+            # Anything but a Boolean is refused when fields are collected.
+            if all(type(value) is bool for value in values):
+                self._variants[values] = variant
+        return variant
+
+
+class _Conditions(Visitor):
+    """The variables that decide which fields are selected."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.variables: set[str] = set()
+
+    def enter_directive(self, node: Any, *_args: Any) -> None:
+        if node.name.value in (GraphQLSkipDirective.name, GraphQLIncludeDirective.name):
+            values = [argument.value for argument in node.arguments]
+            self.variables |= {one.name.value for one in values if isinstance(one, VariableNode)}
