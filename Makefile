@@ -28,7 +28,7 @@ define INSTALL
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test conformance fuzz lint lint-shipping format bench bench-twin bench-served prior evaluate evaluate-simulation schema migrate constraints clean
+.PHONY: help serve test conformance fuzz lint lint-shipping format bench bench-twin bench-served prior evaluate evaluate-simulation schema schema-check migrate constraints clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-20s %s\n", $$1, $$2}' Makefile
@@ -85,6 +85,9 @@ evaluate-simulation: $(EVALUATION) ## measure a twin on simulated investors (ARG
 schema: $(SERVE) ## write schema.graphql
 	$(BIN)/python -m graph.schema > $(VENV)/schema.graphql
 	mv $(VENV)/schema.graphql schema.graphql
+
+schema-check: $(SERVE) ## fail if schema.graphql breaks clients of its last version (BASE=revision)
+	$(BIN)/python -m graph.schema_changes $(BASE)
 
 migrate: $(SERVE) ## bring the database to the newest migration
 	$(BIN)/alembic upgrade head
