@@ -3,7 +3,6 @@
 import asyncio
 import json
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -26,13 +25,13 @@ async def fetch_json(url: str, *, https_only: bool) -> dict[str, Any]:
         FetchError: anything else came, or nothing.
     """
     schemes = ("https",) if https_only else ("https", "http")
-    if urlsplit(url).scheme not in schemes:
-        raise FetchError(f"{url}: use {' or '.join(schemes)}")
     try:
+        if httpx.URL(url).scheme not in schemes:
+            raise FetchError(f"{url}: use {' or '.join(schemes)}")
         async with asyncio.timeout(TIMEOUT), httpx.AsyncClient(timeout=TIMEOUT) as client:
             body = await _read(client, url)
         document = json.loads(body)
-    except (httpx.HTTPError, TimeoutError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
         raise FetchError(f"{url}: {type(error).__name__}: {error}") from error
     except (ValueError, RecursionError) as error:
         raise FetchError(f"{url}: the answer is not JSON") from error

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-import httpx
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
@@ -122,7 +121,7 @@ class IssuerKeys:
     async def _replace(self) -> None:
         try:
             published = await self._published()
-        except (FetchError, httpx.InvalidURL) as error:
+        except FetchError as error:
             logger.warning("keys of %s stay as they are: %s", self._issuer.url, error)
         else:
             self._fetched_at = self._clock()
@@ -162,10 +161,12 @@ def _usable(document: Mapping[str, Any], algorithms: tuple[str, ...]) -> dict[st
             continue
         try:
             key = PyJWK(published)
-        except PyJWTError:
+        except (PyJWTError, TypeError, ValueError):
             # Of a kind that only other clients of the issuer know.
             continue
-        if key.algorithm_name in algorithms and not key.Algorithm.check_key_length(key.key):
+        named = key.key_id is None or isinstance(key.key_id, str)
+        strong = not key.Algorithm.check_key_length(key.key)
+        if named and strong and key.algorithm_name in algorithms:
             found[key.key_id] = key
     if len(found) == 1:
         found[None] = next(iter(found.values()))
