@@ -50,6 +50,16 @@ class Settings(BaseSettings):
     only_trusted_documents: bool = False
     batch_limit: int = Field(default=0, ge=0, le=50)
 
+    # Unset, both are on but in production.
+    introspection: bool | None = None
+    suggestions: bool | None = None
+
+    # Points are what `extensions.cost` counts in. A refill of 0 lifts the limit of a tenant's rate.
+    cost_limit: int = Field(default=10_000, ge=1)
+    rate_limit_capacity: int = Field(default=1_000_000, ge=1)
+    rate_limit_refill: int = Field(default=100_000, ge=0)
+    operation_timeout: float = Field(default=10.0, gt=0, le=300)
+
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _origins(cls, value: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -75,6 +85,11 @@ class Settings(BaseSettings):
             raise ValueError(f"ENVIRONMENT=production needs {names} to be set")
         if self.only_trusted_documents and self.trusted_documents is None:
             raise ValueError("ONLY_TRUSTED_DOCUMENTS needs TRUSTED_DOCUMENTS, the manifest file")
+        if self.rate_limit_capacity < self.cost_limit:
+            raise ValueError(
+                f"RATE_LIMIT_CAPACITY {self.rate_limit_capacity}: use at least the COST_LIMIT, "
+                f"{self.cost_limit}, or the dearest operations could never run"
+            )
         return self
 
 

@@ -7,7 +7,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
 
-from graphql import GraphQLSchema
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -26,8 +25,10 @@ from graph.graphiql import GraphiQL, SignedIn, sign_in
 from graph.http.cors import cors
 from graph.http.errors import answer_http_exception
 from graph.http.view import GraphQLView
+from graph.limits.meter import Meter
 from graph.operations import Operations
 from graph.request_log import RequestLog, configure_logging
+from graph.schema import build_schema
 from graph.schema import build_schema
 from runtime import Runtime, connect, latest_revision, services
 from settings import Settings, SettingsError, load
@@ -72,14 +73,14 @@ def build(open_runtime: OpenRuntime, settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with open_runtime() as runtime:
+        async with open_runtime() as runtime, meter.metering(runtime.services.redis_url):
             app.state.runtime = runtime
             app.state.revision = await asyncio.to_thread(latest_revision)
             yield
 
     graphiql = None if settings.production else GraphiQL(_identify)
-    schema = build_schema()._schema
-    operations = Operations(schema, _documents(schema, settings))
+    meter = Meter(settings.cost_limit, settings.rate_limit_capacity, settings.rate_limit_refill)
+    operations = Operations(_documents(settings), meter, settings.operation_timeout)
     view = GraphQLView(
         operations, _context, graphiql.page if graphiql else None, settings.batch_limit
     )
@@ -97,13 +98,24 @@ def build(open_runtime: OpenRuntime, settings: Settings) -> Starlette:
     return server
 
 
-def _documents(schema: GraphQLSchema, settings: Settings) -> DocumentStore:
+def _documents(settings: Settings) -> DocumentStore:
     path = settings.trusted_documents
     try:
         trusted = read_manifest(path) if path else {}
-        return DocumentStore(schema, trusted=trusted, only_trusted=settings.only_trusted_documents)
+        schema = build_schema()._schema
+        return DocumentStore(
+            schema,
+            trusted=trusted,
+            only_trusted=settings.only_trusted_documents,
+            introspection=_unless_production(settings.introspection, settings),
+            suggestions=_unless_production(settings.suggestions, settings),
+        )
     except (OSError, ValueError) as error:
         raise SettingsError(f"TRUSTED_DOCUMENTS: {error}") from None
+
+
+def _unless_production(setting: bool | None, settings: Settings) -> bool:
+    return not settings.production if setting is None else setting
 
 
 def _runtime(request: Request) -> Runtime:

@@ -46,6 +46,11 @@ class Context:
             raise self._identity
         return self._identity
 
+    @property
+    def tenant_id(self) -> UUID | None:
+        """The caller's tenant; None for who is not known."""
+        return None if isinstance(self._identity, DomainError) else self._identity.tenant_id
+
     def work(self) -> AbstractAsyncContextManager[Work]:
         """A unit of work of the caller's tenant; resolvers run concurrently and open one each."""
         return self._database.work(self.principal.tenant_id)

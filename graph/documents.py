@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from graphql import (
-    DocumentNode,
     GraphQLError,
     GraphQLSchema,
+    NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OperationType,
     parse,
@@ -25,7 +25,10 @@ from graphql import (
 )
 
 from graph.errors import RequestErrorCode, RequestRefused, TransportError, coded
-from graph.limits import MAX_COMMENTS, MAX_SOURCE_LENGTH, MAX_TOKENS, RULES
+from graph.execution import Plan
+from graph.limits.cost import Price
+from graph.limits.pricing import Pricer
+from graph.limits.shape import MAX_COMMENTS, MAX_SOURCE_LENGTH, MAX_TOKENS, too_large
 
 MAX_DOCUMENTS = 2000
 MAX_BYTES = 4 * 1024 * 1024
@@ -34,10 +37,17 @@ MAX_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operation:
-    """One operation of a document."""
+    """One operation of a document.
 
-    document: DocumentNode
+    Attributes:
+        definition: the operation, parsed.
+        plan: how it is executed.
+        price: what it may cost, given its variables.
+    """
+
     definition: OperationDefinitionNode
+    plan: Plan
+    price: Price
 
     @property
     def name(self) -> str | None:
@@ -93,6 +103,8 @@ class DocumentStore:
         schema: what they are validated against.
         trusted: texts that are known from the start and stay, by the id that clients name them by.
         only_trusted: run no other document.
+        introspection: let documents ask for the schema.
+        suggestions: name what a misspelled name may have meant.
         max_documents: how many others are kept.
         max_bytes: of text all others may take together.
 
@@ -106,11 +118,17 @@ class DocumentStore:
         *,
         trusted: Mapping[str, str] | None = None,
         only_trusted: bool = False,
+        introspection: bool = True,
+        suggestions: bool = True,
         max_documents: int = MAX_DOCUMENTS,
         max_bytes: int = MAX_BYTES,
     ) -> None:
         self._schema = schema
         self._only_trusted = only_trusted
+        further = () if introspection else (NoSchemaIntrospectionCustomRule,)
+        self._rules = (*specified_rules, *further)
+        self._suggestions = suggestions
+        self._pricer = Pricer(schema)
         self._max_documents = max_documents
         self._max_bytes = max_bytes
         self._bytes = 0
@@ -187,11 +205,17 @@ class DocumentStore:
             )
         except GraphQLError as error:
             return Document(sha256, size, {}, (error,))
-        errors = validate(self._schema, node, (*specified_rules, *RULES))
+        # First, since some of the rules compare each field with each other.
+        errors = too_large(node) or validate(
+            self._schema, node, self._rules, hide_suggestions=not self._suggestions
+        )
         if errors:
             return Document(sha256, size, {}, tuple(errors))
         definitions = [one for one in node.definitions if isinstance(one, OperationDefinitionNode)]
-        operations = [Operation(node, definition) for definition in definitions]
+        operations = [
+            Operation(one, Plan(self._schema, node, one), self._pricer.price(node, one))
+            for one in definitions
+        ]
         return Document(sha256, size, {one.name: one for one in operations}, ())
 
 

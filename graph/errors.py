@@ -43,6 +43,10 @@ class RequestErrorCode(StrEnum):
     GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
     PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
     DOCUMENT_NOT_TRUSTED = "DOCUMENT_NOT_TRUSTED"
+    DOCUMENT_TOO_LARGE = "DOCUMENT_TOO_LARGE"
+    COST_LIMIT_EXCEEDED = "COST_LIMIT_EXCEEDED"
+    RATE_LIMITED = "RATE_LIMITED"
+    TIMEOUT = "TIMEOUT"
     INTERNAL = "INTERNAL"
 
 
@@ -64,6 +68,12 @@ publish(
         "text.",
         RequestErrorCode.DOCUMENT_NOT_TRUSTED: "Only documents that the server knows from the "
         "start are run.",
+        RequestErrorCode.DOCUMENT_TOO_LARGE: "The document is too deep, or asks for too many "
+        "fields.",
+        RequestErrorCode.COST_LIMIT_EXCEEDED: "The operation asks for more points than one may.",
+        RequestErrorCode.RATE_LIMITED: "The tenant has spent its points; `retryAfter` says in how "
+        "many seconds there are enough.",
+        RequestErrorCode.TIMEOUT: "The operation took too long and was ended.",
         RequestErrorCode.INTERNAL: "Something failed on the server; the request id finds it in "
         "the log.",
     },
@@ -78,6 +88,7 @@ class RequestRefused(Exception):  # noqa: N818
         status: the HTTP status where the client accepts ``application/graphql-response+json``;
             with ``application/json`` it is 200, as the specification wants.
         headers: further HTTP headers of the answer.
+        extensions: of the answer.
     """
 
     def __init__(
@@ -85,11 +96,13 @@ class RequestRefused(Exception):  # noqa: N818
         errors: Sequence[GraphQLError],
         status: int = 400,
         headers: Mapping[str, str] | None = None,
+        extensions: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(errors[0].message)
         self.errors = errors
         self.status = status
         self.headers = headers or {}
+        self.extensions = extensions or {}
 
 
 class TransportError(RequestRefused):

@@ -1,14 +1,15 @@
 """Operations: from a request to the body of its response, whatever brought it here."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from graphql import ExecutionResult, GraphQLSchema, OperationType, execute
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from graphql import ExecutionResult, OperationType
 
 from graph.context import Context
 from graph.documents import DocumentStore, Operation
 from graph.errors import RequestErrorCode, RequestRefused, coded, formatted
+from graph.limits.meter import CostReport, Meter
 
 Body = dict[str, Any]
 """A GraphQL response: ``data`` unless nothing was executed, ``errors`` and ``extensions``."""
@@ -34,18 +35,32 @@ class GraphQLRequest:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An operation that may run, and its variables."""
+    """An operation that may run.
+
+    Attributes:
+        operation: the operation.
+        variables: its variables, as the client sent them.
+        asked: the most points that it may cost.
+    """
 
     operation: Operation
     variables: dict[str, Any]
+    asked: int
 
 
 class Operations:
-    """Prepares and runs the operations of a schema."""
+    """Prepares and runs the operations of a store's documents.
 
-    def __init__(self, schema: GraphQLSchema, documents: DocumentStore) -> None:
-        self._schema = schema
+    Args:
+        documents: where they are found.
+        meter: admits them and accounts for them.
+        timeout: seconds that one may take.
+    """
+
+    def __init__(self, documents: DocumentStore, meter: Meter, timeout: float) -> None:
         self._documents = documents
+        self._meter = meter
+        self._timeout = timeout
 
     def prepare(self, request: GraphQLRequest) -> Prepared:
         """Find the operation that is asked for.
@@ -57,36 +72,50 @@ class Operations:
             document = self._documents.by_text(request.query, request.document_id)
         else:
             document = self._documents.by_id(request.document_id or "")
-        return Prepared(document.operation(request.operation_name), request.variables)
+        operation = document.operation(request.operation_name)
+        asked = self._meter.asked(operation.price, request.variables)
+        return Prepared(operation, request.variables, asked)
 
     async def execute(self, prepared: Prepared, context: Context) -> Body:
-        """Run a query or mutation. Never raises for what a client sent or a resolver did.
+        """Run a query or mutation. Never raises for what a resolver did.
 
         Raises:
-            RequestRefused: it is a subscription.
+            RequestRefused: it is a subscription, its variables do not fit, or its tenant has spent
+                its points.
         """
         operation = prepared.operation
         if operation.kind is OperationType.SUBSCRIPTION:
             message = "Subscriptions go over graphql-transport-ws or text/event-stream"
             raise RequestRefused([coded(message, RequestErrorCode.BAD_REQUEST)])
-        result = execute(
-            self._schema,
-            operation.document,
-            context_value=context,
-            variable_values=prepared.variables,
-            operation_name=operation.name,
-            executor_class=StrawberryGraphQLCoreExecutionContext,
-        )
-        if not isinstance(result, ExecutionResult):
-            result = await result
+        await self._meter.admit(prepared.asked, context.tenant_id)
+        try:
+            async with asyncio.timeout(self._timeout) as scope:
+                result = operation.plan.execute(context, prepared.variables)
+                if not isinstance(result, ExecutionResult):
+                    result = await result
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            return await self._too_slow(prepared, context)
         if result.errors and result.data is None and not any(e.path for e in result.errors):
             # The variables did not fit, and nothing was executed.
+            await self._meter.settle(prepared.asked, 0, context.tenant_id)
             raise RequestRefused(result.errors)
-        return _body(result, context.request_id)
+        actual = operation.price.actual(result.data, prepared.variables)
+        cost = await self._meter.settle(prepared.asked, actual, context.tenant_id)
+        return _body(result, cost, context.request_id)
+
+    async def _too_slow(self, prepared: Prepared, context: Context) -> Body:
+        """What is said of an operation that was ended; nobody knows what it did until then."""
+        message = f"time {self._timeout:g} s: at most that; ask for fewer items or fields"
+        error = coded(message, RequestErrorCode.TIMEOUT)
+        cost = await self._meter.settle(prepared.asked, prepared.asked, context.tenant_id)
+        return _body(ExecutionResult(None, [error]), cost, context.request_id)
 
 
-def _body(result: ExecutionResult, request_id: str) -> Body:
+def _body(result: ExecutionResult, cost: CostReport, request_id: str) -> Body:
     body: Body = {"data": result.data}
     if result.errors:
         body["errors"] = formatted(result.errors, request_id)
+    body["extensions"] = {"cost": cost}
     return body

@@ -17,6 +17,7 @@ from graph.http.bodies import read_body
 from graph.http.csrf import refuse_forgery
 from graph.http.negotiation import ANSWERS, HTML_TYPE, JSON_TYPE, RESPONSE_TYPE, response_type
 from graph.http.requests import from_body, from_url
+from graph.limits.deadline import WhileConnected
 from graph.operations import Body, GraphQLRequest, Operations
 
 Page = Callable[[Request], Awaitable[Response]]
@@ -82,11 +83,12 @@ class GraphQLView:
                 await page(scope, receive, send)
                 return
             asked = await self._read(scope, receive, headers)
-            if isinstance(asked, list):
-                answers = [await self._answer(one, scope, headers, media_type) for one in asked]
-                answer = Answer([one.content for one in answers])
-            else:
-                answer = await self._answer(asked, scope, headers, media_type)
+            async with WhileConnected(receive):
+                if isinstance(asked, list):
+                    answers = [await self._answer(one, scope, headers, media_type) for one in asked]
+                    answer = Answer([one.content for one in answers])
+                else:
+                    answer = await self._answer(asked, scope, headers, media_type)
         except TransportError as error:
             answer = _refusal(error, scope, media_type)
         except ClientDisconnect:
@@ -137,6 +139,8 @@ class GraphQLView:
 
 def _refusal(error: RequestRefused, scope: Scope, media_type: str) -> Answer:
     content: Body = {"errors": formatted(error.errors, scope["state"]["request_id"])}
+    if error.extensions:
+        content["extensions"] = error.extensions
     told = media_type == RESPONSE_TYPE or isinstance(error, TransportError)
     return Answer(content, error.status if told else 200, dict(error.headers))
 

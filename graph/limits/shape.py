@@ -15,12 +15,17 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
+    Node,
     OperationDefinitionNode,
     SelectionSetNode,
 )
 
-PARSER = {"max_source_length": 50_000, "max_lexical_tokens": 3000, "max_comments": 1000}
-"""Options of graphql-core's parser: characters, tokens, comments."""
+from graph.errors import RequestErrorCode
+
+MAX_SOURCE_LENGTH = 50_000
+"""Characters; this and the next two are checked by the parser."""
+MAX_TOKENS = 3000
+MAX_COMMENTS = 1000
 
 MAX_DEPTH = 12
 """Fields within fields; leaves count."""
@@ -65,7 +70,7 @@ def too_large(document: DocumentNode) -> list[GraphQLError]:
         shapes = list(measure.operations())
     except RecursionError:
         # The parser lets a document be nested by as much as its tokens allow.
-        return [GraphQLError(f"depth far over {MAX_DEPTH}: at most {MAX_DEPTH}")]
+        return [_refused(f"depth far over {MAX_DEPTH}: at most {MAX_DEPTH}")]
     for definition, shape in shapes:
         for name, figure, most in (
             ("depth", shape.depth, MAX_DEPTH),
@@ -74,13 +79,19 @@ def too_large(document: DocumentNode) -> list[GraphQLError]:
             ("aliases", shape.aliases, MAX_ALIASES),
         ):
             if figure > most:
-                errors.append(GraphQLError(f"{name} {figure}: at most {most}", definition))
+                errors.append(_refused(f"{name} {figure}: at most {most}", definition))
     (name, repeats), *_ = [*measure.names.most_common(1), ("", 0)]
     if repeats > MAX_REPEATS:
         errors.append(
-            GraphQLError(f"fields named {name!r} {repeats}: at most {MAX_REPEATS} in one document")
+            _refused(f"fields named {name!r} {repeats}: at most {MAX_REPEATS} in one document")
         )
     return errors
+
+
+def _refused(message: str, node: Node | None = None) -> GraphQLError:
+    return GraphQLError(
+        message, node, extensions={"code": RequestErrorCode.DOCUMENT_TOO_LARGE.value}
+    )
 
 
 class _Measure:

@@ -19,7 +19,7 @@ from domain.vocabulary import Role
 from graph.app import build
 from graph.auth import mint
 from graph.http.view import MAX_BODY
-from graph.limits import MAX_ALIASES, MAX_DEPTH
+from graph.limits.shape import MAX_ALIASES, MAX_DEPTH
 from runtime import Runtime
 from settings import Settings
 from tests.factories import add_user
