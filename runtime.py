@@ -20,6 +20,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from domain import model_versions
+from domain.broker import Broker
 from domain.database import Database
 from domain.snapshots import ModelKey, StoredModel
 from jobs.queue import JobQueue
@@ -56,6 +57,7 @@ class Runtime:
     services: Services
     database: Database
     queue: JobQueue
+    broker: Broker
     index: "EmbeddingIndex"
     twin: "TwinService"
     recommender: "Recommender"
@@ -132,19 +134,23 @@ def latest_revision() -> str | None:
 
 
 @asynccontextmanager
-async def connect_database(found: Services) -> AsyncIterator[tuple[Database, JobQueue]]:
-    """Open the database and the queue that its jobs go to, and close them in the end.
+async def connect_database(
+    found: Services,
+) -> AsyncIterator[tuple[Database, JobQueue, Broker]]:
+    """Open the database, and where its jobs and events go to, and close them in the end.
 
     Raises:
         domain.database.UnsafeRoleError: the database role could read across tenants.
     """
     queue = await JobQueue.connect(found.redis_url)
-    database = Database(found.database_url, queue.enqueue)
+    broker = Broker(found.redis_url)
+    database = Database(found.database_url, queue.enqueue, broker.publish)
     try:
         await database.refuse_unsafe_role()
-        yield database, queue
+        yield database, queue, broker
     finally:
         await database.close()
+        await broker.close()
         await queue.close()
 
 
@@ -161,7 +167,7 @@ async def connect(settings: Settings, found: Services) -> AsyncIterator[Runtime]
     from ml.index import EmbeddingIndex
     from ml.inference import TwinService
 
-    async with connect_database(found) as (database, queue):
+    async with connect_database(found) as (database, queue, broker):
         address = urlsplit(found.qdrant_url)
         api_key = settings.qdrant_api_key
         client = AsyncQdrantClient(
@@ -181,6 +187,7 @@ async def connect(settings: Settings, found: Services) -> AsyncIterator[Runtime]
 
         twin = TwinService(index, load, device=settings.device, capacity=settings.twin_cache_size)
         try:
-            yield Runtime(found, database, queue, index, twin, Recommender(database, twin))
+            recommender = Recommender(database, twin)
+            yield Runtime(found, database, queue, broker, index, twin, recommender)
         finally:
             await client.close()

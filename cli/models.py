@@ -52,17 +52,22 @@ def train(
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
 
     async def body(rt: "Runtime") -> dict[str, Any]:
+        from domain.errors import DomainError
         from jobs.reindexing import Indexer
         from jobs.runs import Run
         from jobs.training import train_tenant
-        from ml.config import TrainingConfig
+        from ml.config import TrainingConfig, TrainingError
 
         config = TrainingConfig(**options)
         trained_id = await tenant_id(rt.database, tenant)
         indexer = await Indexer.open(rt.database, rt.index, rt.twin)
         if job_run is not None:
             run = Run(rt.database, trained_id, UUID(job_run))
-            return asdict(await train_tenant(indexer, trained_id, config, run.report))
+            try:
+                return asdict(await train_tenant(indexer, trained_id, config, run.report))
+            except (DomainError, TrainingError) as error:
+                # For the tenant, unlike what goes to stderr.
+                return {"refused": str(error)}
         with progress("Training") as update:
             return asdict(await train_tenant(indexer, trained_id, config, awaitable(update)))
 

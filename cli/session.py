@@ -62,7 +62,7 @@ def run_on_database(body: Callable[["Database", "Services"], Awaitable[Result]])
     _, found = start_services()
 
     async def connected() -> Result:
-        async with runtime.connect_database(found) as (database, _):
+        async with runtime.connect_database(found) as (database, _, _):
             await _require_migrated(database)
             return await body(database, found)
 

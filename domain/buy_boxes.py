@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Float, and_, case, cast, literal, select
 from domain import properties
 from domain.base import storable
 from domain.errors import DomainError, invalid, not_found
+from domain.events import Event, Topic
 from domain.properties import Property
 from domain.snapshots import BuyBox, PropertyFilter, Range
 from domain.users import User
@@ -111,6 +112,7 @@ async def state(work: Work, user_id: UUID, box: BuyBox) -> User:
     if user.buy_box != said:
         user.buy_box, user.buy_box_set_at = said, datetime.now(UTC)
         await work.session.flush()
+        work.publish(Event(Topic.BUY_BOX, user_id))
     return user
 
 

@@ -9,12 +9,16 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
+from domain.events import Event
 from domain.work import Job, Work
 
 logger = logging.getLogger(__name__)
 
 Enqueue = Callable[[Sequence[Job]], Awaitable[None]]
 """Hands jobs to the queue."""
+
+Publish = Callable[[UUID, Sequence[Event]], Awaitable[None]]
+"""Tells the listeners of a tenant what changed."""
 
 SET_TENANT = text("SELECT set_config('app.tenant_id', :tenant_id, true)")
 
@@ -46,22 +50,26 @@ class Database:
     Args:
         url: an SQLAlchemy URL, ``postgresql+asyncpg://...``.
         enqueue: receives the jobs of a unit of work after its commit.
+        publish: receives its events then; without it nobody is told.
         pool_size: connections kept; as many again may open under load.
     """
 
-    def __init__(self, url: str, enqueue: Enqueue, *, pool_size: int = 10) -> None:
+    def __init__(
+        self, url: str, enqueue: Enqueue, publish: Publish | None = None, *, pool_size: int = 10
+    ) -> None:
         self._engine = create_async_engine(
             url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True
         )
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         self._enqueue = enqueue
+        self._publish = publish
 
     @asynccontextmanager
     async def work(self, tenant_id: UUID | None) -> AsyncIterator[Work]:
-        """Open one transaction that sees one tenant, commit it, then enqueue its jobs.
+        """Open one transaction that sees one tenant, commit it, then hand over its jobs and events.
 
         Without a tenant only the list of tenants can be read. An error inside rolls back and
-        discards the jobs. A session serves one task: concurrent tasks open one each.
+        discards both. A session serves one task: concurrent tasks open one each.
         """
         async with self._sessions() as session:
             async with session.begin():
@@ -71,6 +79,8 @@ class Database:
                 yield work
             if work.jobs:
                 await self._hand_over(work.jobs)
+            if work.events and self._publish:
+                await self._tell(self._publish, work)
 
     async def _hand_over(self, jobs: Sequence[Job]) -> None:
         try:
@@ -78,6 +88,14 @@ class Database:
         except Exception:
             # The data is committed, so the caller succeeded; a reindex repairs what was lost.
             logger.exception("could not enqueue %s", ", ".join(job.function for job in jobs))
+
+    @staticmethod
+    async def _tell(publish: Publish, work: Work) -> None:
+        try:
+            await publish(work.tenant_id, work.events)
+        except Exception:
+            # At most once: listeners read anew when they are connected again.
+            logger.exception("could not publish %s", ", ".join(one.topic for one in work.events))
 
     @asynccontextmanager
     async def exclusive(self, tenant_id: UUID, purpose: str) -> AsyncIterator[None]:

@@ -27,6 +27,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from domain import buy_boxes, indexing, properties
 from domain.base import Base, TenantScoped, one_of, storable, vocabulary
 from domain.errors import invalid, not_found
+from domain.events import Event, Topic
 from domain.properties import SNAPSHOT, Property
 from domain.snapshots import HISTORY_LIMIT, InteractionLog, InvestorHistory
 from domain.users import User
@@ -232,6 +233,8 @@ async def retract_feedback(work: Work, user_id: UUID, property_id: UUID) -> bool
     )
     await refresh_totals(work, [property_id])
     work.enqueue("index_users", [str(user_id)])
+    if retracted is not None:
+        work.publish(Event(Topic.FEEDBACK, user_id))
     return retracted is not None
 
 
@@ -240,6 +243,8 @@ async def _save(work: Work, act: Interaction) -> None:
     await work.session.flush()
     await refresh_totals(work, [act.property_id])
     work.enqueue("index_users", [str(act.user_id)])
+    topic = Topic.FEEDBACK if act.kind in THUMBS else Topic.INTERACTION
+    work.publish(Event(topic, act.user_id))
 
 
 async def feedback(

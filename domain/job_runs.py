@@ -1,5 +1,6 @@
 """Job runs: what was asked of the queue, how far it got and how it ended."""
 
+from collections.abc import Collection
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -10,7 +11,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.base import Base, TenantScoped, one_of, vocabulary
+from domain.errors import not_found
+from domain.events import Event, Topic
 from domain.work import Work
+
+UNEXPLAINED = "Something went wrong on our side; quote the run's id to support."
 
 
 class JobStatus(StrEnum):
@@ -22,7 +27,11 @@ class JobStatus(StrEnum):
 
 
 class JobRun(TenantScoped, Base):
-    """One run of a job. ``job_id`` is the queue's; a job taken up again keeps its run."""
+    """One run of a job. ``job_id`` is the queue's; a job taken up again keeps its run.
+
+    ``message`` is for the tenant: what the run does now, or why it failed. ``error`` is for those
+    who operate the server, and may name what the tenant must not see.
+    """
 
     __tablename__ = "job_runs"
     __table_args__ = (
@@ -63,6 +72,7 @@ async def start(work: Work, job_id: str, function: str, arguments: list[Any]) ->
         run.error = run.finished_at = None
         run.started_at = func.now()
     await work.session.flush()
+    work.publish(Event(Topic.JOB, run.id))
     return run
 
 
@@ -79,6 +89,7 @@ async def postpone(
         .where(JobRun.id == run_id)
         .values(attempt=attempt, message=message, error=error)
     )
+    work.publish(Event(Topic.JOB, run_id))
 
 
 async def progress(work: Work, run_id: UUID, share: float, message: str) -> None:
@@ -86,6 +97,7 @@ async def progress(work: Work, run_id: UUID, share: float, message: str) -> None
     await work.session.execute(
         update(JobRun).where(JobRun.id == run_id).values(progress=share, message=message)
     )
+    work.publish(Event(Topic.JOB, run_id))
 
 
 async def succeed(work: Work, run_id: UUID, result: dict[str, Any]) -> None:
@@ -95,15 +107,17 @@ async def succeed(work: Work, run_id: UUID, result: dict[str, Any]) -> None:
         .where(JobRun.id == run_id)
         .values(status=JobStatus.SUCCEEDED, progress=1.0, result=result, finished_at=func.now())
     )
+    work.publish(Event(Topic.JOB, run_id))
 
 
-async def fail(work: Work, run_id: UUID, error: str) -> None:
-    """Note that a run ended with an error."""
+async def fail(work: Work, run_id: UUID, error: str, message: str = UNEXPLAINED) -> None:
+    """Note that a run ended with an error, and what the tenant is told of it."""
     await work.session.execute(
         update(JobRun)
         .where(JobRun.id == run_id)
-        .values(status=JobStatus.FAILED, error=error, finished_at=func.now())
+        .values(status=JobStatus.FAILED, error=error, message=message, finished_at=func.now())
     )
+    work.publish(Event(Topic.JOB, run_id))
 
 
 async def forget(work: Work, before: datetime) -> None:
@@ -114,4 +128,29 @@ async def forget(work: Work, before: datetime) -> None:
 async def recent(work: Work, limit: int = 100) -> list[JobRun]:
     """The newest runs first."""
     query = select(JobRun).order_by(JobRun.created_at.desc(), JobRun.id).limit(limit)
+    return list(await work.session.scalars(query))
+
+
+async def running(work: Work, limit: int = 100) -> list[JobRun]:
+    """The runs under way, the newest first."""
+    query = (
+        select(JobRun)
+        .where(JobRun.status == JobStatus.RUNNING)
+        .order_by(JobRun.started_at.desc(), JobRun.id)
+        .limit(limit)
+    )
+    return list(await work.session.scalars(query))
+
+
+async def get(work: Work, run_id: UUID, *field: str) -> JobRun:
+    """The run of that id. Raises DomainError NOT_FOUND, blaming ``field``."""
+    run = await work.session.get(JobRun, (work.tenant_id, run_id))
+    if run is None:
+        raise not_found("job run", field)
+    return run
+
+
+async def get_many(work: Work, run_ids: Collection[UUID]) -> list[JobRun]:
+    """The runs of those ids that exist, the one started first first."""
+    query = select(JobRun).where(JobRun.id.in_(run_ids)).order_by(JobRun.started_at, JobRun.id)
     return list(await work.session.scalars(query))

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped, deferred, mapped_column
 from domain import tenants
 from domain.base import Base, TenantScoped, one_of, vocabulary
 from domain.errors import not_found
+from domain.events import Event, Topic
 from domain.snapshots import StoredModel
 from domain.tenants import Tenant
 from domain.work import Work
@@ -153,3 +154,4 @@ async def activate(work: Work, version_id: UUID) -> None:
     await work.session.execute(
         update(Tenant).where(Tenant.id == work.tenant_id).values(active_model_version_id=version_id)
     )
+    work.publish(Event(Topic.MODEL))

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
+from domain import indexing
 from domain.base import Base, TenantScoped, one_of, vocabulary
 from domain.errors import not_found
 from domain.snapshots import NUMERIC_COLUMNS, PropertyColumns, PropertyFilter, Range
@@ -252,7 +253,7 @@ async def remove(work: Work, property_id: UUID, *field: str) -> None:
     )
     if removed is None:
         raise not_found("property", field)
-    work.enqueue("index_properties", [str(property_id)])
+    indexing.follow(work, "index_properties", [property_id])
 
 
 @dataclass(frozen=True, slots=True)

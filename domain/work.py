@@ -6,6 +6,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.events import Event
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -30,11 +32,13 @@ class Work:
         session: the transaction. Its rows are those of ``tenant_id`` alone.
         tenant: the tenant, or None when only the list of tenants is read.
         jobs: what goes to the queue after the commit, in order.
+        events: what listeners are told after the commit, each once.
     """
 
     session: AsyncSession
     tenant: UUID | None
     jobs: list[Job] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
 
     @property
     def tenant_id(self) -> UUID:
@@ -46,3 +50,8 @@ class Work:
     def enqueue(self, function: str, *arguments: Any) -> None:
         """Have the job run after the commit; a rollback discards it."""
         self.jobs.append(Job(function, self.tenant_id, arguments))
+
+    def publish(self, event: Event) -> None:
+        """Have listeners told after the commit; a rollback discards it."""
+        if event not in self.events:
+            self.events.append(event)

@@ -65,7 +65,8 @@ async def run_cli(arguments: Sequence[str]) -> dict[str, Any]:
             process.kill()
             await process.wait()
     if code == os.EX_TEMPFAIL:
-        raise JobPostponedError(tail)
+        # The command's own last word; what came before may be anybody's.
+        raise JobPostponedError(tail.splitlines()[-1].removeprefix("twin: "))
     if code < 0:
         raise JobError(f"killed by {signal.Signals(-code).name}; {tail}".rstrip("; "))
     if code:

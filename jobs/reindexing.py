@@ -15,6 +15,7 @@ from uuid import UUID
 
 from domain import interactions, model_versions, properties, tenants
 from domain.database import Database
+from domain.events import Event, Topic
 from domain.snapshots import ModelKey, PropertyColumns
 from domain.work import Work
 from ml.index import EmbeddingIndex
@@ -94,6 +95,8 @@ class Indexer:
                 gone = set(some).difference(found.ids)
                 await self.index.delete_property_everywhere(tenant_id, gone)
                 await self._write(found, await self._targets(work))
+                # At the change itself the index answered as before; now it answers anew.
+                work.publish(Event(Topic.PROPERTIES))
             counts.properties += len(found)
             counts.removed += len(gone)
         return counts
@@ -144,6 +147,7 @@ class Indexer:
         """Look again at what the index holds beside the properties seen."""
         async with self.database.work(tenant_id) as work:
             targets = await self._targets(work, only)
+            work.publish(Event(Topic.PROPERTIES))
         others: set[UUID] = set()
         for model in targets:
             others |= await self.index.space(model).property_ids() - seen

@@ -32,7 +32,10 @@ class JobError(RuntimeError):
 
 
 class JobPostponedError(RuntimeError):
-    """The job cannot run now through no fault of its own, and is to be tried again."""
+    """The job cannot run now through no fault of its own, and is to be tried again.
+
+    The tenant reads the message.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,11 @@ async def recorded(
         except JobPostponedError as reason:
             await _postpone(run, str(reason), counts=False)
             raise Retry(RETRY_DELAY) from reason
-        except (DomainError, JobError) as error:
+        except DomainError as error:
+            # Made for the tenant to read; any other error may name what is none of its business.
+            await _fail(run, str(error), str(error))
+            raise
+        except JobError as error:
             await _fail(run, str(error))
             raise
         except Exception as error:
@@ -132,9 +139,9 @@ async def _start(
     return Run(database, tenant_id, row.id), attempt
 
 
-async def _fail(run: Run, error: str) -> None:
+async def _fail(run: Run, error: str, message: str = job_runs.UNEXPLAINED) -> None:
     async with run.database.work(run.tenant_id) as work:
-        await job_runs.fail(work, run.id, error)
+        await job_runs.fail(work, run.id, error, message)
 
 
 async def _postpone(

@@ -20,6 +20,7 @@ import runtime
 import settings
 from domain import job_runs, tenants
 from domain.database import Database
+from domain.errors import invalid
 from domain.work import Job
 from jobs.child import run_cli, training_arguments
 from jobs.queue import (
@@ -87,7 +88,10 @@ async def train_twin(context: Context, tenant: str, options: dict[str, Any] | No
         async with database.work(run.tenant_id) as work:
             slug = (await tenants.get(work)).slug
         command = ["train", f"--tenant={slug}", f"--job-run={run.id}", *training_arguments(options)]
-        run.result.update(await run_cli(command))
+        result = await run_cli(command)
+        if "refused" in result:
+            raise invalid(result["refused"])
+        run.result.update(result)
 
 
 async def reindex_all(context: Context) -> None:
@@ -109,7 +113,7 @@ def worker_settings(found: runtime.Services, loaded: settings.Settings, queue: s
         await shorten_leases(redis, queue)
         if training:
             opened = await stack.enter_async_context(runtime.connect_database(found))
-            context["database"], context["queue"] = opened
+            context["database"], context["queue"], _ = opened
             return
         from jobs.reindexing import Indexer
 
