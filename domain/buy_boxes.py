@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Float, and_, case, cast, literal, select
 
-from domain import properties
+from domain import property_search
 from domain.base import storable
 from domain.errors import DomainError, invalid, not_found
 from domain.events import Event, Topic
@@ -65,7 +65,7 @@ def met_share(box: BuyBox) -> ColumnElement[float]:
     criteria = stated(box)
     share: ColumnElement[float] = literal(0.0, Float(53))
     for one in criteria:
-        holds = properties.matching(PropertyFilter(**{one.value: getattr(box, one.value)}))
+        holds = property_search.matching(PropertyFilter(**{one.value: getattr(box, one.value)}))
         share += case((and_(*holds), literal(1.0, Float(53))), else_=literal(0.0, Float(53)))
     return cast(share, Float(53)) / float(len(criteria))
 

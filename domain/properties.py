@@ -1,7 +1,7 @@
 """Properties: the table and its queries."""
 
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,30 +9,38 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy import (
     ColumnElement,
+    Computed,
     Float,
     Index,
     Select,
     Text,
     UniqueConstraint,
+    case,
     delete,
     extract,
     func,
-    or_,
     select,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
+from sqlalchemy.ext.hybrid import hybrid_property
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, deferred, mapped_column
 
 from domain import indexing
 from domain.base import Base, TenantScoped, one_of, vocabulary
 from domain.errors import not_found
-from domain.snapshots import NUMERIC_COLUMNS, PropertyColumns, PropertyFilter, Range
+from domain.filters import APOSTROPHES, SEPARATORS
+from domain.snapshots import NUMERIC_COLUMNS, Labels, PropertyColumns
 from domain.vocabulary import ListingStatus, PropertyType
 from domain.work import Work
 
-EARTH_RADIUS_KM = 6371.0088
-KM_PER_DEGREE = 111.19
+_QUOTED = (SEPARATORS + APOSTROPHES).replace("'", "''")
+SEARCH = (
+    "' ' || translate(lower((external_id || ' ' || coalesce(address, '') || ' ' || "
+    "coalesce(city, '') || ' ' || coalesce(state, '') || ' ' || coalesce(zipcode, '')) "
+    f"COLLATE pg_c_utf8), '{_QUOTED}', '{' ' * len(SEPARATORS)}')"
+)
+"""What ``Property.search`` is made of, in SQL."""
 
 
 class Property(TenantScoped, Base):
@@ -84,12 +92,23 @@ class Property(TenantScoped, Base):
     owners: Mapped[int] = mapped_column(server_default="0")
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
-    @property
+    # Read for the index alone; lists are filtered by it where it lies.
+    search: Mapped[str] = deferred(mapped_column(Text, Computed(SEARCH, persisted=True)))
+    """Its words in the sense of ``domain.filters.words_of``, each behind a space."""
+
+    @hybrid_property
     def price_per_square_foot(self) -> float | None:
-        """Dollars of the listing price for a square foot of living area."""
-        if self.listing_price is None or not self.square_feet:
-            return None
-        return self.listing_price / self.square_feet
+        """Dollars of the listing price for a square foot of living area; of at least one each."""
+        price, area = self.listing_price, self.square_feet
+        # Below, a quotient could leave what a float holds, which is an error in SQL.
+        return price / area if price and price >= 1 and area and area >= 1 else None
+
+    @price_per_square_foot.inplace.expression
+    @classmethod
+    def _price_per_square_foot(cls) -> ColumnElement[float | None]:
+        return case(
+            ((cls.listing_price >= 1) & (cls.square_feet >= 1), cls.listing_price / cls.square_feet)
+        )
 
 
 SNAPSHOT: tuple[InstrumentedAttribute[Any] | ColumnElement[Any], ...] = (
@@ -142,62 +161,6 @@ def columns_of(properties: Sequence[Property]) -> PropertyColumns:
     )
 
 
-def _within(
-    column: InstrumentedAttribute[Any], wanted: Range | None
-) -> Iterator[ColumnElement[bool]]:
-    if wanted is None:
-        return
-    if wanted.min is not None:
-        yield column >= wanted.min
-    if wanted.max is not None:
-        yield column <= wanted.max
-
-
-def matching(where: PropertyFilter) -> list[ColumnElement[bool]]:
-    """The filter as SQL conditions, all of which must hold."""
-    conditions: list[ColumnElement[bool]] = []
-    for column, values in (
-        (Property.property_type, where.property_types),
-        (Property.listing_status, where.listing_statuses),
-        (Property.zipcode, where.zipcodes),
-        (Property.city, where.cities),
-    ):
-        if values:
-            conditions.append(column.in_(values))
-    if where.listed_after is not None:
-        conditions.append(Property.listed_at > where.listed_after)
-    for measure, wanted in (
-        (Property.listing_price, where.price),
-        (Property.bedrooms, where.bedrooms),
-        (Property.bathrooms, where.bathrooms),
-        (Property.square_feet, where.square_feet),
-        (Property.year_built, where.year_built),
-    ):
-        conditions.extend(_within(measure, wanted))
-    if where.box is not None:
-        conditions.append(Property.latitude.between(where.box.south, where.box.north))
-        conditions.append(Property.longitude.between(where.box.west, where.box.east))
-    if where.circle is not None:
-        circle = where.circle
-        reach = circle.radius_km / KM_PER_DEGREE
-        # The band of latitude can use an index; the great circle decides.
-        conditions.append(
-            Property.latitude.between(circle.latitude - reach, circle.latitude + reach)
-        )
-        conditions.append(_distance_km(circle.latitude, circle.longitude) <= circle.radius_km)
-    return conditions
-
-
-def _distance_km(latitude: float, longitude: float) -> ColumnElement[float]:
-    # Haversine; least() keeps rounding from leaving the domain of asin.
-    half_latitude = func.radians(Property.latitude - latitude) / 2
-    half_longitude = func.radians(Property.longitude - longitude) / 2
-    chord = func.power(func.sin(half_latitude), 2) + func.cos(func.radians(latitude)) * func.cos(
-        func.radians(Property.latitude)
-    ) * func.power(func.sin(half_longitude), 2)
-    return 2 * EARTH_RADIUS_KM * func.asin(func.sqrt(func.least(1.0, chord)))
-
-
 async def get_many(work: Work, property_ids: Sequence[UUID]) -> dict[UUID, Property]:
     """The properties of those ids that exist, by id."""
     rows = await work.session.scalars(select(Property).where(Property.id.in_(property_ids)))
@@ -212,20 +175,37 @@ async def get(work: Work, property_id: UUID, *field: str) -> Property:
     return found
 
 
+LABELS: tuple[InstrumentedAttribute[Any], ...] = (
+    Property.external_id,
+    Property.state,
+    Property.search,
+)
+"""What ``Labels`` are made of, in its order."""
+
+
 async def snapshot(work: Work, property_ids: Sequence[UUID]) -> PropertyColumns:
-    """The columns of those ids that exist, in no particular order."""
-    rows = await work.session.execute(select(*SNAPSHOT).where(Property.id.in_(property_ids)))
-    return columns([tuple(row) for row in rows])
+    """The columns and labels of those ids that exist, in no particular order."""
+    return await _labelled(work, select(*SNAPSHOT, *LABELS).where(Property.id.in_(property_ids)))
 
 
 async def snapshot_after(
     work: Work, after: UUID | None = None, batch: int = 2000
 ) -> PropertyColumns:
-    """The next properties of the tenant by id; none at the end."""
-    query: Select[Any] = select(*SNAPSHOT).order_by(Property.id).limit(batch)
+    """The next properties of the tenant by id, with labels; none at the end."""
+    query: Select[Any] = select(*SNAPSHOT, *LABELS).order_by(Property.id).limit(batch)
     if after is not None:
         query = query.where(Property.id > after)
-    return columns([tuple(row) for row in await work.session.execute(query)])
+    return await _labelled(work, query)
+
+
+async def _labelled(work: Work, query: Select[Any]) -> PropertyColumns:
+    rows = [tuple(row) for row in await work.session.execute(query)]
+    width = len(SNAPSHOT)
+    labels = [
+        Labels(external_id, state, tuple({word: None for word in search.split(" ") if word}))
+        for external_id, state, search in (row[width:] for row in rows)
+    ]
+    return replace(columns([row[:width] for row in rows]), labels=tuple(labels))
 
 
 async def snapshots(work: Work, batch: int = 2000) -> AsyncIterator[PropertyColumns]:
@@ -234,12 +214,6 @@ async def snapshots(work: Work, batch: int = 2000) -> AsyncIterator[PropertyColu
     while len(found := await snapshot_after(work, after, batch)):
         yield found
         after = found.ids[-1]
-
-
-async def count(work: Work, where: PropertyFilter = PropertyFilter()) -> int:  # noqa: B008
-    """How many properties match."""
-    query = select(func.count()).select_from(Property).where(*matching(where))
-    return await work.session.scalar(query) or 0
 
 
 async def remove(work: Work, property_id: UUID, *field: str) -> None:
@@ -254,81 +228,3 @@ async def remove(work: Work, property_id: UUID, *field: str) -> None:
     if removed is None:
         raise not_found("property", field)
     indexing.follow(work, "index_properties", [property_id])
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """By a column of ``ORDERABLE`` (None: by id); missing values come last, ties go by id."""
-
-    column: str | None = None
-    descending: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A place between rows of an ordered list: just at the row of this value and id."""
-
-    value: float | datetime | None
-    id: UUID
-
-
-ORDERABLE: tuple[str, ...] = (
-    "listing_price",
-    "estimated_value",
-    "square_feet",
-    "year_built",
-    "days_on_market",
-    "listed_at",
-    "engagement",
-)
-
-
-def position(found: Property, order: Order) -> Position:
-    """Where a property stands in that order."""
-    return Position(getattr(found, order.column) if order.column else None, found.id)
-
-
-def _beyond(order: Order, place: Position, *, backward: bool) -> ColumnElement[bool]:
-    same_value_beyond = Property.id < place.id if backward else Property.id > place.id
-    if order.column is None:
-        return same_value_beyond
-    column: InstrumentedAttribute[Any] = getattr(Property, order.column)
-    if place.value is None:
-        missing_beyond = column.is_(None) & same_value_beyond
-        return or_(column.is_not(None), missing_beyond) if backward else missing_beyond
-    smaller = order.descending != backward
-    beyond = column < place.value if smaller else column > place.value
-    tied = (column == place.value) & same_value_beyond
-    return or_(beyond, tied) if backward else or_(beyond, tied, column.is_(None))
-
-
-async def page(
-    work: Work,
-    where: PropertyFilter,
-    order: Order,
-    limit: int,
-    *,
-    exclude: Collection[UUID] = (),
-    after: Position | None = None,
-    before: Position | None = None,
-    backward: bool = False,
-) -> list[Property]:
-    """Up to ``limit`` matching properties after and before the given places, in order.
-
-    ``backward`` takes those nearest the end instead of the start.
-    """
-    query = select(Property).where(*matching(where)).limit(limit)
-    if exclude:
-        query = query.where(Property.id.not_in(exclude))
-    if after is not None:
-        query = query.where(_beyond(order, after, backward=False))
-    if before is not None:
-        query = query.where(_beyond(order, before, backward=True))
-    if order.column is not None:
-        column: InstrumentedAttribute[Any] = getattr(Property, order.column)
-        ascending = order.descending == backward
-        by_value = column.asc() if ascending else column.desc()
-        query = query.order_by(by_value.nulls_first() if backward else by_value.nulls_last())
-    query = query.order_by(Property.id.desc() if backward else Property.id)
-    rows = list(await work.session.scalars(query))
-    return rows[::-1] if backward else rows

@@ -6,7 +6,6 @@ plain values come back, so that no ORM object leaves the domain.
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
@@ -14,7 +13,32 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.vocabulary import ListingStatus, PropertyType
+from domain.filters import RANGES, Box, Circle, Polygon, PropertyFilter, Range
+from domain.vocabulary import PropertyType
+
+__all__ = [
+    "HISTORY_LIMIT",
+    "NUMERIC_COLUMNS",
+    "RANGES",
+    "Box",
+    "BuyBox",
+    "Cause",
+    "CauseKind",
+    "Circle",
+    "InteractionLog",
+    "InvestorHistory",
+    "Labels",
+    "ModelKey",
+    "ModelLoader",
+    "Polygon",
+    "PropertyColumns",
+    "PropertyFilter",
+    "Range",
+    "Ranked",
+    "Similar",
+    "StoredModel",
+    "Twin",
+]
 
 NUMERIC_COLUMNS: tuple[str, ...] = (
     "listing_price",
@@ -47,6 +71,20 @@ class ModelKey(NamedTuple):
     version_id: UUID
 
 
+class Labels(NamedTuple):
+    """What a property is found by, and no model reads.
+
+    Attributes:
+        external_id: its id in the tenant's own systems.
+        state: its state, as in the source.
+        words: what a search for text looks at; see ``domain.filters.words_of``.
+    """
+
+    external_id: str
+    state: str | None
+    words: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PropertyColumns:
     """n properties as columns.
@@ -60,6 +98,7 @@ class PropertyColumns:
         city: n strings or None.
         listed_at: float64 (n,), seconds since 1970 UTC, NaN where missing.
         owners: int32 (n,), how many of the tenant's investors made a deal on it.
+        labels: n labels, or none where the columns are not for the index.
     """
 
     ids: tuple[UUID, ...]
@@ -70,6 +109,7 @@ class PropertyColumns:
     city: tuple[str | None, ...]
     listed_at: NDArray[np.float64]
     owners: NDArray[np.int32]
+    labels: tuple[Labels, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -90,6 +130,7 @@ class PropertyColumns:
             city=tuple(self.city[i] for i in index),
             listed_at=self.listed_at[index],
             owners=self.owners[index],
+            labels=tuple(self.labels[i] for i in index) if self.labels else (),
         )
 
 
@@ -113,55 +154,6 @@ class InteractionLog:
 
     def __len__(self) -> int:
         return len(self.user)
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A closed interval; None leaves that side open."""
-
-    min: float | None = None
-    max: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Circle:
-    """All points within ``radius_km`` (great circle) of a point in degrees."""
-
-    latitude: float
-    longitude: float
-    radius_km: float
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """All points between two corners, in degrees; ``west`` is smaller than ``east``."""
-
-    south: float
-    west: float
-    north: float
-    east: float
-
-
-@dataclass(frozen=True, slots=True)
-class PropertyFilter:
-    """Which properties are wanted. Empty tuples and None do not restrict; all parts must hold.
-
-    A property whose value is missing never matches a part that restricts that value.
-    ``listed_after`` includes the moment itself; circles and boxes include their borders.
-    """
-
-    property_types: tuple[PropertyType, ...] = ()
-    zipcodes: tuple[str, ...] = ()
-    cities: tuple[str, ...] = ()
-    listing_statuses: tuple[ListingStatus, ...] = ()
-    listed_after: datetime | None = None
-    price: Range | None = None
-    bedrooms: Range | None = None
-    bathrooms: Range | None = None
-    square_feet: Range | None = None
-    year_built: Range | None = None
-    circle: Circle | None = None
-    box: Box | None = None
 
 
 @dataclass(frozen=True, slots=True)

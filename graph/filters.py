@@ -1,24 +1,26 @@
-"""The filter and the order of properties: inputs, checked and turned into the domain's."""
+"""The filter of properties: an input, checked and turned into the domain's."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated, TypeVar
+from uuid import UUID
 
 import strawberry
+from strawberry.utils.str_converters import to_camel_case
 
 from domain import snapshots
 from domain.base import storable
 from domain.errors import invalid
-from domain.properties import ORDERABLE, Order
+from domain.filters import RANGES, words_of
 from domain.vocabulary import ListingStatus, PropertyType
-from graph.enums import publish
+from graph.nodes import parse_id
 
 T = TypeVar("T")
 
 MAX_VALUES = 100
 MAX_TEXT = 200
 MAX_RADIUS_KM = 500.0
+MAX_CORNERS = 100
 
 
 @strawberry.input(description="A closed interval of numbers; a side that is absent is open.")
@@ -56,6 +58,14 @@ class BoxInput:
     east: float = strawberry.field(description="The greatest longitude, greater than west.")
 
 
+@strawberry.input(description="A point.")
+class PointInput:
+    """A point on the globe."""
+
+    latitude: float = strawberry.field(description="In degrees, -90 to 90.")
+    longitude: float = strawberry.field(description="In degrees, -180 to 180.")
+
+
 @strawberry.input(description="Where a property lies; all parts given must hold.")
 class GeoFilter:
     """Where a property lies."""
@@ -64,6 +74,11 @@ class GeoFilter:
         default=None, description="Within a distance of a point, along the great circle."
     )
     within_box: BoxInput | None = strawberry.field(default=None, description="Within a box.")
+    within_polygon: list[PointInput] | None = strawberry.field(
+        default=None,
+        description="Within an area drawn on a map, not across the 180th meridian: 3 to 100 "
+        "corners in order, the last joined to the first, by lines straight in degrees.",
+    )
 
 
 @strawberry.input(
@@ -73,6 +88,21 @@ class GeoFilter:
 class PropertyFilter:
     """Which properties are wanted."""
 
+    ids: list[strawberry.ID] | None = strawberry.field(
+        default=None, description="One of these properties, at most 100: to rank a shortlist."
+    )
+    exclude_ids: list[strawberry.ID] | None = strawberry.field(
+        default=None, description="None of these properties, at most 100: seen already, say."
+    )
+    external_ids: list[str] | None = strawberry.field(
+        default=None, description="One of these ids in the tenant's own systems, at most 100."
+    )
+    text: str | None = strawberry.field(
+        default=None,
+        description="Each of these words begins a word of the address, city, state, ZIP code or "
+        "external id, in any case and order: `12 mai sea` finds 1200 Main St, Seattle. At most "
+        "200 characters; without a letter or digit it does not restrict.",
+    )
     property_types: list[PropertyType] | None = strawberry.field(
         default=None, description="One of these types."
     )
@@ -82,14 +112,32 @@ class PropertyFilter:
     cities: list[str] | None = strawberry.field(
         default=None, description="One of these cities, spelled as in the data, at most 100."
     )
+    states: list[str] | None = strawberry.field(
+        default=None, description="One of these states, spelled as in the data, at most 100."
+    )
     listing_statuses: list[ListingStatus] | None = strawberry.field(
         default=None, description="One of these statuses."
     )
     listed_after: datetime | None = strawberry.field(
         default=None, description="Listed later than this; UTC if it has no zone."
     )
+    listed_before: datetime | None = strawberry.field(
+        default=None, description="Listed earlier than this; UTC if it has no zone."
+    )
     price: FloatRange | None = strawberry.field(
         default=None, description="The listing price, in dollars."
+    )
+    estimated_value: FloatRange | None = strawberry.field(
+        default=None, description="The estimated value, in dollars."
+    )
+    price_per_square_foot: FloatRange | None = strawberry.field(
+        default=None, description="The listing price over the living area, in dollars."
+    )
+    cap_rate: FloatRange | None = strawberry.field(
+        default=None, description="The cap rate, a fraction: 0.065 is 6.5%."
+    )
+    cash_on_cash_return: FloatRange | None = strawberry.field(
+        default=None, description="Yearly cash flow over cash invested, a fraction."
     )
     bedrooms: IntRange | None = strawberry.field(default=None, description="How many bedrooms.")
     bathrooms: FloatRange | None = strawberry.field(
@@ -98,8 +146,23 @@ class PropertyFilter:
     square_feet: FloatRange | None = strawberry.field(
         default=None, description="Living area, in square feet."
     )
+    lot_square_feet: FloatRange | None = strawberry.field(
+        default=None, description="Area of the lot, in square feet."
+    )
     year_built: IntRange | None = strawberry.field(
         default=None, description="The year it was built."
+    )
+    days_on_market: IntRange | None = strawberry.field(
+        default=None, description="How many days it has been listed."
+    )
+    condition_score: FloatRange | None = strawberry.field(
+        default=None, description="Condition, 0 (worst) to 1 (best)."
+    )
+    renovation_needed: bool | None = strawberry.field(
+        default=None, description="Whether it needs renovation."
+    )
+    owned: bool | None = strawberry.field(
+        default=None, description="Whether an investor of the tenant made a deal on it."
     )
     geo: GeoFilter | None = strawberry.field(default=None, description="Where it lies.")
 
@@ -116,18 +179,23 @@ def to_filter(where: PropertyFilter | None) -> snapshots.PropertyFilter:
         return snapshots.PropertyFilter()
     geo = where.geo or GeoFilter()
     return snapshots.PropertyFilter(
+        ids=_ids(where.ids, "ids"),
+        exclude_ids=_ids(where.exclude_ids, "excludeIds"),
+        external_ids=_texts(where.external_ids, "externalIds"),
+        words=_words(where.text),
         property_types=_values(where.property_types, "propertyTypes"),
         zipcodes=_texts(where.zipcodes, "zipcodes"),
         cities=_texts(where.cities, "cities"),
+        states=_texts(where.states, "states"),
         listing_statuses=_values(where.listing_statuses, "listingStatuses"),
         listed_after=utc(where.listed_after, "filter", "listedAfter"),
-        price=_range(where.price, "price"),
-        bedrooms=_range(where.bedrooms, "bedrooms"),
-        bathrooms=_range(where.bathrooms, "bathrooms"),
-        square_feet=_range(where.square_feet, "squareFeet"),
-        year_built=_range(where.year_built, "yearBuilt"),
+        listed_before=utc(where.listed_before, "filter", "listedBefore"),
+        renovation_needed=where.renovation_needed,
+        owned=where.owned,
         circle=_circle(geo.within_radius),
         box=_box(geo.within_box),
+        polygon=_polygon(geo.within_polygon),
+        **{name: _range(getattr(where, name), to_camel_case(name)) for name in RANGES},
     )
 
 
@@ -156,6 +224,22 @@ def _texts(values: Sequence[str] | None, name: str) -> tuple[str, ...]:
                 "filter", name, str(place),
             )  # fmt: skip
     return _values(values, name)
+
+
+def _ids(values: Sequence[strawberry.ID] | None, name: str) -> tuple[UUID, ...]:
+    return tuple(
+        parse_id(value, "Property", "filter", name, str(place))
+        for place, value in enumerate(_values(values, name))
+    )
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    if text is not None and (not storable(text) or len(text) > MAX_TEXT):
+        raise invalid(
+            f"text: {len(text)} characters; use at most {MAX_TEXT}, without zero bytes",
+            "filter", "text",
+        )  # fmt: skip
+    return words_of(text or "")
 
 
 def _range(wanted: FloatRange | IntRange | None, name: str) -> snapshots.Range | None:
@@ -195,66 +279,20 @@ def _box(wanted: BoxInput | None) -> snapshots.Box | None:
     return snapshots.Box(wanted.south, wanted.west, wanted.north, wanted.east)
 
 
+def _polygon(wanted: list[PointInput] | None) -> snapshots.Polygon | None:
+    if wanted is None:
+        return None
+    path = ("geo", "withinPolygon")
+    if not 3 <= len(wanted) <= MAX_CORNERS:
+        raise invalid(
+            f"withinPolygon: {len(wanted)} corners; use 3 to {MAX_CORNERS}", "filter", *path
+        )
+    for place, corner in enumerate(wanted):
+        _within(corner.latitude, 90, *path, str(place), "latitude")
+        _within(corner.longitude, 180, *path, str(place), "longitude")
+    return snapshots.Polygon(tuple((corner.latitude, corner.longitude) for corner in wanted))
+
+
 def _within(value: float, limit: float, *path: str) -> None:
     if not -limit <= value <= limit:
         raise invalid(f"{path[-1]} {value}: use -{limit:g} to {limit:g}", "filter", *path)
-
-
-class PropertyOrderField(StrEnum):
-    """What properties are ordered by: the domain's ``ORDERABLE``."""
-
-    LISTING_PRICE = "listing_price"
-    ESTIMATED_VALUE = "estimated_value"
-    SQUARE_FEET = "square_feet"
-    YEAR_BUILT = "year_built"
-    DAYS_ON_MARKET = "days_on_market"
-    LISTED_AT = "listed_at"
-    ENGAGEMENT = "engagement"
-
-
-class OrderDirection(StrEnum):
-    """Which way a list is ordered."""
-
-    ASC = "ASC"
-    DESC = "DESC"
-
-
-assert {field.value for field in PropertyOrderField} == set(ORDERABLE)
-
-publish(
-    PropertyOrderField,
-    "What properties are ordered by.",
-    {
-        PropertyOrderField.LISTING_PRICE: "The listing price.",
-        PropertyOrderField.ESTIMATED_VALUE: "The estimated value.",
-        PropertyOrderField.SQUARE_FEET: "The living area.",
-        PropertyOrderField.YEAR_BUILT: "The year it was built.",
-        PropertyOrderField.DAYS_ON_MARKET: "How long it has been on the market.",
-        PropertyOrderField.LISTED_AT: "When it was listed.",
-        PropertyOrderField.ENGAGEMENT: "How much the tenant's investors engage with it.",
-    },
-)
-publish(
-    OrderDirection,
-    "Which way a list is ordered.",
-    {OrderDirection.ASC: "The smallest first.", OrderDirection.DESC: "The greatest first."},
-)
-
-
-@strawberry.input(
-    description="How properties are ordered: those that lack the value come last, ties go by id."
-)
-class PropertyOrder:
-    """How properties are ordered."""
-
-    field: PropertyOrderField = strawberry.field(description="By what.")
-    direction: OrderDirection = strawberry.field(
-        default=OrderDirection.ASC, description="Which way."
-    )
-
-
-def to_order(order: PropertyOrder | None) -> Order:
-    """The domain's order; by id if none is asked for."""
-    if order is None:
-        return Order()
-    return Order(order.field.value, descending=order.direction is OrderDirection.DESC)

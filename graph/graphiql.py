@@ -11,9 +11,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
-from domain import interactions, properties, tenants, users
+from domain import interactions, property_search, tenants, users
 from domain.database import Database
-from domain.properties import Order
+from domain.property_search import Order
 from domain.snapshots import PropertyFilter
 from graph.auth import mint
 from graph.nodes import global_id
@@ -67,7 +67,7 @@ async def sign_in(database: Database, jwt_secret: str) -> SignedIn | None:
             user = next((one for one in everybody if one.simulated and one.id in active), None)
             if user is not None:
                 order = Order("engagement", descending=True)
-                rows = await properties.page(work, PropertyFilter(), order, EXAMPLES)
+                rows = await property_search.page(work, PropertyFilter(), order, EXAMPLES)
                 token = mint(jwt_secret, firm.id, user.id, [user.role], SESSION)
                 return SignedIn(user.name or user.external_id, token, tuple(row.id for row in rows))
     return None

@@ -10,14 +10,14 @@ from uuid import UUID
 import strawberry
 
 from domain.errors import DomainError, invalid
-from domain.properties import Order, Position
+from domain.property_search import Order, Position
 from domain.recommendations import MAX_DEPTH, Place
 
 DEFAULT_PAGE = 20
 MAX_PAGE = 100
 MAX_CURSOR = 500
 YEAR_9999 = 253_402_300_799.0
-INTEGER_COLUMNS = ("year_built", "days_on_market")
+INTEGER_COLUMNS = ("bedrooms", "year_built", "days_on_market")
 
 First = Annotated[
     int | None,

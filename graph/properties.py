@@ -5,17 +5,18 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import strawberry
 
-from domain import properties
+from domain import properties, property_search
 from domain.errors import not_found
 from domain.property_input import PROPERTY_COLUMNS
 from domain.snapshots import PropertyFilter
 from domain.vocabulary import ListingStatus, PropertyType
 from graph.context import Info
-from graph.filters import PropertyOrder, Where, to_filter, to_order
+from graph.filters import Where, to_filter
 from graph.limits.directives import at_most, page_of, weight
 from graph.limits.weights import QUERY, SEARCH
 from graph.loaders import Pair
 from graph.nodes import Node, NodeId, global_id, parse_id
+from graph.ordering import PropertyOrder, to_order
 from graph.pagination import (
     DEFAULT_PAGE,
     After,
@@ -228,7 +229,7 @@ class PropertyConnection:
     async def total_count(self, info: Info) -> int:
         """One more query."""
         async with info.context.work() as work:
-            return await properties.count(work, self.where)
+            return await property_search.count(work, self.where)
 
 
 OrderBy = Annotated[
@@ -257,7 +258,7 @@ async def list_properties(
     order, matching, size = to_order(order_by), to_filter(where), page_size(first, last)
     backward = last is not None
     async with info.context.work() as work:
-        rows = await properties.page(
+        rows = await property_search.page(
             work,
             matching,
             order,
@@ -271,7 +272,8 @@ async def list_properties(
     info.context.loaders.remember(shown)
     edges = [
         PropertyEdge(
-            cursor=position_cursor(order, properties.position(row, order)), node=Property.of(row)
+            cursor=position_cursor(order, property_search.position(row, order)),
+            node=Property.of(row),
         )
         for row in shown
     ]

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from domain import interactions, model_versions, properties, tenants
+from domain import interactions, model_versions, properties, property_search, tenants
 from domain.database import Database
 from domain.events import Event, Topic
 from domain.snapshots import ModelKey, PropertyColumns
@@ -63,7 +63,7 @@ class Indexer:
         async with self.database.work(tenant_id) as work:
             if not await self._targets(work, only):
                 return counts
-            total = await properties.count(work)
+            total = await property_search.count(work)
             investors = await interactions.active_investors(work)
         everything = max(1, total + len(investors))
         seen: set[UUID] = set()

@@ -119,6 +119,8 @@ def worker_settings(found: runtime.Services, loaded: settings.Settings, queue: s
 
         rt = await stack.enter_async_context(runtime.connect(loaded, found))
         context["database"], context["queue"] = rt.database, rt.queue
+        if await rt.index.outdated():
+            await reindex_all(context)
         context["indexer"] = await Indexer.open(rt.database, rt.index, rt.twin)
 
     async def close_services(_: Context) -> None:

@@ -4,43 +4,51 @@ One module owns both sides, what a point carries and how a filter asks for it, s
 drift apart. A missing value is left out of the payload and thus matches no condition on it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import inf, nextafter
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from qdrant_client import models
 
-from domain.snapshots import Box, Circle, PropertyColumns, PropertyFilter, Range
+from domain.snapshots import (
+    RANGES,
+    Box,
+    Circle,
+    Polygon,
+    PropertyColumns,
+    PropertyFilter,
+    Range,
+)
 from domain.vocabulary import ListingStatus, PropertyType
 
-PAYLOAD_INDEXES: dict[str, models.PayloadSchemaType] = {
+PAYLOAD_INDEXES: dict[str, models.PayloadSchemaType | models.KeywordIndexParams] = {
     "property_id": models.PayloadSchemaType.KEYWORD,
+    "external_id": models.PayloadSchemaType.KEYWORD,
     "property_type": models.PayloadSchemaType.KEYWORD,
     "zipcode": models.PayloadSchemaType.KEYWORD,
     "city": models.PayloadSchemaType.KEYWORD,
+    "state": models.PayloadSchemaType.KEYWORD,
     "listing_status": models.PayloadSchemaType.KEYWORD,
-    "listing_price": models.PayloadSchemaType.FLOAT,
-    "bedrooms": models.PayloadSchemaType.FLOAT,
-    "bathrooms": models.PayloadSchemaType.FLOAT,
-    "square_feet": models.PayloadSchemaType.FLOAT,
-    "year_built": models.PayloadSchemaType.FLOAT,
-    "listed_at": models.PayloadSchemaType.FLOAT,
+    "words": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, prefix=True),
+    **dict.fromkeys((*RANGES.values(), "listed_at"), models.PayloadSchemaType.FLOAT),
+    "renovation_needed": models.PayloadSchemaType.BOOL,
     "location": models.PayloadSchemaType.GEO,
     "owned": models.PayloadSchemaType.BOOL,
 }
 """What a property's point carries beside its tenant and model version."""
 
-_NUMBERS = ("listing_price", "bedrooms", "bathrooms", "square_feet", "year_built")
 _MILLIMETRE = 0.001
 
 
 def payloads(columns: PropertyColumns) -> list[dict[str, Any]]:
     """The payload of each property, n dictionaries of JSON values."""
-    numbers = {name: columns.column(name).tolist() for name in _NUMBERS}
+    numbers = {name: _numbers(columns, name).tolist() for name in RANGES.values()}
     numbers["listed_at"] = columns.listed_at.tolist()
     latitudes, longitudes = columns.column("latitude"), columns.column("longitude")
     located = (np.abs(latitudes) <= 90) & (np.abs(longitudes) <= 180)
+    renovation = columns.column("renovation_needed")
     result = []
     for row, property_id in enumerate(columns.ids):
         payload: dict[str, Any] = {
@@ -50,49 +58,84 @@ def payloads(columns: PropertyColumns) -> list[dict[str, Any]]:
         payload |= {
             name: values[row] for name, values in numbers.items() if -inf < values[row] < inf
         }
-        if (zipcode := columns.zipcode[row]) is not None:
-            payload["zipcode"] = zipcode
-        if (city := columns.city[row]) is not None:
-            payload["city"] = city
-        if (kind := _name(PropertyType, columns.property_type[row])) is not None:
-            payload["property_type"] = kind
-        if (status := _name(ListingStatus, columns.listing_status[row])) is not None:
-            payload["listing_status"] = status
+        texts = {
+            "zipcode": columns.zipcode[row],
+            "city": columns.city[row],
+            "property_type": _name(PropertyType, columns.property_type[row]),
+            "listing_status": _name(ListingStatus, columns.listing_status[row]),
+        }
+        if columns.labels:
+            external_id, state, words = columns.labels[row]
+            texts |= {"external_id": external_id, "state": state}
+            payload["words"] = list(words)
+        payload |= {name: value for name, value in texts.items() if value is not None}
+        if not np.isnan(renovation[row]):
+            payload["renovation_needed"] = bool(renovation[row])
         if located[row]:
             payload["location"] = {"lat": float(latitudes[row]), "lon": float(longitudes[row])}
         result.append(payload)
     return result
 
 
+def _numbers(columns: PropertyColumns, name: str) -> NDArray[np.float64]:
+    if name != "price_per_square_foot":
+        return columns.column(name)
+    # As ``Property.price_per_square_foot``: both are at least one.
+    price, area = columns.column("listing_price"), columns.column("square_feet")
+    quotient = np.full(len(columns), np.nan)
+    np.divide(price, area, where=(price >= 1) & (area >= 1), out=quotient)
+    return quotient
+
+
 def conditions(where: PropertyFilter) -> list[models.Condition]:
     """The conditions that a property must all meet."""
     found: list[models.Condition] = []
-    listed = Range(min=where.listed_after.timestamp()) if where.listed_after else None
     for key, values in (
+        ("property_id", where.ids),
+        ("external_id", where.external_ids),
         ("property_type", where.property_types),
         ("zipcode", where.zipcodes),
         ("city", where.cities),
+        ("state", where.states),
         ("listing_status", where.listing_statuses),
     ):
         if values:
-            match = models.MatchAny(any=[str(value) for value in values])
-            found.append(models.FieldCondition(key=key, match=match))
-    for key, interval in (
-        ("listing_price", where.price),
-        ("bedrooms", where.bedrooms),
-        ("bathrooms", where.bathrooms),
-        ("square_feet", where.square_feet),
-        ("year_built", where.year_built),
-        ("listed_at", listed),
-    ):
+            found.append(_among(key, values))
+    for word in where.words:
+        begins = models.MatchPrefix(prefix=word)
+        found.append(models.FieldCondition(key="words", match=begins))
+    for part, key in RANGES.items():
+        interval: Range | None = getattr(where, part)
         if interval is not None and (interval.min is not None or interval.max is not None):
             bounds = models.Range(gte=interval.min, lte=interval.max)
             found.append(models.FieldCondition(key=key, range=bounds))
-    if where.circle is not None:
-        found.append(_within_circle(where.circle))
-    if where.box is not None:
-        found.append(_within_box(where.box))
+    if where.listed_after is not None:
+        later = models.Range(gt=where.listed_after.timestamp())
+        found.append(models.FieldCondition(key="listed_at", range=later))
+    if where.listed_before is not None:
+        earlier = models.Range(lt=where.listed_before.timestamp())
+        found.append(models.FieldCondition(key="listed_at", range=earlier))
+    for key, flag in (("renovation_needed", where.renovation_needed), ("owned", where.owned)):
+        if flag is not None:
+            found.append(models.FieldCondition(key=key, match=models.MatchValue(value=flag)))
+    found.extend(_located(where))
+    if where.exclude_ids:
+        found.append(models.Filter(must_not=[_among("property_id", where.exclude_ids)]))
     return found
+
+
+def _located(where: PropertyFilter) -> Iterator[models.Condition]:
+    if where.circle is not None:
+        yield _within_circle(where.circle)
+    if where.box is not None:
+        yield _within_box(where.box)
+    if where.polygon is not None:
+        yield _within_polygon(where.polygon)
+
+
+def _among(key: str, values: Iterable[object]) -> models.Condition:
+    match = models.MatchAny(any=[str(value) for value in values])
+    return models.FieldCondition(key=key, match=match)
 
 
 def unowned() -> models.Condition:
@@ -132,3 +175,9 @@ def _within_box(box: Box) -> models.Condition:
             ),
         ),
     )
+
+
+def _within_polygon(polygon: Polygon) -> models.Condition:
+    ring = [models.GeoPoint(lat=latitude, lon=longitude) for latitude, longitude in polygon.corners]
+    exterior = models.GeoLineString(points=[*ring, ring[0]])
+    return models.FieldCondition(key="location", geo_polygon=models.GeoPolygon(exterior=exterior))

@@ -42,6 +42,17 @@ class EmbeddingIndex:
             for field, schema in indexes.items():
                 await self._client.create_payload_index(name, field, field_schema=schema)
 
+    async def outdated(self) -> bool:
+        """Whether the properties were written before their points carried all that they do now.
+
+        Filters about what is missing would find too few of them: reindex, before or right after
+        ``ensure_collections``, which makes this False.
+        """
+        if not await self._client.collection_exists(PROPERTIES):
+            return False
+        info = await self._client.get_collection(PROPERTIES)
+        return bool(info.points_count and PAYLOAD_INDEXES.keys() - info.payload_schema.keys())
+
     async def ping(self) -> None:
         """Checks that Qdrant answers. Raises what its client raises if it does not."""
         await self._client.collection_exists(PROPERTIES)

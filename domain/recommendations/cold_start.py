@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, or_, select
 
-from domain import buy_boxes, properties
+from domain import buy_boxes, property_search
 from domain.properties import Property
 from domain.snapshots import BuyBox, PropertyFilter
 from domain.work import Work
@@ -58,7 +58,7 @@ async def cold_page(
         key = (liked + buy_boxes.met_share(box)) / 2.0
     query = (
         select(Property, key)
-        .where(*properties.matching(where))
+        .where(*property_search.matching(where))
         .order_by(key.desc(), Property.id)
         .limit(limit)
     )

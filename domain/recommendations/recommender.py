@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import and_, select, true
 
-from domain import interactions, properties, tenants, users
+from domain import interactions, properties, property_search, tenants, users
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
 from domain.properties import Property
@@ -241,7 +241,7 @@ class Recommender:
         found: dict[UUID, Property],
     ) -> set[UUID]:
         # The index may lag behind the database, which has the last word on what matches.
-        matches = and_(true(), *properties.matching(where))
+        matches = and_(true(), *property_search.matching(where))
         async with self._database.work(tenant_id) as work:
             rows = await work.session.scalars(
                 select(Property).where(Property.id.in_(property_ids), matches)

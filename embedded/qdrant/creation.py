@@ -71,6 +71,7 @@ _INDEX_FIELDS = (
     "range",
     "on_disk",
     "enable_hnsw",
+    "prefix",
 )
 
 
@@ -168,7 +169,10 @@ def read_index(
         raise unimplemented(f"PayloadIndexParams.{kind}")
     parameters = getattr(message.field_index_params, kind)
     only(parameters, *_INDEX_FIELDS)
-    index: edge.PayloadSchemaParams = _INDEX_PARAMETERS[kind](**_present(parameters, _INDEX_FIELDS))
+    present = _present(parameters, _INDEX_FIELDS)
+    if "prefix" in present:
+        present["prefix"] = True  # the message is empty: that it is there says all
+    index: edge.PayloadSchemaParams = _INDEX_PARAMETERS[kind](**present)
     return index
 
 
@@ -184,7 +188,10 @@ def write_index(info: edge.PayloadIndexInfo) -> messages.PayloadSchemaInfo:
             parameters.SetInParent()
             for field in _INDEX_FIELDS:
                 value = getattr(info.params, field, None)
-                if value is not None:
+                if field == "prefix":
+                    if value:
+                        parameters.prefix.SetInParent()
+                elif value is not None:
                     setattr(parameters, field, value)
     return answer
 

@@ -88,7 +88,7 @@ def _read_field(message: messages.FieldCondition) -> edge.FieldCondition:
     )
 
 
-def _read_match(message: messages.Match) -> edge.MatchType:
+def _read_match(message: messages.Match) -> edge.MatchType:  # noqa: PLR0911
     kind = message.WhichOneof("match_value")
     match kind:
         case "keyword" | "integer":
@@ -97,6 +97,8 @@ def _read_match(message: messages.Match) -> edge.MatchType:
             # Edge 0.9 takes a Python bool for an integer, which no boolean field matches; it
             # knows numpy's.
             return edge.MatchValue(cast(bool, numpy.bool_(message.boolean)))
+        case "prefix":
+            return edge.MatchPrefix(message.prefix)
         case "keywords":
             return edge.MatchAny(list(message.keywords.strings))
         case "integers":

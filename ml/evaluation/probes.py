@@ -116,15 +116,17 @@ def _after(query: Query, columns: PropertyColumns, row: int, kind: InteractionKi
     """The query once the investor has done something at the cut."""
     known = query.investor
     first = columns.take([row])
+    arrays: dict[str, Any] = {
+        name: np.concatenate((getattr(first, name), getattr(known.properties, name)))
+        for name in ("numeric", "property_type", "listing_status", "listed_at", "owners")
+    }
     properties = replace(
         first,
         ids=first.ids + known.properties.ids,
         zipcode=first.zipcode + known.properties.zipcode,
         city=first.city + known.properties.city,
-        **{
-            name: np.concatenate((getattr(first, name), getattr(known.properties, name)))
-            for name in ("numeric", "property_type", "listing_status", "listed_at", "owners")
-        },
+        labels=(),
+        **arrays,
     ).take(range(min(HISTORY_LIMIT, len(known) + 1)))
     code = np.array([list(InteractionKind).index(kind)], dtype=np.int8)
     history = replace(

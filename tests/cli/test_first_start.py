@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 import runtime
 from cli.first_start import INVESTOR, SLUG, prepare_sample
 from cli.serving import ServingError
-from domain import model_versions, properties, tenants, users
+from domain import model_versions, property_search, tenants, users
 from domain.database import Database
 from domain.properties import Property
 from domain.tenants import Tenant
@@ -43,7 +43,7 @@ async def test_the_sample_says_what_is_simulated(database: Database) -> None:
     async with database.work(tenant.id) as work:
         (version,) = await model_versions.list_all(work)
         assert tenant.active_model_version_id == version.id
-        assert await properties.count(work) == 21_436
+        assert await property_search.count(work) == 21_436
         investor = await users.find(work, INVESTOR)
         assert investor.simulated
         sources = await work.session.scalars(

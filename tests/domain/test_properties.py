@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from domain import properties
+from domain import properties, property_search
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
-from domain.properties import ORDERABLE, Order, Property
+from domain.properties import Property
+from domain.property_search import ORDERABLE, Order
 from domain.snapshots import NUMERIC_COLUMNS, Box, Circle, PropertyFilter, Range
 from domain.tenants import Tenant
 from domain.vocabulary import ListingStatus, PropertyType
@@ -76,7 +77,7 @@ async def test_pages_join_up_to_the_whole_list(
     edge: Any = None
     while True:
         async with database.work(tenant.id) as work:
-            page = await properties.page(
+            page = await property_search.page(
                 work,
                 PropertyFilter(),
                 order,
@@ -88,7 +89,7 @@ async def test_pages_join_up_to_the_whole_list(
         if not page:
             break
         pages.append(page)
-        edge = properties.position(page[0] if backward else page[-1], order)
+        edge = property_search.position(page[0] if backward else page[-1], order)
     # Reversed descending ties stay in id order, as in the oracle: Python's sort is stable.
     joined = [item.id for page in (pages[::-1] if backward else pages) for item in page]
     assert joined == [item.id for item in in_order(found, order)]
@@ -101,13 +102,13 @@ async def test_a_page_may_lie_between_two_places(
     order = Order("listing_price")
     expected = in_order(found, order)
     async with database.work(tenant.id) as work:
-        page = await properties.page(
+        page = await property_search.page(
             work,
             PropertyFilter(),
             order,
             100,
-            after=properties.position(expected[3], order),
-            before=properties.position(expected[38], order),
+            after=property_search.position(expected[3], order),
+            before=property_search.position(expected[38], order),
         )
     assert [item.id for item in page] == [item.id for item in expected[4:38]]
 
@@ -142,8 +143,8 @@ async def test_filters(
 ) -> None:
     tenant, found = shelf
     async with database.work(tenant.id) as work:
-        page = await properties.page(work, where, Order(), 100)
-        assert await properties.count(work, where) == len(page)
+        page = await property_search.page(work, where, Order(), 100)
+        assert await property_search.count(work, where) == len(page)
     assert {item.id for item in page} == {item.id for item in found if matches(item)}
 
 
@@ -154,7 +155,7 @@ async def test_geographic_filters(database: Database, tenant: Tenant) -> None:
         await add_property(work, latitude=None, longitude=None)
 
         async def ids(where: PropertyFilter) -> set[Any]:
-            return {item.id for item in await properties.page(work, where, Order(), 10)}
+            return {item.id for item in await property_search.page(work, where, Order(), 10)}
 
         # Seattle and Tacoma are about 40.2 km apart.
         around = SEATTLE["latitude"], SEATTLE["longitude"]

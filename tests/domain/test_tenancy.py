@@ -19,6 +19,7 @@ from domain import (
     job_runs,
     model_versions,
     properties,
+    property_search,
     tenants,
     users,
 )
@@ -157,8 +158,10 @@ async def test_every_domain_query_is_blind_to_other_tenants(
         assert await properties.get_many(work, [property_id]) == {}
         assert len(await properties.snapshot(work, [property_id])) == 0
         assert [batch async for batch in properties.snapshots(work)] == []
-        assert await properties.count(work, PropertyFilter()) == 0
-        assert await properties.page(work, PropertyFilter(), properties.Order(), 100) == []
+        assert await property_search.count(work, PropertyFilter()) == 0
+        assert (
+            await property_search.page(work, PropertyFilter(), property_search.Order(), 100) == []
+        )
         assert await interactions.feedback(work, user_id, [property_id]) == {}
         assert await interactions.excluded(work, user_id) == {}
         assert await interactions.active_investors(work) == []

@@ -63,6 +63,12 @@ def boxes(draw: st.DrawFn) -> models.GeoBoundingBox:
     )
 
 
+@st.composite
+def polygons(draw: st.DrawFn) -> models.GeoPolygon:
+    ring = draw(st.lists(places, min_size=3, max_size=6))
+    return models.GeoPolygon(exterior=models.GeoLineString(points=[*ring, ring[0]]))
+
+
 def matching(key: str, match: st.SearchStrategy[Any]) -> st.SearchStrategy[models.FieldCondition]:
     return st.builds(models.FieldCondition, key=st.just(key), match=match)
 
@@ -90,6 +96,10 @@ fields = st.one_of(
     matching("tenant", st.builds(models.MatchValue, value=st.sampled_from("abc"))),
     matching("kind", st.builds(models.MatchValue, value=kinds)),
     matching("kind", st.builds(models.MatchAny, any=st.lists(kinds, min_size=1))),
+    matching(
+        "kind",
+        st.builds(models.MatchPrefix, prefix=st.sampled_from(["C", "TOWN", "LAND", "X", "c"])),
+    ),
     # `except` is an alias that only a dictionary can name.
     matching(
         "kind", st.lists(kinds, min_size=1).map(lambda some: models.MatchExcept(**{"except": some}))
@@ -112,6 +122,7 @@ fields = st.one_of(
         geo_radius=st.builds(models.GeoRadius, center=places, radius=st.floats(1e3, 5e5)),
     ),
     st.builds(models.FieldCondition, key=st.just("place"), geo_bounding_box=boxes()),
+    st.builds(models.FieldCondition, key=st.just("place"), geo_polygon=polygons()),
     st.builds(
         models.FieldCondition,
         key=st.just("offers"),

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import DomainError, ErrorCode
-from domain.properties import ORDERABLE, Order, Position
+from domain.property_search import ORDERABLE, Order, Position
 from domain.recommendations import MAX_DEPTH, Place
 from graph.nodes import global_id, parse_id, split_id
 from graph.pagination import parse_place, parse_position, place_cursor, position_cursor
 
-INTEGERS = ("year_built", "days_on_market")
+INTEGERS = ("bedrooms", "year_built", "days_on_market")
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40)
 orders = st.builds(Order, st.sampled_from([None, *ORDERABLE]), st.booleans())
 

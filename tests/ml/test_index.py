@@ -261,7 +261,7 @@ def matches(columns: PropertyColumns, where: PropertyFilter) -> NDArray[np.bool_
     if where.cities:
         keep &= np.array([value in where.cities for value in columns.city])
     if where.listed_after:
-        keep &= columns.listed_at >= where.listed_after.timestamp()
+        keep &= columns.listed_at > where.listed_after.timestamp()
     for name, bounds in {
         "listing_price": where.price,
         "bedrooms": where.bedrooms,
@@ -300,7 +300,7 @@ async def test_filters_agree_with_their_definition(
 async def test_bounds_belong_to_the_filter(
     index: EmbeddingIndex, columns: PropertyColumns, items: Items
 ) -> None:
-    """Intervals, boxes and dates are closed, exactly."""
+    """Intervals and boxes are closed and dates are open, exactly."""
     space = index.space(new_key())
     complete = [row for row in range(200) if not np.isnan(columns.numeric[row]).any()]
     one = columns.take([row for row in complete if not np.isnan(columns.listed_at[row])][:1])
@@ -311,13 +311,14 @@ async def test_bounds_belong_to_the_filter(
         PropertyFilter(price=Range(price, price)),
         PropertyFilter(box=Box(north, east, north, east)),
         PropertyFilter(circle=Circle(north, east, 0)),
-        PropertyFilter(listed_after=datetime.fromtimestamp(one.listed_at[0], UTC)),
+        PropertyFilter(listed_after=datetime.fromtimestamp(one.listed_at[0] - 1, UTC)),
     ):
         assert len(await space.query(unit(1)[0], where, (), 5)) == 1
     for where in (
         PropertyFilter(price=Range(np.nextafter(price, 1e9), None)),
         PropertyFilter(box=Box(north + 1e-9, east, north + 1, east)),
-        PropertyFilter(listed_after=datetime.fromtimestamp(one.listed_at[0] + 1, UTC)),
+        PropertyFilter(listed_after=datetime.fromtimestamp(one.listed_at[0], UTC)),
+        PropertyFilter(listed_before=datetime.fromtimestamp(one.listed_at[0], UTC)),
     ):
         assert await space.query(unit(1)[0], where, (), 5) == []
 

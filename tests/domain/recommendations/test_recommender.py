@@ -4,7 +4,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain import buy_boxes, interactions, properties
+from domain import buy_boxes, interactions, properties, property_search
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
 from domain.properties import Property
@@ -99,7 +99,7 @@ async def test_filters_hold_and_pages_are_full(rt: Runtime, town: Town) -> None:
     page = await rt.recommender.recommend(town.tenant.id, town.southerners[0], where, 100)
     assert set(ids(page.items)) <= set(town.north)
     async with rt.database.work(town.tenant.id) as work:
-        assert len(page.items) == await properties.count(work, where)
+        assert len(page.items) == await property_search.count(work, where)
 
 
 async def test_thumbs_move_the_very_next_list(rt: Runtime, database: Database) -> None:
