@@ -153,9 +153,9 @@ class Compiler:
             return None
         if name == "__typename":
             return [f"{v} = {kind.name!r}"]
-        field = kind.fields[name]
-        attribute = attribute_of(field)
-        if attribute is None or not reads_plainly(owner, attribute):
+        field = self._schema.get_field(kind, name)
+        attribute = attribute_of(field) if field else None
+        if field is None or attribute is None or not reads_plainly(owner, attribute):
             return None
         lines = self._value(field.type, details, v)
         return None if lines is None else [f"{v} = o.{attribute}", *lines]

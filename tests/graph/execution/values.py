@@ -1,0 +1,217 @@
+"""Random values for fields, usual ones and others."""
+
+import dataclasses
+import enum
+from collections.abc import AsyncIterator, Callable, Generator
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import strawberry
+from graphql import (
+    GraphQLEnumType,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLSchema,
+    Undefined,
+    get_named_type,
+    is_abstract_type,
+)
+
+Filler = Callable[["Maker"], Any]
+
+
+class Text(str):
+    """A string, but not exactly."""
+
+    __slots__ = ()
+
+
+class Later:
+    """Awaitable, and no coroutine that would complain if nobody asked for it."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __await__(self) -> Generator[None, None, Any]:
+        yield
+        if isinstance(self._value, Exception):
+            raise self._value
+        return self._value
+
+
+class Lazy:
+    """Looks like an object of the schema, computes its attributes, and counts how often."""
+
+    def __init__(self, inner: Any, reads: list[str]) -> None:
+        self.__dict__["_inner"] = inner
+        self.__dict__["_reads"] = reads
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("__"):
+            self._reads.append(name)
+        return getattr(self._inner, name)
+
+
+class Maker:
+    """Makes values of a schema's types, the same for the same seed.
+
+    Args:
+        schema: Strawberry's.
+        seed: of the random choices.
+        odd: how often a value is none that is expected, 0 to 1.
+        fillers: for classes whose private attributes must be made too.
+        length: of lists, at most.
+    """
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        seed: int,
+        odd: float,
+        fillers: dict[str, Filler] | None = None,
+        length: int = 3,
+    ) -> None:
+        self.random = Random(seed)
+        self._schema = schema
+        self._odd = odd
+        self._fillers = fillers or {}
+        self._length = length
+        self.reads: list[str] = []
+
+    def make(self, kind: GraphQLOutputType, name: str = "", depth: int = 0) -> Any:
+        """A value for a field of that type."""
+        random = self.random
+        if random.random() < self._odd:
+            return self._odd_value(kind, depth)
+        if isinstance(kind, GraphQLNonNull):
+            return self._present(kind.of_type, depth)
+        return None if random.random() < 0.15 or depth > 5 else self._present(kind, depth)
+
+    def _present(self, kind: Any, depth: int) -> Any:
+        if isinstance(kind, GraphQLList):
+            count = 0 if depth > 4 else self.random.randrange(self._length + 1)
+            made = [self.make(kind.of_type, depth=depth + 1) for _ in range(count)]
+            return tuple(made) if self.random.random() < 0.1 else made
+        if is_abstract_type(kind):
+            kind = self.random.choice(self._schema.get_possible_types(kind))
+        if isinstance(kind, GraphQLObjectType):
+            return self._object(kind, depth)
+        if isinstance(kind, GraphQLEnumType):
+            return self.random.choice(list(kind.wrapped_cls))  # type: ignore[attr-defined]
+        return self._scalar(kind.name)
+
+    def _object(self, kind: GraphQLObjectType, depth: int) -> Any:
+        definition: Any = kind.extensions["strawberry-definition"]
+        basic = {one.python_name: one for one in definition.fields if one.is_basic_field}
+        types = {
+            one.extensions["strawberry-definition"].python_name: one.type
+            for one in kind.fields.values()
+        }
+        values = {}
+        for one in dataclasses.fields(definition.origin):
+            if one.name in basic:
+                values[one.name] = self.make(types[one.name], depth=depth + 1)
+            elif one.name in self._fillers:
+                values[one.name] = self._fillers[one.name](self)
+        made = definition.origin(**values)
+        return self._disguised(made, kind, values)
+
+    def _disguised(self, made: Any, kind: GraphQLObjectType, values: dict[str, Any]) -> Any:
+        """Now and then another object that stands for it."""
+        random = self.random
+        if random.random() >= self._odd:
+            return made
+        choice = random.randrange(5)
+        if choice == 0 and values:
+            vars(made).pop(random.choice(list(values)), None)
+        elif choice == 1:
+            return strawberry.cast(type(made), Lazy(made, self.reads))
+        elif choice == 2:
+            return type(f"Sub{kind.name}", (type(made),), {})(**values)
+        elif choice == 3:
+            others = [one for one in self._schema.type_map.values() if one.ast_node is None]
+            objects = [one for one in others if isinstance(one, GraphQLObjectType)]
+            named = [one for one in objects if "strawberry-definition" in one.extensions]
+            other: Any = random.choice(named).extensions["strawberry-definition"]
+            return strawberry.cast(other.origin, made)
+        else:
+            return Lazy(made, self.reads)
+        return made
+
+    def _scalar(self, name: str) -> Any:
+        random = self.random
+        made: dict[str, Callable[[], Any]] = {
+            "String": lambda: random.choice(["", "a", "ß☃", "null"]),
+            "ID": lambda: random.choice(["1", "Tree:1"]),
+            "Int": lambda: random.choice([0, 7, -(2**31), 2**31 - 1]),
+            "Float": lambda: random.choice([0.0, -1.5, 1e308, 3, random.random()]),
+            "Boolean": lambda: random.random() < 0.5,
+            "DateTime": lambda: datetime(2026, 1, 2, 3, 4, 5, random.randrange(9), UTC),
+            "Date": lambda: date(2026, 2, 1),
+            "Time": lambda: time(1, 2, 3),
+            "Decimal": lambda: Decimal("1.50"),
+            "UUID": lambda: UUID(int=random.randrange(99)),
+            "Loud": lambda: random.choice(["hush", ""]),
+        }
+        return made[name]()
+
+    def _odd_value(self, kind: GraphQLOutputType, depth: int) -> Any:
+        random = self.random
+        usual = self._present(kind.of_type if isinstance(kind, GraphQLNonNull) else kind, depth)
+        if "[" in str(kind):
+            return self._odd_list(usual)
+        plain: list[Any] = [
+            None,
+            "",
+            Text("text"),
+            "RED",
+            "red",
+            "12",
+            b"x",
+            True,
+            1,
+            2.0,
+            0.5,
+            -1,
+            2**31,
+        ]
+        plain += [2**53 + 1, 2**60, 10**400, float("nan"), float("inf"), -0.0, Decimal("2"), {}]
+        plain += [[], (), {"text": "t", "count": 1, "id": "d"}, object, Undefined, Other.RED]
+        plain += [ValueError("a value"), date(2026, 1, 1), datetime(2026, 1, 1), UUID(int=1)]
+        plain += [Later(usual), Later(None), Later(ValueError("late")), Odd(7), strawberry.UNSET]
+        if get_named_type(kind).name == "Loud":
+            plain = [one for one in plain if not isinstance(one, type) and one is not Undefined]
+        return random.choice(plain)
+
+    def _odd_list(self, usual: Any) -> Any:
+        async def later() -> AsyncIterator[Any]:
+            for one in usual:
+                yield one
+
+        choices: list[Any] = [
+            None,
+            "text",
+            {"a": 1},
+            5,
+            iter(list(usual)),
+            set(),
+            Later(usual),
+            later(),
+        ]
+        choices += [[*usual, Later(one)] for one in usual] + [[*usual, None], [ValueError("in")]]
+        return self.random.choice(choices)
+
+
+class Other(enum.StrEnum):
+    """An enum of nothing in the schema."""
+
+    RED = "red"
+
+
+class Odd(int):
+    """A number, but not exactly."""
