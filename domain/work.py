@@ -1,5 +1,6 @@
 """The unit of work: one transaction of one tenant, and what is to happen after its commit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -7,6 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.events import Event
+from domain.reading import Row, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,16 @@ class Work:
         if self.tenant is None:
             raise RuntimeError("this unit of work has no tenant")
         return self.tenant
+
+    async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        """The rows of a statement that is written for reading alone; see ``domain.reading``."""
+        await self.session.flush()
+        raw = await (await self.session.connection()).get_raw_connection()
+        assert raw.driver_connection is not None
+        rows: Sequence[Row] = await raw.driver_connection.fetch(
+            statement.text, *statement.arguments(values)
+        )
+        return rows
 
     def enqueue(self, function: str, *arguments: Any) -> None:
         """Have the job run after the commit; a rollback discards it."""

@@ -1,0 +1,136 @@
+"""Reading on the driver is bound to one tenant, as a unit of work is."""
+
+import asyncio
+from uuid import UUID
+
+import asyncpg
+import pytest
+from sqlalchemy import ARRAY, Uuid, any_, func, insert, literal_column, select
+
+import runtime
+from domain.database import Database
+from domain.properties import Property
+from domain.reading import Statement, parameter
+from domain.tenants import Tenant
+from domain.users import User
+from domain.vocabulary import PropertyType
+from tests.factories import add_property, add_user
+
+USERS = Statement(select(User.id).order_by(User.id))
+TENANT = Statement(select(func.current_setting("app.tenant_id", True)))
+SLOW = Statement(select(func.pg_sleep(30)))
+BACKEND = Statement(select(func.pg_backend_pid()))
+TERMINATE = Statement(select(func.pg_terminate_backend(func.pg_backend_pid())))
+
+
+@pytest.fixture
+async def narrow(services: runtime.Services) -> Database:
+    """A database of one connection only, so that each use follows upon the one before."""
+
+    async def nothing(jobs: object) -> None:
+        raise AssertionError(f"unexpected jobs: {jobs}")
+
+    return Database(services.database_url, nothing, pool_size=1)
+
+
+async def test_only_the_tenants_rows_are_read(
+    database: Database, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    async with database.work(tenant.id) as work:
+        user = await add_user(work)
+    async with database.read(tenant.id) as reading:
+        assert [row[0] for row in await reading.fetch(USERS)] == [user.id]
+        assert reading.tenant_id == tenant.id
+    async with database.read(other_tenant.id) as reading:
+        assert await reading.fetch(USERS) == []
+
+
+async def test_one_connection_serves_tenants_in_turn(
+    narrow: Database, database: Database, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    ids: dict[UUID, UUID] = {}
+    for one in (tenant, other_tenant):
+        async with database.work(one.id) as work:
+            ids[one.id] = (await add_user(work)).id
+    backends = set()
+    for one in (tenant, other_tenant, tenant):
+        async with narrow.read(one.id) as reading:
+            backends.add((await reading.fetch(BACKEND))[0][0])
+            assert [row[0] for row in await reading.fetch(USERS)] == [ids[one.id]]
+    assert len(backends) == 1
+    await narrow.close()
+
+
+async def test_the_tenant_goes_with_the_transaction(narrow: Database, tenant: Tenant) -> None:
+    async with narrow.read(tenant.id) as reading:
+        ((during,),) = await reading.fetch(TENANT)
+        connection = reading._connection
+        assert UUID(during) == tenant.id
+        await connection.execute("ROLLBACK")
+        ((after,),) = await reading.fetch(TENANT)
+        assert after == ""
+        assert await reading.fetch(USERS) == []
+    await narrow.close()
+
+
+async def test_nothing_can_be_written(database: Database, tenant: Tenant) -> None:
+    change = Statement(
+        select(literal_column("1")).add_cte(
+            insert(User)
+            .values(tenant_id=tenant.id, external_id="x", role="viewer")
+            .returning(User.id)
+            .cte("written")
+        )
+    )
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        async with database.read(tenant.id) as reading:
+            await reading.fetch(change)
+
+
+async def test_a_connection_is_of_use_after_a_cancellation(
+    narrow: Database, tenant: Tenant
+) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2), narrow.read(tenant.id) as reading:
+            await reading.fetch(SLOW)
+    async with asyncio.timeout(20), narrow.read(tenant.id) as reading:
+        assert await reading.fetch(USERS) == []
+    await narrow.close()
+
+
+async def test_a_lost_connection_is_replaced(narrow: Database, tenant: Tenant) -> None:
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        async with narrow.read(tenant.id) as reading:
+            await reading.fetch(TERMINATE)
+    async with narrow.read(tenant.id) as reading:
+        assert await reading.fetch(USERS) == []
+    await narrow.close()
+
+
+async def test_a_unit_of_work_runs_the_same_statements(
+    database: Database, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    async with database.work(tenant.id) as work:
+        # Not written yet when the statement is run.
+        work.session.add(User(tenant_id=tenant.id, external_id="new", role="viewer"))
+        assert len(await work.fetch(USERS)) == 1
+    async with database.work(other_tenant.id) as work:
+        assert await work.fetch(USERS) == []
+
+
+async def test_values_are_named_or_fixed(database: Database, tenant: Tenant) -> None:
+    async with database.work(tenant.id) as work:
+        house = await add_property(work, property_type=PropertyType.SINGLE_FAMILY, bedrooms=3)
+        condo = await add_property(work, property_type=PropertyType.CONDO, bedrooms=3)
+        await add_property(work, property_type=PropertyType.LAND, bedrooms=3)
+    wanted = Statement(
+        select(Property.id).where(
+            Property.id == any_(parameter("ids", ARRAY(Uuid()))),
+            Property.property_type.in_((PropertyType.SINGLE_FAMILY, PropertyType.CONDO)),
+            Property.bedrooms >= 3,
+        )
+    )
+    async with database.read(tenant.id) as reading:
+        assert [row[0] for row in await reading.fetch(wanted, ids=[condo.id])] == [condo.id]
+        both = await reading.fetch(wanted, ids=[house.id, condo.id])
+    assert {row[0] for row in both} == {house.id, condo.id}
