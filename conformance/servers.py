@@ -6,10 +6,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import IO
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -33,10 +34,19 @@ class Server:
 
 
 @contextmanager
-def own_server(data_dir: Path) -> Iterator[Server]:
-    """This project's server on the services of a folder."""
-    environment = {"DATA_DIR": str(data_dir), "LOG_LEVEL": "warning"}
-    with _uvicorn("--factory", "graph.app:create_app", environment) as server:
+def own_server(data_dir: Path, log: Path | None = None, **settings: str) -> Iterator[Server]:
+    """This project's server on the services of a folder.
+
+    Args:
+        data_dir: the folder.
+        log: where its log goes; to standard error if nowhere.
+        settings: others of the environment.
+    """
+    environment = {"DATA_DIR": str(data_dir), "LOG_LEVEL": "warning"} | settings
+    with (
+        log.open("w") if log else nullcontext() as stderr,
+        _uvicorn("--factory", "graph.app:create_app", environment, stderr) as server,
+    ):
         yield server
 
 
@@ -48,11 +58,15 @@ def stock_strawberry() -> Iterator[Server]:
 
 
 @contextmanager
-def _uvicorn(option: str, app: str, environment: dict[str, str]) -> Iterator[Server]:
+def _uvicorn(
+    option: str, app: str, environment: dict[str, str], stderr: IO[str] | None = None
+) -> Iterator[Server]:
     port = _free_port()
     command = [sys.executable, "-m", "uvicorn", option, app, f"--port={port}"]
     process = subprocess.Popen(
-        [*command, "--log-level=warning", "--no-access-log"], env=os.environ | environment
+        [*command, "--log-level=warning", "--no-access-log"],
+        env=os.environ | environment,
+        stderr=stderr,
     )
     try:
         server = Server(port, process.pid)
