@@ -13,6 +13,7 @@ EVALUATION := $(VENV)/.evaluation
 DEV := $(VENV)/.dev
 GRAPHIQL := $(ASSETS)/node_modules/.installed
 AUDITS := conformance/node_modules/.installed
+TYPESCRIPT := examples/typescript/node_modules/.installed
 
 # Bytecode is written as modules are first imported, whatever the shell's default: compiling all
 # that torch brings would double the time an installation takes.
@@ -28,7 +29,7 @@ define INSTALL
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test conformance fuzz lint lint-shipping format bench bench-twin bench-served prior evaluate evaluate-simulation schema schema-check migrate constraints clean
+.PHONY: help serve test conformance examples fuzz lint lint-shipping format bench bench-twin bench-served prior evaluate evaluate-simulation schema schema-check migrate constraints clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-20s %s\n", $$1, $$2}' Makefile
@@ -45,6 +46,10 @@ test: ## install what is missing, then run the tests (ARGS="-k name" goes to pyt
 conformance: ## audit the server against GraphQL over HTTP, and a stock Strawberry beside it
 	@$(MAKE) --silent --no-print-directory -j2 $(SERVE) $(AUDITS)
 	@$(WITH_NODE); $(BIN)/python -m conformance
+
+examples: ## generate and compile the TypeScript client, and run all examples against a server
+	@$(MAKE) --silent --no-print-directory -j2 $(DEV) $(TYPESCRIPT)
+	@$(WITH_NODE); $(BIN)/python -m pytest tests/examples
 
 fuzz: $(DEV) ## send the server malformed and hostile requests (ARGS="--requests 20000 --seed 1")
 	$(BIN)/python -m conformance.fuzz $(ARGS)
@@ -103,7 +108,9 @@ constraints: $(CREATED) ## write constraints.txt anew with the newest versions (
 	rm -rf $(VENV)/newest
 
 clean: ## remove what was installed and cached; .data, where your data is, stays
-	rm -rf $(VENV) $(ASSETS)/node_modules conformance/node_modules *.egg-info .coverage .coverage.* .hypothesis
+	rm -rf $(VENV) $(ASSETS)/node_modules conformance/node_modules \
+		examples/typescript/node_modules examples/typescript/build examples/typescript/src/gql \
+		*.egg-info .coverage .coverage.* .hypothesis
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -164,7 +171,7 @@ fi
 endef
 
 # Each in a folder of its own: they run beside the above.
-$(GRAPHIQL) $(AUDITS): %/node_modules/.installed: %/package.json %/package-lock.json | $(CREATED)
+$(GRAPHIQL) $(AUDITS) $(TYPESCRIPT): %/node_modules/.installed: %/package.json %/package-lock.json | $(CREATED)
 	@echo "Installing the packages of npm into $*/node_modules"
 	@$(WITH_NODE); "$$@" ci --prefix $* --ignore-scripts --no-audit --no-fund --loglevel=error >&2 \
 		|| { echo "error: npm could not install what $*/package.json names" >&2; exit 1; }
