@@ -31,16 +31,18 @@ def _body_at(data: bytes | bytearray) -> int:
 def flipped_body(rng: Random, world: World) -> Message:
     """Some bytes of the body are others."""
     data = bytearray(_request(rng, world).data)
+    body = _body_at(data)
     for _ in range(rng.choice((1, 1, 2, 8, 64))):
-        data[rng.randrange(_body_at(data), len(data))] ^= 1 << rng.randrange(8)
+        data[rng.randrange(body, len(data))] ^= 1 << rng.randrange(8)
     return Message(bytes(data))
 
 
 def flipped_head(rng: Random, world: World) -> Message:
     """Some bytes of the head are others, so that it may have no end, or no meaning."""
     data = bytearray(_request(rng, world).data)
+    body = _body_at(data)
     for _ in range(rng.choice((1, 1, 2, 5))):
-        data[rng.randrange(_body_at(data))] ^= 1 << rng.randrange(8)
+        data[rng.randrange(body)] ^= 1 << rng.randrange(8)
     return Message(bytes(data), whole=False, http=False)
 
 
