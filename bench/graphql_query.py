@@ -1,0 +1,188 @@
+"""One query in process: ``python -m bench.graphql_query [--requests N] [--repeats N]``.
+
+Twenty recommendations of twelve scalar fields each with their affinity, on prepared objects of the
+schema's own types, so that nothing but GraphQL is measured: Strawberry as it comes, then one
+improvement after another, then what a person would write by hand for just this query. All answer
+with the same JSON. CPU of this process; the variants take turns, so compare figures of one run.
+"""
+
+import argparse
+import asyncio
+import gc
+import json
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from graphql import GraphQLSchema, execute, parse, validate
+from strawberry import Schema
+from strawberry.extensions import ParserCache, ValidationCache
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from bench.graphql_fixture import (
+    COLUMNS,
+    QUERY,
+    VARIABLES,
+    Context,
+    FilledProperty,
+    Serving,
+    SyncProperty,
+)
+from graph.execution import Plan, compiler
+from graph.properties import Property
+
+Answer = Callable[[], Awaitable[bytes]]
+FILLED = Serving(FilledProperty)
+
+
+def variants() -> dict[str, Answer]:
+    """What is compared, each on top of the one before it."""
+    query = Serving(Property).query
+    loaded, sync = Schema(query), Schema(Serving(SyncProperty).query)
+    filled = Schema(FILLED.query)
+    return {
+        "Strawberry as it comes": through_strawberry(loaded),
+        "+ ParserCache, ValidationCache": through_strawberry(
+            Schema(query, extensions=[ParserCache, ValidationCache])
+        ),
+        "+ document store": executed(loaded._schema),
+        "+ leaf executor": planned(loaded._schema, compiled=False),
+        "+ affinity by a method, from what the list found": planned(sync._schema, compiled=False),
+        "+ affinity an attribute": planned(filled._schema, compiled=False),
+        "+ compiled": planned(filled._schema),
+        "+ orjson": planned(filled._schema, dumps=orjson.dumps),
+        "(affinity by a method, compiled, orjson)": planned(sync._schema, dumps=orjson.dumps),
+        "(affinity by a dataloader, compiled, orjson)": planned(loaded._schema, dumps=orjson.dumps),
+        "floor: by hand": by_hand,
+    }
+
+
+def to_json(body: Any) -> bytes:
+    """As Strawberry's views do it, but for the spaces."""
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def through_strawberry(schema: Schema) -> Answer:
+    """``Schema.execute``, as its views call it."""
+
+    async def answer() -> bytes:
+        result = await schema.execute(QUERY, VARIABLES, Context())
+        return to_json({"data": result.data})
+
+    return answer
+
+
+def executed(schema: GraphQLSchema) -> Answer:
+    """graphql-core on a document that was parsed and validated before."""
+    document = parse(QUERY)
+    assert not validate(schema, document)
+
+    async def answer() -> bytes:
+        result: Any = execute(
+            schema,
+            document,
+            context_value=Context(),
+            variable_values=VARIABLES,
+            executor_class=StrawberryGraphQLCoreExecutionContext,
+        )
+        return to_json({"data": (await result).data})
+
+    return answer
+
+
+def planned(
+    schema: GraphQLSchema,
+    *,
+    compiled: bool = True,
+    dumps: Callable[[Any], bytes] = to_json,
+) -> Answer:
+    """A plan; not compiled, only fields of leaves have a short cut."""
+    document = parse(QUERY)
+    operation: Any = document.definitions[0]
+    plan = Plan(schema, document, operation)
+    if not compiled:
+        known = compiler.class_of
+        compiler.class_of = lambda _: None
+        asyncio.run(_once(plan))
+        compiler.class_of = known
+
+    async def answer() -> bytes:
+        result: Any = plan.execute(Context(), VARIABLES)
+        return dumps({"data": (await result).data})
+
+    return answer
+
+
+async def _once(plan: Plan) -> None:
+    result: Any = plan.execute(Context(), VARIABLES)
+    await result
+
+
+async def by_hand() -> bytes:
+    """What a person would write for this query alone."""
+    edges = [
+        {
+            "node": {
+                "property": {
+                    "address": home.address,
+                    "city": home.city,
+                    "zipcode": home.zipcode,
+                    "latitude": home.latitude,
+                    "longitude": home.longitude,
+                    "propertyType": home.property_type.name,
+                    "listingStatus": home.listing_status.name,
+                    "listingPrice": home.listing_price,
+                    "bedrooms": home.bedrooms,
+                    "bathrooms": home.bathrooms,
+                    "squareFeet": home.square_feet,
+                    "yearBuilt": home.year_built,
+                    "affinity": home.affinity,
+                }
+            }
+        }
+        for home in (edge.node.property for edge in FILLED.edges[: VARIABLES["first"]])
+    ]
+    return orjson.dumps({"data": {"recommendations": {"edges": edges}}})
+
+
+async def measure(answers: dict[str, Answer], requests: int, repeats: int) -> dict[str, float]:
+    """Milliseconds of CPU per request: medians, the answers taking turns."""
+    expected = await by_hand()
+    for name, answer in answers.items():
+        for _ in range(3):
+            if await answer() != expected:
+                raise SystemExit(f"{name}: answers otherwise than the floor: {await answer()!r}")
+    times: dict[str, list[float]] = {name: [] for name in answers}
+    gc.collect()
+    for _ in range(repeats):
+        for name, answer in answers.items():
+            start = time.process_time()
+            for _ in range(requests):
+                await answer()
+            times[name].append((time.process_time() - start) / requests * 1000)
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=40, help="at a time")
+    parser.add_argument("--repeats", type=int, default=15)
+    given = parser.parse_args()
+    times = asyncio.run(measure(variants(), given.requests, given.repeats))
+    stock, *_, floor = times.values()
+    print(f"{len(COLUMNS)} fields and the affinity of {VARIABLES['first']} recommendations\n")
+    print("| in process | CPU ms | of the floor | of stock | saved ms |")
+    print("|---|---|---|---|---|")
+    before = stock
+    for name, found in times.items():
+        saved = "" if name[0] in "(fS" else f"{before - found:.3f}"
+        print(f"| {name} | {found:.3f} | {found / floor:.1f} | {found / stock:.3f} | {saved} |")
+        before = found
+    print("\nIn parentheses: instead of the step before, not on top of it.")
+
+
+if __name__ == "__main__":
+    main()
