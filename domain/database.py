@@ -1,6 +1,7 @@
 """The engine, and the one place that opens a session."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -111,7 +112,7 @@ class Database:
             if self._readers is None:
                 _, options = self._engine.dialect.create_connect_args(self._engine.url)
                 self._readers = await asyncpg.create_pool(
-                    **options, min_size=0, max_size=self._pool_size, reset=_leave
+                    **options, min_size=0, max_size=self._pool_size, init=_read_json, reset=_leave
                 )
         return self._readers
 
@@ -185,6 +186,13 @@ class Database:
         connection = await session.connection()
         raw = await connection.get_raw_connection()
         return raw.driver_connection
+
+
+async def _read_json(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Have JSON come as values, as the engine's connections do."""
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads
+    )
 
 
 async def _leave(_connection: object) -> None:

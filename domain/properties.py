@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     case,
+    cast,
     delete,
     extract,
     func,
@@ -117,7 +118,8 @@ SNAPSHOT: tuple[InstrumentedAttribute[Any] | ColumnElement[Any], ...] = (
     Property.listing_status,
     Property.zipcode,
     Property.city,
-    extract("epoch", Property.listed_at).label("listed_at"),
+    # Else it would come as a decimal number, digit by digit.
+    cast(extract("epoch", Property.listed_at), Float(53)).label("listed_at"),
     Property.owners,
     *(getattr(Property, name) for name in NUMERIC_COLUMNS),
 )

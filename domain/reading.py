@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from sqlalchemy import BindParameter, Select, bindparam
+from sqlalchemy import BindParameter, SelectBase, bindparam
 from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.types import TypeEngine
 
@@ -34,7 +34,7 @@ class Statement:
         query: what to read. Values other than those of its ``parameter``s are fixed.
     """
 
-    def __init__(self, query: Select[Any]) -> None:
+    def __init__(self, query: SelectBase) -> None:
         compiled = query.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
         self.text = compiled.string
         self._names = tuple(compiled.positiontup or ())

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from domain import interactions, model_versions, properties, property_search, tenants
+from domain import histories, interactions, model_versions, properties, property_search, tenants
 from domain.database import Database
 from domain.events import Event, Topic
 from domain.snapshots import ModelKey, PropertyColumns
@@ -131,9 +131,9 @@ class Indexer:
     ) -> int:
         """How many of them have a history, and so a vector."""
         async with self._turn(tenant_id) as work:
-            histories = (await interactions.histories(work, ids)).values()
-            known = [history for history in histories if len(history)]
-            idle = [history.user_id for history in histories if not len(history)]
+            found = (await histories.get_many(work, ids)).values()
+            known = [history for history in found if len(history)]
+            idle = [history.user_id for history in found if not len(history)]
             for model in await self._targets(work, only):
                 space = self.index.space(model)
                 await space.delete_users(idle)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain import buy_boxes, interactions, users
+from domain import buy_boxes, histories, users
 from domain.buy_boxes import MAX_TEXT, MAX_VALUES, Criterion
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
@@ -87,8 +87,8 @@ async def test_a_box_is_kept_read_with_the_history_and_taken_back(
         for user in (idle, active):
             await buy_boxes.state(work, user.id, WHOLE)
     async with database.work(tenant.id) as work:
-        histories = await interactions.histories(work, [idle.id, active.id])
-        assert [(len(one), one.buy_box) for one in histories.values()] == [(0, WHOLE), (2, WHOLE)]
+        found = await histories.get_many(work, [idle.id, active.id])
+        assert [(len(one), one.buy_box) for one in found.values()] == [(0, WHOLE), (2, WHOLE)]
         again = await buy_boxes.state(work, idle.id, WHOLE)
         said_at = again.buy_box_set_at
         assert said_at is not None
@@ -100,7 +100,7 @@ async def test_a_box_is_kept_read_with_the_history_and_taken_back(
         assert gone.buy_box_set_at is not None
         assert gone.buy_box_set_at > said_at
     async with database.work(tenant.id) as work:
-        assert (await interactions.histories(work, [idle.id]))[idle.id].buy_box is None
+        assert (await histories.get_many(work, [idle.id]))[idle.id].buy_box is None
 
 
 @pytest.mark.parametrize(

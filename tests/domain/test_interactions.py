@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select
 
-from domain import interactions, properties
+from domain import histories, interactions, properties
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
 from domain.interactions import Interaction
@@ -77,7 +77,7 @@ async def test_one_opinion_at_a_time(database: Database, tenant: Tenant, pair: P
         thumbs = await interactions.feedback(work, pair.user_id, [pair.property_id])
         assert thumbs[pair.property_id].kind == InteractionKind.THUMBS_DOWN
         known_since = thumbs[pair.property_id].created_at
-        assert await interactions.excluded(work, pair.user_id) == {pair.property_id: known_since}
+        assert await histories.excluded(work, pair.user_id) == {pair.property_id: known_since}
     assert await count(database, tenant) == 1
     for expected in (True, False):
         async with database.work(tenant.id) as work:
@@ -150,7 +150,7 @@ async def test_histories_are_the_newest_acts_newest_first(
             await add_interaction(
                 work, *pair, InteractionKind.VIEW, occurred_at=start + timedelta(days=day)
             )
-        found = await interactions.histories(work, [pair.user_id, idle.id])
+        found = await histories.get_many(work, [pair.user_id, idle.id])
     history = found[pair.user_id]
     newest = start + timedelta(days=HISTORY_LIMIT + 9)
     assert len(history) == len(history.properties) == HISTORY_LIMIT
@@ -168,8 +168,8 @@ async def test_a_history_can_be_read_as_it_was_known(
     between = datetime.now(UTC)
     async with database.work(tenant.id) as work:
         await interactions.record(work, *pair, InteractionKind.DEAL)
-        then = await interactions.histories(work, [pair.user_id], between)
-        now = await interactions.histories(work, [pair.user_id])
+        then = await histories.get_many(work, [pair.user_id], between)
+        now = await histories.get_many(work, [pair.user_id])
     assert [KINDS[n] for n in then[pair.user_id].kind] == [InteractionKind.SAVE]
     assert [KINDS[n] for n in now[pair.user_id].kind] == [
         InteractionKind.DEAL,

@@ -1,20 +1,21 @@
 """Reading on the driver is bound to one tenant, as a unit of work is."""
 
 import asyncio
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 from sqlalchemy import ARRAY, Uuid, any_, func, insert, literal_column, select
 
 import runtime
+from domain import histories
 from domain.database import Database
 from domain.properties import Property
 from domain.reading import Statement, parameter
 from domain.tenants import Tenant
 from domain.users import User
-from domain.vocabulary import PropertyType
-from tests.factories import add_property, add_user
+from domain.vocabulary import InteractionKind, PropertyType
+from tests.factories import add_interaction, add_property, add_user
 
 USERS = Statement(select(User.id).order_by(User.id))
 TENANT = Statement(select(func.current_setting("app.tenant_id", True)))
@@ -43,6 +44,22 @@ async def test_only_the_tenants_rows_are_read(
         assert reading.tenant_id == tenant.id
     async with database.read(other_tenant.id) as reading:
         assert await reading.fetch(USERS) == []
+
+
+async def test_investors_are_those_of_the_tenant(
+    database: Database, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    async with database.work(tenant.id) as work:
+        user, house = await add_user(work), await add_property(work)
+        await add_interaction(work, user.id, house.id, InteractionKind.DEAL)
+    async with database.read(tenant.id) as reading:
+        found = await histories.investors(reading, [user.id, uuid4()])
+        assert list(found.histories) == [user.id]
+        assert found.histories[user.id].properties.ids == (house.id,)
+        assert list(await histories.excluded(reading, user.id)) == [house.id]
+    async with database.read(other_tenant.id) as reading:
+        assert (await histories.investors(reading, [user.id])).histories == {}
+        assert await histories.excluded(reading, user.id) == {}
 
 
 async def test_one_connection_serves_tenants_in_turn(

@@ -1,0 +1,150 @@
+"""What investors did and want, as the model reads it: what every ranking starts from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import ARRAY, DateTime, Float, Uuid, and_, any_, cast, extract, func, select
+
+from domain import buy_boxes, properties
+from domain.interactions import Interaction
+from domain.properties import SNAPSHOT, Property
+from domain.reading import Reader, Statement, parameter
+from domain.snapshots import HISTORY_LIMIT, InvestorHistory
+from domain.tenants import Tenant
+from domain.users import User
+from domain.vocabulary import EXCLUDING, InteractionKind
+
+_KINDS = {kind: position for position, kind in enumerate(InteractionKind)}
+
+
+@dataclass(frozen=True, slots=True)
+class Investors:
+    """Some users of a tenant as investors, in one reading.
+
+    Attributes:
+        histories: of each that exists what it did last, at most ``HISTORY_LIMIT`` acts, and wants.
+        buy_box_set_at: when each that exists last said what it wants, or took it back.
+        active_version: the version of the tenant's twin that answers; None also without users.
+    """
+
+    histories: dict[UUID, InvestorHistory]
+    buy_box_set_at: dict[UUID, datetime | None]
+    active_version: UUID | None
+
+
+def _investors() -> Statement:
+    wanted = any_(parameter("user_ids", ARRAY(Uuid())))
+    newest_first = func.row_number().over(
+        partition_by=Interaction.user_id,
+        order_by=(Interaction.occurred_at.desc(), Interaction.id.desc()),
+    )
+    acts = (
+        select(
+            Interaction.user_id,
+            Interaction.property_id,
+            Interaction.kind,
+            cast(extract("epoch", Interaction.occurred_at), Float(53)).label("occurred_at"),
+            newest_first.label("place"),
+        )
+        .where(
+            Interaction.user_id == wanted,
+            Interaction.created_at <= parameter("as_of", DateTime(timezone=True)),
+        )
+        .subquery()
+    )
+    # From the users, since one may have said what it wants and done nothing yet.
+    return Statement(
+        select(
+            User.id,
+            User.buy_box,
+            User.buy_box_set_at,
+            Tenant.active_model_version_id,
+            acts.c.kind,
+            acts.c.occurred_at,
+            *SNAPSHOT,
+        )
+        .join(Tenant, Tenant.id == User.tenant_id)
+        .outerjoin(acts, and_(acts.c.user_id == User.id, acts.c.place <= HISTORY_LIMIT))
+        .outerjoin(Property, Property.id == acts.c.property_id)
+        .where(User.id == wanted)
+        .order_by(User.id, acts.c.place)
+    )
+
+
+_INVESTORS = _investors()
+_EXCLUDED = Statement(
+    select(Interaction.property_id, func.min(Interaction.created_at))
+    .where(
+        Interaction.user_id == parameter("user_id", Uuid()),
+        Interaction.kind.in_(sorted(EXCLUDING)),
+    )
+    .group_by(Interaction.property_id)
+)
+
+
+async def investors(
+    reader: Reader, user_ids: Sequence[UUID], as_of: datetime | None = None
+) -> Investors:
+    """Those of the users who exist, as investors.
+
+    Args:
+        reader: the transaction.
+        user_ids: the users.
+        as_of: their histories as they were known then; now if not given.
+    """
+    moment = as_of or datetime.now(UTC)
+    rows = await reader.fetch(_INVESTORS, user_ids=list(user_ids), as_of=moment)
+    first: dict[UUID, Any] = {}
+    acts: dict[UUID, list[Any]] = {}
+    for row in rows:
+        user_id = row[0]
+        if user_id not in first:
+            first[user_id], acts[user_id] = row, []
+        if row[4] is not None:
+            acts[user_id].append(row)
+    return Investors(
+        histories={
+            user_id: _history(user_id, row[1], acts[user_id], moment)
+            for user_id, row in first.items()
+        },
+        buy_box_set_at={user_id: row[2] for user_id, row in first.items()},
+        active_version=rows[0][3] if rows else None,
+    )
+
+
+async def get_many(
+    reader: Reader, user_ids: Sequence[UUID], as_of: datetime | None = None
+) -> dict[UUID, InvestorHistory]:
+    """The histories of users as in ``investors``; empty ones of those who do not exist."""
+    moment = as_of or datetime.now(UTC)
+    found = (await investors(reader, user_ids, moment)).histories
+    return {
+        user_id: found[user_id] if user_id in found else _history(user_id, None, [], moment)
+        for user_id in user_ids
+    }
+
+
+async def excluded(reader: Reader, user_id: UUID) -> dict[UUID, datetime]:
+    """What is not to be recommended to the investor, and since when that is known.
+
+    It is what the investor owns, dislikes or dismissed.
+    """
+    rows = await reader.fetch(_EXCLUDED, user_id=user_id)
+    return {row[0]: row[1] for row in rows}
+
+
+def _history(
+    user_id: UUID, box: Mapping[str, Any] | None, acts: Sequence[Any], moment: datetime
+) -> InvestorHistory:
+    return InvestorHistory(
+        user_id=user_id,
+        properties=properties.columns([row[6:] for row in acts]),
+        kind=np.array([_KINDS[row[4]] for row in acts], dtype=np.int8),
+        occurred_at=np.array([row[5] for row in acts], dtype=np.float64),
+        as_of=moment.timestamp(),
+        buy_box=buy_boxes.loads(box),
+    )
