@@ -2,6 +2,8 @@
 
 from __future__ import annotations  # Edge's unions of types exist in its stubs alone
 
+from typing import TYPE_CHECKING
+
 import qdrant_edge as edge
 from qdrant_client import grpc as messages
 
@@ -17,6 +19,9 @@ from embedded.qdrant.points import (
     write_scored,
 )
 from embedded.qdrant.refusal import bad_input, only, unimplemented
+
+if TYPE_CHECKING:
+    from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 
 _DEFAULT_LIMIT = 10
 # Accepted and without effect: one shard on one node is always consistent, and answers in time.
@@ -37,14 +42,19 @@ class ReadingCalls:
         with_vectors = read_vectors_selector(request.with_vectors)
         with self._store.get(request.collection_name).shard() as shard:
             records = shard.retrieve(ids, with_payload, with_vectors)
-        return messages.GetResponse(result=[write_record(record) for record in records])
+        response = messages.GetResponse()
+        for record in records:
+            write_record(record, response.result.add())
+        return response
 
     def query(self, request: messages.QueryPoints) -> messages.QueryResponse:
         """The nearest points to a vector."""
         query = _read_query_request(request)
         with self._store.get(request.collection_name).shard() as shard:
             points = shard.query(query)
-        return messages.QueryResponse(result=_write_hits(request, points))
+        response = messages.QueryResponse()
+        _write_hits(request, points, response.result)
+        return response
 
     def query_batch(self, request: messages.QueryBatchPoints) -> messages.QueryBatchResponse:
         """Several queries on one collection, planned together."""
@@ -52,12 +62,10 @@ class ReadingCalls:
         queries = edge.QueryBatchRequest([_read_query_request(one) for one in request.query_points])
         with self._store.get(request.collection_name).shard() as shard:
             batches = shard.query_batch(queries)
-        return messages.QueryBatchResponse(
-            result=[
-                messages.BatchResult(result=_write_hits(one, points))
-                for one, points in zip(request.query_points, batches, strict=True)
-            ]
-        )
+        response = messages.QueryBatchResponse()
+        for one, points in zip(request.query_points, batches, strict=True):
+            _write_hits(one, points, response.result.add().result)
+        return response
 
     def count(self, request: messages.CountPoints) -> messages.CountResponse:
         """The number of points a filter matches."""
@@ -93,10 +101,12 @@ class ReadingCalls:
         )
         with self._store.get(request.collection_name).shard() as shard:
             records, following = shard.scroll(page)
-        return messages.ScrollResponse(
-            result=[write_record(record) for record in records],
-            next_page_offset=None if following is None else write_id(following),
+        response = messages.ScrollResponse(
+            next_page_offset=None if following is None else write_id(following)
         )
+        for record in records:
+            write_record(record, response.result.add())
+        return response
 
 
 def _read_limit(request: messages.QueryPoints | messages.ScrollPoints) -> int:
@@ -137,10 +147,13 @@ def _read_query_request(request: messages.QueryPoints) -> edge.QueryRequest:
 
 
 def _write_hits(
-    request: messages.QueryPoints, points: list[edge.ScoredPoint]
-) -> list[messages.ScoredPoint]:
+    request: messages.QueryPoints,
+    points: list[edge.ScoredPoint],
+    hits: RepeatedCompositeFieldContainer[messages.ScoredPoint],
+) -> None:
     with_vector = read_vectors_selector(request.with_vectors)
-    return [write_scored(point, with_vector=with_vector) for point in points]
+    for point in points:
+        write_scored(point, hits.add(), with_vector=with_vector)
 
 
 def _read_query(message: messages.Query, limit: int) -> edge.Query | edge.Mmr:
