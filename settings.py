@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-REQUIRED_IN_PRODUCTION = ("database_url", "redis_url", "qdrant_url", "jwt_secret")
+REQUIRED_IN_PRODUCTION = ("database_url", "redis_url", "qdrant_url")
 
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 """An origin as browsers write it: no path, not even a slash."""
@@ -37,7 +37,20 @@ class Settings(BaseSettings):
     redis_url: str | None = None
     qdrant_url: str | None = None
     qdrant_api_key: SecretStr | None = None
+
+    # Who signs the tokens: either who knows the secret, or an OpenID Connect issuer.
     jwt_secret: SecretStr | None = Field(default=None, min_length=32)
+    oidc_issuer: str | None = None
+    oidc_audience: str | None = None
+    oidc_jwks_url: str | None = None
+    oidc_algorithms: Annotated[tuple[Literal["RS256", "ES256"], ...], NoDecode] = Field(
+        default=("RS256", "ES256"), min_length=1
+    )
+    oidc_tenant_claim: str = "tenant"
+    oidc_user_claim: str = "sub"
+    oidc_roles_claim: str = "roles"
+    oidc_operations_claim: str = "operations"
+    token_clock_skew: float = Field(default=10.0, ge=0, le=300)
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
@@ -72,6 +85,12 @@ class Settings(BaseSettings):
                 )
         return origins
 
+    @field_validator("oidc_algorithms", mode="before")
+    @classmethod
+    def _listed(cls, value: str | tuple[str, ...]) -> tuple[str, ...]:
+        names = value.split(",") if isinstance(value, str) else value
+        return tuple(name.strip() for name in names)
+
     @property
     def production(self) -> bool:
         """Whether nothing may be started or made up by itself."""
@@ -79,9 +98,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _complete(self) -> "Settings":
-        missing = [name for name in REQUIRED_IN_PRODUCTION if not getattr(self, name)]
+        missing = [name.upper() for name in REQUIRED_IN_PRODUCTION if not getattr(self, name)]
+        if self.jwt_secret is None and self.oidc_issuer is None:
+            missing.append("JWT_SECRET or OIDC_ISSUER")
         if self.production and missing:
-            names = ", ".join(name.upper() for name in missing)
+            names = ", ".join(missing)
             raise ValueError(f"ENVIRONMENT=production needs {names} to be set")
         if self.only_trusted_documents and self.trusted_documents is None:
             raise ValueError("ONLY_TRUSTED_DOCUMENTS needs TRUSTED_DOCUMENTS, the manifest file")
@@ -90,6 +111,23 @@ class Settings(BaseSettings):
                 f"RATE_LIMIT_CAPACITY {self.rate_limit_capacity}: use at least the COST_LIMIT, "
                 f"{self.cost_limit}, or the dearest operations could never run"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _one_signer(self) -> "Settings":
+        if self.oidc_issuer is None:
+            if self.oidc_audience or self.oidc_jwks_url:
+                raise ValueError("OIDC_AUDIENCE and OIDC_JWKS_URL need OIDC_ISSUER to be set")
+            return self
+        if self.jwt_secret is not None:
+            raise ValueError("JWT_SECRET and OIDC_ISSUER: set one of them, not both")
+        if self.oidc_audience is None:
+            raise ValueError("OIDC_ISSUER needs OIDC_AUDIENCE: what its tokens name as aud")
+        schemes = ("https://",) if self.production else ("https://", "http://")
+        for name in ("oidc_issuer", "oidc_jwks_url"):
+            url: str | None = getattr(self, name)
+            if url is not None and not url.startswith(schemes):
+                raise ValueError(f"{name.upper()} {url!r}: begin it with {' or '.join(schemes)}")
         return self
 
 

@@ -29,7 +29,7 @@ from bench.generate_properties import write
 from cli.first_start import INVESTOR, load_sample
 from domain import tenants, users
 from domain.imports import import_properties
-from graph.auth import mint
+from graph.identity import mint
 from jobs.reindexing import Indexer
 from jobs.training import train_tenant
 from ml.config import TrainingConfig

@@ -26,7 +26,7 @@ from bench.sample_columns import portfolio_columns
 from domain import model_versions, tenants, users
 from domain.imports import import_interactions, import_properties
 from domain.vocabulary import Role
-from graph.auth import mint
+from graph.identity import mint
 from graph.nodes import global_id
 from jobs.reindexing import Indexer
 from jobs.training import train_tenant

@@ -8,8 +8,10 @@ from uuid import uuid4
 
 import typer
 
+import settings
 from cli.console import progress
 from cli.session import TenantOption, run_in_tenant, run_on_database
+from domain.vocabulary import Role
 
 if TYPE_CHECKING:
     from domain.database import Database
@@ -173,20 +175,53 @@ def list_users(tenant: TenantOption) -> None:
 
 def token(
     tenant: TenantOption,
-    user: Annotated[str, typer.Option(help="Email or external id.")],
+    user: Annotated[str | None, typer.Option(help="Email or external id.")] = None,
+    service: Annotated[
+        str | None, typer.Option(help="Name of a service, instead of a user.")
+    ] = None,
+    operations: Annotated[
+        str | None, typer.Option(help="Root fields that the service may call, with commas.")
+    ] = None,
+    role: Annotated[Role, typer.Option(help="Of the service.")] = Role.ANALYST,
     hours: Annotated[float, typer.Option(min=0.01, help="How long it is valid.")] = 24.0,
 ) -> None:
-    """Print a bearer token for a user."""
+    """Print a bearer token for a user or for a service."""
+    if (user is None) == (service is None):
+        raise typer.BadParameter("give --user or --service, one of them")
+    if (service is None) != (operations is None):
+        raise typer.BadParameter("--service and --operations go together")
+    if settings.load().oidc_issuer is not None:
+        raise settings.SettingsError("OIDC_ISSUER is set: tokens come from there alone")
+    allowed = None if operations is None else _root_fields(operations)
 
     async def body(work: "Work", found: "Services") -> str:
         from domain import users
-        from graph.auth import mint
+        from graph.identity import mint
 
-        member = await users.find(work, user)
-        lifetime = timedelta(hours=hours)
-        return mint(found.jwt_secret, work.tenant_id, member.id, [member.role], lifetime)
+        secret, lifetime = found.jwt_secret, timedelta(hours=hours)
+        if service is not None:
+            return mint(secret, work.tenant_id, service, [role], lifetime, operations=allowed)
+        member = await users.find(work, user or "")
+        # Without a role of its own the token follows what an admin makes of the user.
+        return mint(secret, work.tenant_id, member.id, [], lifetime)
 
     _print([run_in_tenant(tenant, body)])
+
+
+def _root_fields(listed: str) -> list[str]:
+    from graph.schema import build_schema
+
+    schema = build_schema()._schema
+    kinds = (schema.query_type, schema.mutation_type, schema.subscription_type)
+    known = {name for kind in kinds if kind for name in kind.fields}
+    wanted = [name.strip() for name in listed.split(",")]
+    for name in wanted:
+        if name not in known:
+            raise typer.BadParameter(
+                f"{name!r} is no root field; use some of: {', '.join(sorted(known))}",
+                param_hint="--operations",
+            )
+    return wanted
 
 
 def _print(lines: list[str]) -> None:

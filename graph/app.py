@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -18,17 +19,16 @@ from starlette.types import Scope
 
 from domain import tenants
 from domain.errors import DomainError
-from graph.auth import Principal, authenticate
 from graph.context import Context
 from graph.documents import DocumentStore, read_manifest
 from graph.graphiql import GraphiQL, SignedIn, sign_in
 from graph.http.cors import cors
 from graph.http.errors import answer_http_exception
 from graph.http.view import GraphQLView
+from graph.identity import Authenticator, ClaimNames, IdentityConfig, Issuer, Principal
 from graph.limits.meter import Meter
 from graph.operations import Operations
 from graph.request_log import RequestLog, configure_logging
-from graph.schema import build_schema
 from graph.schema import build_schema
 from runtime import Runtime, connect, latest_revision, services
 from settings import Settings, SettingsError, load
@@ -75,10 +75,16 @@ def build(open_runtime: OpenRuntime, settings: Settings) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with open_runtime() as runtime, meter.metering(runtime.services.redis_url):
             app.state.runtime = runtime
+            app.state.authenticator = Authenticator(
+                _identity(settings, runtime.services.jwt_secret), runtime.database
+            )
             app.state.revision = await asyncio.to_thread(latest_revision)
             yield
+            await app.state.authenticator.close()
 
-    graphiql = None if settings.production else GraphiQL(_identify)
+    # Tokens of an issuer cannot be made here.
+    identify = _sample_investor if settings.oidc_issuer is None else _nobody
+    graphiql = None if settings.production else GraphiQL(identify)
     meter = Meter(settings.cost_limit, settings.rate_limit_capacity, settings.rate_limit_refill)
     operations = Operations(_documents(settings), meter, settings.operation_timeout)
     view = GraphQLView(
@@ -118,6 +124,27 @@ def _unless_production(setting: bool | None, settings: Settings) -> bool:
     return not settings.production if setting is None else setting
 
 
+def _identity(settings: Settings, secret: str) -> IdentityConfig:
+    skew = timedelta(seconds=settings.token_clock_skew)
+    if settings.oidc_issuer is None:
+        return IdentityConfig(secret, clock_skew=skew)
+    claims = ClaimNames(
+        settings.oidc_tenant_claim,
+        settings.oidc_user_claim,
+        settings.oidc_roles_claim,
+        settings.oidc_operations_claim,
+    )
+    issuer = Issuer(
+        settings.oidc_issuer,
+        settings.oidc_audience or "",
+        settings.oidc_jwks_url,
+        settings.oidc_algorithms,
+        https_only=settings.production,
+        claims=claims,
+    )
+    return IdentityConfig(issuer=issuer, clock_skew=skew)
+
+
 def _runtime(request: Request) -> Runtime:
     runtime: Runtime = request.app.state.runtime
     return runtime
@@ -127,14 +154,24 @@ async def _context(scope: Scope, headers: Headers) -> Context:
     runtime: Runtime = scope["app"].state.runtime
     identity: Principal | DomainError
     try:
-        identity = authenticate(headers.get("authorization"), runtime.services.jwt_secret)
+        identity = await scope["app"].state.authenticator.authenticate(headers.get("authorization"))
     except DomainError as error:
         # Some fields need no token, and those that do say why there is none.
         identity = error
-    return Context(runtime.database, runtime.recommender, identity, scope["state"]["request_id"])
+    return Context(
+        runtime.database,
+        runtime.recommender,
+        runtime.broker,
+        identity,
+        scope["state"]["request_id"],
+    )
 
 
-async def _identify(request: Request) -> SignedIn | None:
+async def _nobody(_: Request) -> SignedIn | None:
+    return None
+
+
+async def _sample_investor(request: Request) -> SignedIn | None:
     runtime = _runtime(request)
     if not runtime.services.embedded:
         return None

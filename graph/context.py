@@ -1,6 +1,6 @@
 """What a request carries: who asks, its units of work and its loaders."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cached_property
 from typing import TypeAlias
@@ -8,11 +8,12 @@ from uuid import UUID
 
 import strawberry
 
+from domain.broker import Broker, Listener, Wanted
 from domain.database import Database
 from domain.errors import DomainError, forbidden
 from domain.recommendations import Recommender
 from domain.work import Work
-from graph.auth import Principal
+from graph.identity import Principal
 from graph.loaders import Loaders
 from graph.nodes import parse_id
 
@@ -23,6 +24,7 @@ class Context:
     Args:
         database: the gate to the data.
         recommender: answers from the twin.
+        broker: tells of changes.
         identity: who asks, or why that is not known.
         request_id: what the log knows the request by.
     """
@@ -31,10 +33,12 @@ class Context:
         self,
         database: Database,
         recommender: Recommender,
+        broker: Broker,
         identity: Principal | DomainError,
         request_id: str,
     ) -> None:
         self._database = database
+        self._broker = broker
         self._identity = identity
         self.recommender = recommender
         self.request_id = request_id
@@ -51,6 +55,11 @@ class Context:
         """The caller's tenant; None for who is not known."""
         return None if isinstance(self._identity, DomainError) else self._identity.tenant_id
 
+    def require(self, root_fields: Iterable[str]) -> None:
+        """Check that the caller's token is for these. Raises DomainError FORBIDDEN."""
+        if isinstance(self._identity, Principal):
+            self._identity.require(root_fields)
+
     def work(self) -> AbstractAsyncContextManager[Work]:
         """A unit of work of the caller's tenant; resolvers run concurrently and open one each."""
         return self._database.work(self.principal.tenant_id)
@@ -65,26 +74,39 @@ class Context:
         """A unit of work that writes; after its commit everything is read anew."""
         async with self.work() as work:
             yield work
+        self.forget()
+
+    def forget(self) -> None:
+        """Have everything read anew from now on."""
         self.__dict__.pop("loaders", None)
+
+    def listen(self, wanted: Wanted) -> AbstractAsyncContextManager[Listener]:
+        """Listen to those events of the caller's tenant that are wanted."""
+        return self._broker.listen(self.principal.tenant_id, wanted)
 
     def investor(self, user_id: str | None, *field: str) -> UUID:
         """The user named, the caller if none.
 
         Raises:
-            DomainError: FORBIDDEN if a viewer names another; INVALID_INPUT for a malformed id.
+            DomainError: FORBIDDEN if a viewer names another; INVALID_INPUT for a malformed id, and
+                if a service names none.
         """
         if user_id is None:
             return self.principal.user_id
         principal = self.principal
         wanted = parse_id(user_id, "User", *field)
-        if wanted != principal.user_id and not principal.privileged:
+        if wanted != principal.user and not principal.privileged:
             raise forbidden("A viewer reads and acts as itself only.", *field)
         return wanted
 
     def require_writer(self) -> None:
         """Check that the caller may write properties. Raises DomainError FORBIDDEN."""
+        self.require_privileged("Only analysts and admins may write properties.")
+
+    def require_privileged(self, refusal: str) -> None:
+        """Check that the caller is an analyst or admin. Raises DomainError FORBIDDEN."""
         if not self.principal.privileged:
-            raise forbidden("Only analysts and admins may write properties.")
+            raise forbidden(refusal)
 
 
 Info: TypeAlias = strawberry.Info[Context, None]

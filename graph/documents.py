@@ -26,6 +26,7 @@ from graphql import (
 
 from graph.errors import RequestErrorCode, RequestRefused, TransportError, coded
 from graph.execution import Plan
+from graph.identity import root_fields
 from graph.limits.cost import Price
 from graph.limits.pricing import Pricer
 from graph.limits.shape import MAX_COMMENTS, MAX_SOURCE_LENGTH, MAX_TOKENS, too_large
@@ -43,11 +44,13 @@ class Operation:
         definition: the operation, parsed.
         plan: how it is executed.
         price: what it may cost, given its variables.
+        root_fields: what it calls, by the names of the schema.
     """
 
     definition: OperationDefinitionNode
     plan: Plan
     price: Price
+    root_fields: tuple[str, ...]
 
     @property
     def name(self) -> str | None:
@@ -213,7 +216,12 @@ class DocumentStore:
             return Document(sha256, size, {}, tuple(errors))
         definitions = [one for one in node.definitions if isinstance(one, OperationDefinitionNode)]
         operations = [
-            Operation(one, Plan(self._schema, node, one), self._pricer.price(node, one))
+            Operation(
+                one,
+                Plan(self._schema, node, one),
+                self._pricer.price(node, one),
+                root_fields(node, one),
+            )
             for one in definitions
         ]
         return Document(sha256, size, {one.name: one for one in operations}, ())

@@ -15,7 +15,7 @@ from domain import interactions, property_search, tenants, users
 from domain.database import Database
 from domain.property_search import Order
 from domain.snapshots import PropertyFilter
-from graph.auth import mint
+from graph.identity import mint
 from graph.nodes import global_id
 
 FOLDER = Path(__file__).with_name("graphiql_assets")

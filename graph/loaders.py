@@ -26,7 +26,7 @@ from domain.recommendations import (
 from domain.snapshots import PropertyFilter
 from domain.users import User
 from domain.work import Work
-from graph.auth import Principal
+from graph.identity import Principal
 
 K = TypeVar("K")
 T = TypeVar("T")

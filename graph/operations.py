@@ -1,11 +1,14 @@
 """Operations: from a request to the body of its response, whatever brought it here."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from graphql import ExecutionResult, OperationType
+from graphql import ExecutionResult, GraphQLError, OperationType
 
+from domain.errors import DomainError
 from graph.context import Context
 from graph.documents import DocumentStore, Operation
 from graph.errors import RequestErrorCode, RequestRefused, coded, formatted
@@ -80,17 +83,61 @@ class Operations:
         """Run a query or mutation. Never raises for what a resolver did.
 
         Raises:
-            RequestRefused: it is a subscription, its variables do not fit, or its tenant has spent
-                its points.
+            RequestRefused: it is a subscription, the caller's token is not for it, its variables
+                do not fit, or its tenant has spent its points.
         """
         operation = prepared.operation
         if operation.kind is OperationType.SUBSCRIPTION:
             message = "Subscriptions go over graphql-transport-ws or text/event-stream"
             raise RequestRefused([coded(message, RequestErrorCode.BAD_REQUEST)])
+        require(operation, context)
         await self._meter.admit(prepared.asked, context.tenant_id)
+        return await self._answer(prepared, context)
+
+    async def subscribe(self, prepared: Prepared, context: Context) -> AsyncGenerator[Body, None]:
+        """Begin a subscription; what comes back yields the answer to each event.
+
+        Each event is paid for and timed like an operation of its own; while its tenant has no
+        points for it, it waits. Close what comes back to end the subscription.
+
+        Raises:
+            RequestRefused: the caller's token is not for it, its variables do not fit, or its
+                resolver refused it; while it runs, its resolver failed.
+        """
+        plan = prepared.operation.plan
+        require(prepared.operation, context)
+        try:
+            async with asyncio.timeout(self._timeout):
+                events = await plan.events(context, prepared.variables)
+        except TimeoutError:
+            raise RequestRefused([self._timed_out()]) from None
+        if isinstance(events, ExecutionResult):
+            raise RequestRefused(events.errors or [])
+        return self._answers(prepared, context, cast("AsyncGenerator[Any, None]", events))
+
+    async def _answers(
+        self, prepared: Prepared, context: Context, events: AsyncGenerator[Any, None]
+    ) -> AsyncGenerator[Body, None]:
+        async with aclosing(events):
+            while True:
+                try:
+                    event = await anext(events)
+                except StopAsyncIteration:
+                    return
+                except Exception as error:
+                    failed = GraphQLError(str(error), original_error=error)
+                    raise RequestRefused([failed]) from error
+                await self._meter.wait(prepared.asked, context.tenant_id)
+                # What was read for the event before is out of date.
+                context.forget()
+                yield await self._answer(prepared, context, event)
+
+    async def _answer(self, prepared: Prepared, context: Context, root: Any = None) -> Body:
+        """The answer of an operation that was admitted, or to an event of one."""
+        operation = prepared.operation
         try:
             async with asyncio.timeout(self._timeout) as scope:
-                result = operation.plan.execute(context, prepared.variables)
+                result = operation.plan.execute(context, prepared.variables, root_value=root)
                 if not isinstance(result, ExecutionResult):
                     result = await result
         except TimeoutError:
@@ -107,10 +154,25 @@ class Operations:
 
     async def _too_slow(self, prepared: Prepared, context: Context) -> Body:
         """What is said of an operation that was ended; nobody knows what it did until then."""
-        message = f"time {self._timeout:g} s: at most that; ask for fewer items or fields"
-        error = coded(message, RequestErrorCode.TIMEOUT)
         cost = await self._meter.settle(prepared.asked, prepared.asked, context.tenant_id)
-        return _body(ExecutionResult(None, [error]), cost, context.request_id)
+        return _body(ExecutionResult(None, [self._timed_out()]), cost, context.request_id)
+
+    def _timed_out(self) -> GraphQLError:
+        message = f"time {self._timeout:g} s: at most that; ask for fewer items or fields"
+        return coded(message, RequestErrorCode.TIMEOUT)
+
+
+def require(operation: Operation, context: Context) -> None:
+    """Check that the caller's token is for all that an operation calls.
+
+    Raises:
+        RequestRefused: a service's token is not for one of its root fields.
+    """
+    try:
+        context.require(operation.root_fields)
+    except DomainError as error:
+        refusal = GraphQLError(error.message, original_error=error)
+        raise RequestRefused([refusal], status=403) from None
 
 
 def _body(result: ExecutionResult, cost: CostReport, request_id: str) -> Body:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from domain import buy_boxes, users
-from domain.errors import DomainError, ErrorCode, not_found
+from domain.errors import DomainError, ErrorCode, forbidden, not_found
 from domain.vocabulary import Role
 from graph.context import Info
 from graph.filters import Where
@@ -31,6 +31,9 @@ class User(Node):
     simulated: bool = strawberry.field(
         description="Whether it was invented, and its history with it."
     )
+    active: bool = strawberry.field(
+        description="Whether it may sign in: false once it was deactivated."
+    )
 
     @staticmethod
     def of(row: users.User) -> "User":
@@ -43,6 +46,7 @@ class User(Node):
             name=row.name,
             role=row.role,
             simulated=row.simulated,
+            active=row.deactivated_at is None,
         )
 
     @strawberry.field(description="What it says is wanted; null if it says nothing.")
@@ -72,8 +76,11 @@ class User(Node):
 
 
 async def me(info: Info) -> User:
-    """The caller."""
-    row = await info.context.loaders.users.load(info.context.principal.user_id)
+    """The caller. Raises DomainError FORBIDDEN for a service, which is no user."""
+    user_id = info.context.principal.user
+    if user_id is None:
+        raise forbidden("This is a service's token, which speaks for no user; ask for user(id).")
+    row = await info.context.loaders.users.load(user_id)
     if row is None:
         raise DomainError(ErrorCode.UNAUTHENTICATED, "The token's user does not exist any more.")
     return User.of(row)

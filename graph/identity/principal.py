@@ -1,11 +1,12 @@
 """Who is asking, and what it may call."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from graphql import (
+    DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
@@ -65,14 +66,17 @@ class Principal:
                 raise forbidden(f"This token is not for {field!r}; it is limited to: {allowed}.")
 
 
-def root_fields(
-    operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]
-) -> tuple[str, ...]:
+def root_fields(document: DocumentNode, operation: OperationDefinitionNode) -> tuple[str, ...]:
     """The names of the root fields that an operation could call, in order, through fragments too.
 
     Fields that a directive may leave out count. Aliases do not hide a field. An unknown fragment
     counts for nothing: validation refuses it.
     """
+    fragments = {
+        one.name.value: one
+        for one in document.definitions
+        if isinstance(one, FragmentDefinitionNode)
+    }
     found: dict[str, None] = {}
     seen: set[str] = set()
     waiting: list[SelectionSetNode] = [operation.selection_set]

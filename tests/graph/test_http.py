@@ -17,8 +17,8 @@ from domain.recommendations import Recommender
 from domain.tenants import Tenant
 from domain.vocabulary import Role
 from graph.app import build
-from graph.identity import mint
 from graph.http.view import MAX_BODY
+from graph.identity import mint
 from graph.limits.shape import MAX_ALIASES, MAX_DEPTH
 from runtime import Runtime
 from settings import Settings
@@ -64,13 +64,10 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
     ("changes", "says"),
     [
         ({"exp": LONG_AGO, "iat": LONG_AGO}, "expired"),
-        ({"iat": datetime.now(UTC) + timedelta(hours=1)}, "malformed"),
-        *(({name: None}, name) for name in ("sub", "tenant", "roles", "exp", "iat")),
-        ({"sub": "me"}, "'sub' is not a UUID"),
-        ({"tenant": ["x"]}, "'tenant' is not a UUID"),
+        ({"iat": datetime.now(UTC) + timedelta(hours=1)}, "not valid yet"),
+        *(({name: None}, name) for name in ("sub", "tenant", "exp", "iat")),
+        ({"tenant": str(uuid4())}, "tenant is unknown"),
         ({"roles": ["owner"]}, "'roles' names none of"),
-        ({"roles": "admin"}, "'roles' names none of"),
-        ({"roles": {"admin": 1}}, "'roles' names none of"),
     ],
 )
 async def test_bad_claims_are_refused(
@@ -92,8 +89,8 @@ async def test_bad_claims_are_refused(
         ("Bearer", "malformed"),
         ("Bearer x.y.z", "malformed"),
         ("Bearer " + jwt.encode(claims(), "x" * 40, algorithm="HS256"), "not signed"),
-        ("Bearer " + jwt.encode(claims(), "", algorithm="none"), "malformed"),
-        ("Bearer " + jwt.encode(claims(), "x" * 64, algorithm="HS512"), "malformed"),
+        ("Bearer " + jwt.encode(claims(), "", algorithm="none"), "algorithm"),
+        ("Bearer " + jwt.encode(claims(), "x" * 64, algorithm="HS512"), "algorithm"),
     ],
 )
 async def test_without_a_trusted_token_nothing_is_read(
@@ -111,13 +108,13 @@ async def test_without_a_trusted_token_nothing_is_read(
 async def test_the_strongest_of_several_roles_counts(
     rt: Runtime, client: httpx.AsyncClient, tenant: Tenant
 ) -> None:
+    async with rt.database.work(tenant.id) as work:
+        user = await add_user(work)
     roles = [Role.VIEWER, Role.ADMIN]
-    token = mint(rt.services.jwt_secret, tenant.id, uuid4(), roles, timedelta(minutes=1))
+    token = mint(rt.services.jwt_secret, tenant.id, user.id, roles, timedelta(minutes=1))
     query = f'{{ user(id: "{user_id(uuid4())}") {{ id }} }}'
     (error,) = (await ask(client, query, Authorization=f"Bearer {token}")).json()["errors"]
     assert error["extensions"]["code"] == "NOT_FOUND"
-    (error,) = (await ask(client, ME, Authorization=f"Bearer {token}")).json()["errors"]
-    assert error["extensions"]["code"] == "UNAUTHENTICATED"
 
 
 async def test_unexpected_errors_are_masked_and_logged_with_the_request(
