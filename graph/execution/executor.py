@@ -1,82 +1,39 @@
 """The executor of a compiled operation.
 
-It is graphql-core's, with three short cuts, each of which leaves to graphql-core whatever it does
-not know: values that are plain are completed by compiled functions; fields that only read an
-attribute or call a method do so without graphql-core's and Strawberry's layers in between; and
-what depends on the operation alone (which fields are selected, what they do) is found once.
+It is graphql-core's, with short cuts, each of which leaves to graphql-core whatever it does not
+know: plain values are completed by compiled functions; fields that only read an attribute or call
+a method do so without graphql-core's and Strawberry's layers in between; objects of a known class
+go straight to their fields; and what depends on the operation alone is found out once.
 """
 
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Awaitable
 from datetime import date, datetime
 from enum import Enum
 from typing import Any
 from uuid import UUID
 
 from graphql import (
-    FieldNode,
-    GraphQLField,
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLResolveInfo,
     Undefined,
 )
 from graphql.execution import Executor
-from graphql.execution.collect_fields import CollectedFields, FieldDetailsList, GroupedFieldSet
+from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
+from graphql.execution.executor import collect_iterator_awaitables
 from graphql.execution.values import get_argument_values
 from graphql.pyutils import AwaitableOrValue, Path, gather_with_cancel
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from graph.execution.compiler import MAX_FIELDS, Compiler, Complete, Run
-from graph.execution.shapes import Method, attribute_of, method_of
+from graph.execution.fields import KnownField, Learner, Objects, Variant
+from graph.execution.shapes import Method
 
 _NONE: dict[str, Any] = {}
 _IMMUTABLE = (str, int, float, bool, type(None), Enum, UUID, date, datetime)
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledField:
-    """What a field of an operation does.
-
-    Attributes:
-        parent: the type that has it.
-        definition: the schema's.
-        type: the field's.
-        nodes: where the operation asks for it.
-        attribute: that it reads; None if it does anything else.
-        method: that it calls; None if it does anything else.
-        complete: completes its values, or raises; None if they are not plain.
-    """
-
-    parent: GraphQLObjectType
-    definition: GraphQLField
-    type: GraphQLOutputType
-    nodes: list[FieldNode]
-    attribute: str | None
-    method: Method | None
-    complete: Complete | None
-
-
-@dataclass(slots=True)
-class Variant:
-    """What is known of an operation, given which of its fields @skip and @include leave.
-
-    Lists of field details are known by their identity; ``sub_fields`` and ``root`` keep them.
-    """
-
-    root: GroupedFieldSet | None = None
-    sub_fields: dict[tuple[GraphQLObjectType, int], tuple[FieldDetailsList, CollectedFields]] = (
-        field(default_factory=dict)
-    )
-    fields: dict[int, CompiledField] = field(default_factory=dict)
-    runs: dict[int, list[Run]] = field(default_factory=dict)
-    size: int = 0
-    """How many fields were compiled."""
-
-
 class CompiledExecutor(Executor[None]):
-    """Executes an operation once, with what its variant knows."""
+    """Executes an operation once, with what its variant knows, and learns what is not known yet."""
 
     variant: Variant
     operation_extensions: dict[str, Any] | None = None
@@ -85,7 +42,7 @@ class CompiledExecutor(Executor[None]):
     build_resolve_info: Any = StrawberryGraphQLCoreExecutionContext.build_resolve_info
 
     def use(self, variant: Variant) -> "CompiledExecutor":
-        """Execute with what is known of the operation, and learn what is not yet."""
+        """Execute with what is known of the operation."""
         self.variant = variant
         self._relevant_sub_fields = variant.sub_fields
         self._arguments: dict[int, dict[str, Any] | None] = {}
@@ -115,45 +72,35 @@ class CompiledExecutor(Executor[None]):
         position_context: None,  # noqa: ARG002
     ) -> AwaitableOrValue[dict[str, Any]]:
         """Execute fields in order, plain ones all at once."""
-        runs = self.variant.runs.get(id(grouped_field_set))
-        if runs is None:
-            with self._compiler() as compiler:
-                runs = compiler.runs(parent_type, grouped_field_set)
-            self.variant.runs[id(grouped_field_set)] = runs
+        steps = self.variant.steps.get(id(grouped_field_set))
+        if steps is None:
+            steps = self._learner().steps(parent_type, grouped_field_set)
         results: dict[str, Any] = {}
-        awaitable_fields: list[str] = []
+        waiting: list[str] = []
         try:
-            for read, fields in runs:
+            for read, fields in steps:
                 if read is not None:
                     try:
                         read(source_value, results)
                         continue
-                    except Exception:  # noqa: S110 - the executor finds out what it is
+                    except Exception:  # noqa: S110 - what it is shows when done one by one
                         pass
-                for key, details in fields:
+                for key, details, known in fields:
                     field_path = Path(path, key, parent_type.name)
-                    result = self.execute_field(
-                        parent_type, source_value, details, field_path, None
-                    )
-                    if result is not Undefined:
-                        results[key] = result
-                        if self.is_awaitable(result):
-                            awaitable_fields.append(key)
+                    if known is None:
+                        result = self.execute_field(
+                            parent_type, source_value, details, field_path, None
+                        )
+                    else:
+                        result = self._execute(known, source_value, field_path)
+                    results[key] = result
+                    if self.is_awaitable(result):
+                        waiting.append(key)
         except Exception:
-            if awaitable_fields:
-                self.settle_in_background([results[key] for key in awaitable_fields])
+            if waiting:
+                self.settle_in_background([results[key] for key in waiting])
             raise
-        if not awaitable_fields:
-            return results
-        return self._await_fields(results, awaitable_fields)
-
-    async def _await_fields(self, results: dict[str, Any], waiting: list[str]) -> dict[str, Any]:
-        if len(waiting) == 1:
-            results[waiting[0]] = await results[waiting[0]]
-        else:
-            done = await gather_with_cancel(*(results[key] for key in waiting))
-            results.update(zip(waiting, done, strict=True))
-        return results
+        return self._await_all(results, waiting) if waiting else results
 
     def execute_field(
         self,
@@ -163,50 +110,11 @@ class CompiledExecutor(Executor[None]):
         path: Path,
         position_context: None,  # noqa: ARG002
     ) -> AwaitableOrValue[Any]:
-        """Execute a field, by a short cut if it has one."""
-        known = self._field(parent_type, field_details_list)
-        arguments = self._arguments_of(known, field_details_list)
-        if arguments is None:
-            return super().execute_field(parent_type, source, field_details_list, path, None)
-        try:
-            if known.attribute is not None:
-                value = getattr(source, known.attribute)
-            else:
-                value = self._call(known, source, path, arguments)
-            if known.complete is not None:
-                try:
-                    return known.complete(value)
-                except Exception:  # noqa: S110 - the executor finds out what it is
-                    pass
-            return self._complete(known, value, field_details_list, path)
-        except Exception as error:
-            self.handle_field_error(error, known.type, field_details_list, path)
-            return None
-
-    def _complete(
-        self, known: CompiledField, value: Any, details: FieldDetailsList, path: Path
-    ) -> AwaitableOrValue[Any]:
-        """What graphql-core does with the value of a field."""
-        info = self._info(known, path)
-        if self.is_awaitable(value):
-            return self.complete_awaitable_value(known.type, details, info, path, value, None)
-        completed = super().complete_value(known.type, details, info, path, value, None)
-        if self.is_awaitable(completed):
-            return self._await_completed(completed, known, details, path)
-        return completed
-
-    async def _await_completed(
-        self,
-        completed: Awaitable[Any],
-        known: CompiledField,
-        details: FieldDetailsList,
-        path: Path,
-    ) -> Any:
-        try:
-            return await completed
-        except Exception as error:
-            self.handle_field_error(error, known.type, details, path)
-            return None
+        """Execute a field."""
+        known = self.variant.fields.get(id(field_details_list))
+        if known is None:
+            known = self._learner().field(parent_type, field_details_list)
+        return self._execute(known, source, path)
 
     def complete_value(
         self,
@@ -217,24 +125,136 @@ class CompiledExecutor(Executor[None]):
         result: Any,
         position_context: None,  # noqa: ARG002
     ) -> AwaitableOrValue[Any]:
-        """Complete the value that a resolver returned, at once if it is plain."""
+        """Complete the value of a field, or an item in it."""
         known = self.variant.fields.get(id(field_details_list))
-        if known is not None and known.complete is not None and known.type is return_type:
-            try:
-                return known.complete(result)
-            except Exception:  # noqa: S110 - the executor finds out what it is
-                pass
+        if known is not None and known.type is return_type:
+            completed = self._complete(known, result, path)
+            if completed is not Undefined:
+                return completed
         return super().complete_value(return_type, field_details_list, info, path, result, None)
 
-    def _info(self, known: CompiledField, path: Path) -> GraphQLResolveInfo[Any]:
-        info: GraphQLResolveInfo[Any] = self.build_resolve_info(
-            known.definition, [*known.nodes], known.parent, path
-        )
-        return info
+    def _execute(self, known: KnownField, source: Any, path: Path) -> AwaitableOrValue[Any]:
+        """What graphql-core's ``execute_field`` does."""
+        arguments = self._arguments_of(known)
+        if arguments is None:
+            return super().execute_field(known.parent, source, known.details, path, None)
+        try:
+            if known.attribute is not None:
+                value = getattr(source, known.attribute)
+            else:
+                value = self._call(known, source, path, arguments)
+            completed = self._complete(known, value, path)
+            if completed is Undefined:
+                info = self._info(known, path)
+                if self.is_awaitable(value):
+                    return self.complete_awaitable_value(
+                        known.type, known.details, info, path, value, None
+                    )
+                completed = super().complete_value(
+                    known.type, known.details, info, path, value, None
+                )
+            if self.is_awaitable(completed):
+                return self._await(completed, known.type, known.details, path)
+            return completed
+        except Exception as error:
+            self.handle_field_error(error, known.type, known.details, path)
+            return None
 
-    def _call(
-        self, known: CompiledField, source: Any, path: Path, arguments: dict[str, Any]
+    def _complete(self, known: KnownField, value: Any, path: Path) -> AwaitableOrValue[Any]:
+        """Complete the value of a field by a short cut; Undefined without one."""
+        if known.complete is not None:
+            try:
+                return known.complete(value)
+            except Exception:
+                return Undefined
+        objects = known.objects
+        if objects is None:
+            return Undefined
+        if objects.item_type is None:
+            selected = objects.selected(value)
+            if selected is not None:
+                return self.execute_fields(selected.kind, value, path, selected.fields, None)
+        elif type(value) is list:
+            return self._complete_list(known, objects, objects.item_type, value, path)
+        return Undefined
+
+    def _complete_list(
+        self,
+        known: KnownField,
+        objects: Objects,
+        item_type: GraphQLOutputType,
+        items: list[Any],
+        path: Path,
+    ) -> AwaitableOrValue[list[Any]]:
+        """What graphql-core's ``complete_iterable_value`` does."""
+        results: list[Any] = []
+        waiting: list[int] = []
+        iterator = iter(items)
+        try:
+            for index, item in enumerate(iterator):
+                item_path = Path(path, index, None)
+                result = self._complete_item(known, objects, item_type, item, item_path)
+                results.append(result)
+                if self.is_awaitable(result):
+                    waiting.append(index)
+        except Exception:
+            pending = [results[index] for index in waiting]
+            pending += collect_iterator_awaitables(iterator, self.is_awaitable)
+            if pending:
+                self.settle_in_background(pending)
+            raise
+        return self._await_all(results, waiting) if waiting else results
+
+    def _complete_item(
+        self,
+        known: KnownField,
+        objects: Objects,
+        item_type: GraphQLOutputType,
+        item: Any,
+        path: Path,
+    ) -> AwaitableOrValue[Any]:
+        try:
+            selected = objects.selected(item)
+            if selected is not None:
+                result = self.execute_fields(selected.kind, item, path, selected.fields, None)
+            else:
+                info = self._info(known, path)
+                if self.is_awaitable(item):
+                    return self.complete_awaitable_list_item_value(
+                        item, item_type, known.details, info, path, None
+                    )
+                result = super().complete_value(item_type, known.details, info, path, item, None)
+            if self.is_awaitable(result):
+                return self._await(result, item_type, known.details, path)
+            return result
+        except Exception as error:
+            self.handle_field_error(error, item_type, known.details, path)
+            return None
+
+    async def _await(
+        self,
+        awaitable: Awaitable[Any],
+        kind: GraphQLOutputType,
+        details: FieldDetailsList,
+        path: Path,
     ) -> Any:
+        try:
+            return await awaitable
+        except Exception as error:
+            self.handle_field_error(error, kind, details, path)
+            return None
+
+    async def _await_all(self, results: Any, waiting: list[Any]) -> Any:
+        """Put what is awaited in place of what awaits it, in a list or a dict."""
+        if len(waiting) == 1:
+            results[waiting[0]] = await results[waiting[0]]
+        else:
+            done = await gather_with_cancel(*(results[place] for place in waiting))
+            for place, result in zip(waiting, done, strict=True):
+                results[place] = result
+        return results
+
+    def _call(self, known: KnownField, source: Any, path: Path, arguments: dict[str, Any]) -> Any:
         method = known.method
         assert method is not None
         if method.info_name is not None:
@@ -243,9 +263,13 @@ class CompiledExecutor(Executor[None]):
             arguments = {**arguments, **dict.fromkeys(method.source_names, source)}
         return method.call(source, **arguments) if method.takes_self else method.call(**arguments)
 
-    def _arguments_of(
-        self, known: CompiledField, details: FieldDetailsList
-    ) -> dict[str, Any] | None:
+    def _info(self, known: KnownField, path: Path) -> GraphQLResolveInfo[Any]:
+        info: GraphQLResolveInfo[Any] = self.build_resolve_info(
+            known.definition, [*known.nodes], known.parent, path
+        )
+        return info
+
+    def _arguments_of(self, known: KnownField) -> dict[str, Any] | None:
         """The keywords of the field's method, the same for every object; None without short cut.
 
         Keywords that a resolver could change are not shared: such a field has no short cut.
@@ -254,12 +278,12 @@ class CompiledExecutor(Executor[None]):
             return _NONE if known.attribute is not None else None
         if not known.definition.args:
             return _NONE
-        place = id(details)
+        place = id(known.details)
         if place not in self._arguments:
             self._arguments[place] = self._coerce(known, known.method)
         return self._arguments[place]
 
-    def _coerce(self, known: CompiledField, method: Method) -> dict[str, Any] | None:
+    def _coerce(self, known: KnownField, method: Method) -> dict[str, Any] | None:
         try:
             coerced = get_argument_values(
                 known.definition, known.nodes[0], self.variable_values, None, self.hide_suggestions
@@ -271,35 +295,9 @@ class CompiledExecutor(Executor[None]):
             # graphql-core's own way runs into the same, and reports it.
             return None
 
-    def _field(self, parent: GraphQLObjectType, details: FieldDetailsList) -> CompiledField:
-        known = self.variant.fields.get(id(details))
-        if known is None:
-            known = self._learn(parent, details)
-            self.variant.fields[id(details)] = known
-        return known
-
-    def _learn(self, parent: GraphQLObjectType, details: FieldDetailsList) -> CompiledField:
-        nodes = [one.node for one in details]
-        definition = self.schema.get_field(parent, nodes[0].name.value)
-        assert definition is not None
-        with self._compiler() as compiler:
-            complete = compiler.completion(definition.type, details)
-        return CompiledField(
-            parent,
-            definition,
-            definition.type,
-            nodes,
-            attribute_of(definition),
-            method_of(definition),
-            complete,
-        )
-
-    @contextmanager
-    def _compiler(self) -> Iterator[Compiler]:
-        compiler = Compiler(
+    def _learner(self) -> Learner:
+        return Learner(
             self.schema,
+            self.variant,
             lambda kind, details: self.collect_subfields(kind, details)[0],
-            MAX_FIELDS - self.variant.size,
         )
-        yield compiler
-        self.variant.size += compiler.size

@@ -1,6 +1,6 @@
 """Plans: what is done once for an operation, so that each request of it does little."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from inspect import isawaitable
 from typing import Any, cast
 
@@ -27,7 +27,8 @@ from graphql.execution.execute import create_source_event_stream
 from graphql.execution.values import VariableValues, get_variable_values
 from graphql.pyutils import AbortSignal, AwaitableOrValue
 
-from graph.execution.executor import CompiledExecutor, Variant
+from graph.execution.executor import CompiledExecutor
+from graph.execution.fields import Variant
 
 MAX_ERRORS = 50
 """Of variables that do not fit, reported at most; graphql-core's own limit."""
@@ -89,6 +90,22 @@ class Plan:
             return ExecutionResult(None, executor)
         # Only executors of @defer and @stream return anything else.
         return cast("AwaitableOrValue[ExecutionResult]", executor.execute_operation())
+
+    async def events(
+        self, context_value: Any = None, variable_values: dict[str, Any] | None = None
+    ) -> AsyncIterable[Any] | ExecutionResult:
+        """Subscribe to what a subscription follows; ``execute`` answers each event as its root.
+
+        For who gives each event a context or a deadline of its own; ``subscribe`` does both parts.
+
+        Returns:
+            The events, or a result with errors if the subscription was refused.
+        """
+        executor = self._executor(context_value, variable_values, None, None)
+        if isinstance(executor, list):
+            return ExecutionResult(None, executor)
+        stream = create_source_event_stream(executor)
+        return await stream if isawaitable(stream) else stream
 
     async def subscribe(
         self,
