@@ -88,13 +88,17 @@ def _winding_number(polygon: Polygon) -> ColumnElement[int]:
     """How often the polygon winds around the property, counted on the lines that it is beside."""
     corners = polygon.corners
     following = (*corners[1:], corners[0])
-    line = func.unnest(
-        *(
-            cast(values, ARRAY(Float(53)))
-            for pair in (corners, following)
-            for values in map(list, zip(*pair, strict=True))
+    line = (
+        func.unnest(
+            *(
+                cast(values, ARRAY(Float(53)))
+                for pair in (corners, following)
+                for values in map(list, zip(*pair, strict=True))
+            )
         )
-    ).table_valued(*(sql_column(side, Float(53)) for side in ("south", "west", "north", "east")))
+        .table_valued(*(sql_column(side, Float(53)) for side in ("south", "west", "north", "east")))
+        .render_derived()
+    )
     start, end = line.c.south, line.c.north
     turn = (line.c.east - line.c.west) * (Property.latitude - start) - (
         Property.longitude - line.c.west
@@ -117,9 +121,15 @@ def _distance_km(latitude: float, longitude: float) -> ColumnElement[float]:
     return 2 * EARTH_RADIUS_KM * func.asin(func.sqrt(func.least(1.0, chord)))
 
 
-async def count(work: Work, where: PropertyFilter = PropertyFilter()) -> int:  # noqa: B008
-    """How many properties match."""
+async def count(
+    work: Work,
+    where: PropertyFilter = PropertyFilter(),  # noqa: B008
+    exclude: Collection[UUID] = (),
+) -> int:
+    """How many properties match, without those excluded."""
     query = select(func.count()).select_from(Property).where(*matching(where))
+    if exclude:
+        query = query.where(Property.id.not_in(exclude))
     return await work.session.scalar(query) or 0
 
 

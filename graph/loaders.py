@@ -12,6 +12,7 @@ from domain import interactions, properties, users
 from domain.errors import DomainError, invalid, not_found
 from domain.interactions import Interaction
 from domain.properties import Property
+from domain.property_facets import Counts, Facet, count_facets
 from domain.reasons import Reason
 from domain.recommendations import (
     Concentration,
@@ -26,7 +27,7 @@ from domain.recommendations import (
 from domain.snapshots import PropertyFilter
 from domain.users import User
 from domain.work import Work
-from graph.identity import Principal
+from graph.auth import Principal
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -71,6 +72,7 @@ class Loaders:
         counterfactuals: the price that would bring it among the best.
         recommendations: a page of an investor's recommendations.
         similar: a page of what is like a property.
+        facets: how many of the properties that match have each value.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Loaders:
         self.counterfactuals = DataLoader(self._counterfactuals)
         self.recommendations = DataLoader(self._recommendations)
         self.similar = DataLoader(self._similar)
+        self.facets = DataLoader(self._facets)
 
     def remember(self, found: Iterable[Property]) -> None:
         """Note properties that were read elsewhere, so that they are not read again."""
@@ -136,6 +139,18 @@ class Loaders:
         scores = await self._recommender.affinity(self._principal.tenant_id, investors, rows)
         missing = not_found("user", ("userId",))
         return [scores.get(pair, missing) for pair in wanted]
+
+    async def _facets(self, wanted: list[tuple[PropertyFilter, Facet]]) -> list[Counts]:
+        # One query for each filter; a request has few.
+        of_filter: dict[PropertyFilter, list[Facet]] = {}
+        for where, facet in wanted:
+            of_filter.setdefault(where, []).append(facet)
+        async with self._work() as work:
+            found = {
+                where: await count_facets(work, where, facets)
+                for where, facets in of_filter.items()
+            }
+        return [found[where][facet] for where, facet in wanted]
 
     async def _reasons(self, wanted: list[Recommendation]) -> list[tuple[Reason, ...]]:
         return await self._list_by_list(wanted, self._recommender.reasons)

@@ -31,6 +31,7 @@ from graph.pagination import (
 )
 
 if TYPE_CHECKING:
+    from graph.facets import PropertyFacets
     from graph.feedback import Feedback
     from graph.recommendations import SimilarPropertyConnection
 
@@ -221,6 +222,13 @@ class PropertyConnection:
     where: strawberry.Private[PropertyFilter]
     edges: list[PropertyEdge] = strawberry.field(description="The page's properties, in order.")
     page_info: PageInfo = strawberry.field(description="Where the page stands.")
+
+    @strawberry.field(description="How many of all that match have each value.")
+    def facets(self) -> Annotated["PropertyFacets", strawberry.lazy("graph.facets")]:
+        """Counted only if asked for, in one query."""
+        from graph.facets import PropertyFacets
+
+        return PropertyFacets(where=self.where)
 
     @strawberry.field(
         description="How many properties match in all; counted only if asked for.",

@@ -12,6 +12,7 @@ from graphql import (
 
 from graph.buy_boxes import set_buy_box
 from graph.errors import RequestErrorCode
+from graph.facets import property_facets
 from graph.feedback import record_interaction, retract_feedback, submit_feedback
 from graph.limits.directives import as_many_as, page_of, weight
 from graph.limits.weights import QUERY, RANKING, SEARCH, WRITE
@@ -42,6 +43,10 @@ class Query:
         resolver=list_properties,
         description="The properties that match, a page at a time.",
         directives=[weight(QUERY), page_of(DEFAULT_PAGE, "first", "last")],
+    )
+    property_facets = strawberry.field(
+        resolver=property_facets,
+        description="How many of the properties that match have each value.",
     )
     similar_properties = strawberry.field(
         resolver=similar_properties,

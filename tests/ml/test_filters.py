@@ -152,7 +152,7 @@ def test_every_part_of_the_filter_is_drawn() -> None:
 
 
 @settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(asked=filters())
 async def test_sql_and_the_index_agree(
@@ -191,7 +191,13 @@ def test_a_text_is_split_into_words(text: str, words: tuple[str, ...]) -> None:
 @settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(address=st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40))
+# Without letters that only a newer Unicode than this Python's knows.
+@given(
+    address=st.text(
+        st.characters(codec="utf-8", exclude_characters="\x00", exclude_categories=["Cn", "Cs"]),
+        max_size=40,
+    )
+)
 async def test_the_database_splits_words_alike(
     database: Database, shelf: tuple[Tenant, Space, list[UUID]], address: str
 ) -> None:

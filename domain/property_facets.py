@@ -1,0 +1,151 @@
+"""Facets: how many of the matching properties have each value, for the filters of a user interface.
+
+The counts of a facet leave out the filter's own part about it, so that they say what choosing
+another of its values would find; all other parts hold.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Float,
+    Select,
+    Text,
+    cast,
+    func,
+    literal,
+    select,
+    tuple_,
+    union_all,
+)
+
+from domain.filters import RANGES, PropertyFilter
+from domain.properties import Property
+from domain.property_search import matching
+from domain.work import Work
+
+PRICE = "price"
+PARTS: dict[str, Any] = {
+    "property_types": Property.property_type,
+    "listing_statuses": Property.listing_status,
+    "zipcodes": Property.zipcode,
+    "cities": Property.city,
+    "states": Property.state,
+    "bedrooms": Property.bedrooms,
+}
+"""The parts of a filter that have a facet beside ``PRICE``, and what each counts the values of."""
+
+MOST_VALUES = 100
+
+
+class Facet(NamedTuple):
+    """What is to be counted.
+
+    Attributes:
+        part: of ``PARTS``, or ``PRICE``.
+        first: how many values, 1 to ``MOST_VALUES``; those that most properties have.
+        boundaries: of ``PRICE``, ascending: a band begins at each and goes up to the next.
+    """
+
+    part: str
+    first: int = MOST_VALUES
+    boundaries: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many properties have each value.
+
+    Attributes:
+        values: each value as text with its count, the most frequent first, ties by value; of
+            ``PRICE``, instead, the count of each band in order, the first below all boundaries.
+        missing: how many have none.
+        other: how many have one that is not among the first.
+    """
+
+    values: tuple[tuple[str, int], ...]
+    missing: int
+    other: int
+
+
+async def count_facets(
+    work: Work, where: PropertyFilter, facets: Sequence[Facet]
+) -> dict[Facet, Counts]:
+    """The facets of the properties that match, in one query.
+
+    Facets that are counted among the same properties share one pass over them.
+    """
+    among: dict[PropertyFilter, list[Facet]] = {}
+    for facet in dict.fromkeys(facets):
+        among.setdefault(_without(where, facet.part), []).append(facet)
+    passes = [_one_pass(number, *one) for number, one in enumerate(among.items())]
+    counted = (union_all(*passes) if len(passes) > 1 else passes[0]).subquery()
+    facet_of = (counted.c.number, counted.c.sets)
+    missing_first = (counted.c.value.is_not(None), counted.c.count.desc(), counted.c.value)
+    placed = select(
+        *counted.c,
+        func.row_number().over(partition_by=facet_of, order_by=missing_first).label("place"),
+        func.sum(counted.c.count).over(partition_by=facet_of).label("total"),
+    ).subquery()
+    # The missing come first, so that they are never cut off.
+    rows = await work.session.execute(
+        select(*placed.c).where(placed.c.place <= MOST_VALUES + 1).order_by(placed.c.place)
+    )
+    found: dict[tuple[int, int], list[Any]] = {}
+    for row in rows:
+        found.setdefault((row.number, row.sets), []).append(row)
+    return {
+        facet: _counts(facet, found.get((number, _sets(place, len(some))), []))
+        for number, some in enumerate(among.values())
+        for place, facet in enumerate(some)
+    }
+
+
+def _without(where: PropertyFilter, part: str) -> PropertyFilter:
+    """The filter without that part."""
+    nothing: dict[str, Any] = {part: None if part in RANGES else ()}
+    return replace(where, **nothing)
+
+
+def _one_pass(number: int, where: PropertyFilter, facets: Sequence[Facet]) -> Select[Any]:
+    """Count the facets among the properties that match."""
+    values = [_value(facet).label(f"value_{place}") for place, facet in enumerate(facets)]
+    # Made once, inside: a grouped expression with parameters is never the same one outside.
+    matched = select(*values).where(*matching(where)).subquery()
+    columns = list(matched.c)
+    return select(
+        literal(number).label("number"),
+        func.grouping(*columns).label("sets"),
+        func.coalesce(*columns).label("value") if len(columns) > 1 else columns[0].label("value"),
+        func.count().label("count"),
+    ).group_by(func.grouping_sets(*(tuple_(column) for column in columns)))
+
+
+def _sets(place: int, count: int) -> int:
+    """What GROUPING says where the column of that place alone is grouped by: its bit is 0."""
+    return (1 << count) - 1 - (1 << (count - 1 - place))
+
+
+def _value(facet: Facet) -> ColumnElement[str]:
+    if facet.part == PRICE:
+        thresholds = cast(list(facet.boundaries), ARRAY(Float(53)))
+        value = func.width_bucket(Property.listing_price, thresholds)
+    else:
+        value = PARTS[facet.part]
+    # In one collation, so that ties fall the same way on any server.
+    return cast(value, Text).collate("C")
+
+
+def _counts(facet: Facet, rows: Sequence[Any]) -> Counts:
+    total = int(rows[0].total) if rows else 0
+    missing = sum(row.count for row in rows if row.value is None)
+    known = [(row.value, row.count) for row in rows if row.value is not None]
+    if facet.part == PRICE:
+        bands = dict(known)
+        known = [(str(band), bands.get(str(band), 0)) for band in range(len(facet.boundaries) + 1)]
+        return Counts(tuple(known), missing, 0)
+    first = tuple(known[: facet.first])
+    return Counts(first, missing, total - missing - sum(count for _, count in first))
