@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.filters import RANGES, Box, Circle, Polygon, PropertyFilter, Range
+from domain.shortlists import Key, Ranked, Reach, Shortlist, Similar
 from domain.vocabulary import PropertyType
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Circle",
     "InteractionLog",
     "InvestorHistory",
+    "Key",
     "Labels",
     "ModelKey",
     "ModelLoader",
@@ -35,6 +37,8 @@ __all__ = [
     "PropertyFilter",
     "Range",
     "Ranked",
+    "Reach",
+    "Shortlist",
     "Similar",
     "StoredModel",
     "Twin",
@@ -191,14 +195,6 @@ class InvestorHistory:
         return len(self.kind)
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """One property on an investor's list, with its calibrated affinity in [0, 1]."""
-
-    property_id: UUID
-    score: float
-
-
 class CauseKind(StrEnum):
     """What in an investor's history speaks for a property."""
 
@@ -229,14 +225,6 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
-class Similar:
-    """A property and its likeness to the one asked about, cosine mapped to [0, 1]."""
-
-    property_id: UUID
-    similarity: float
-
-
-@dataclass(frozen=True, slots=True)
 class StoredModel:
     """A version's weights (safetensors bytes) and its JSON metadata, as the database keeps them."""
 
@@ -257,16 +245,33 @@ class Twin(Protocol):
         investor: InvestorHistory,
         where: PropertyFilter,
         exclude: Collection[UUID],
-        limit: int,
         diversity: float = 0.0,
-    ) -> list[Ranked]:
-        """The best ``limit`` indexed properties for the investor, best first, ties by id.
+        reach: Reach | None = None,
+        part: int = 0,
+    ) -> Shortlist:
+        """A part of the investor's list of indexed properties, best first, ties by id.
 
-        The filter and the exclusions hold inside the search: the list is full if matches exist.
-        With a ``diversity`` above 0, up to 1, the order is that of maximal marginal relevance
-        (Carbonell and Goldstein 1998), and scores need not fall down the list; a longer list
-        begins with the shorter one.
-        Raises ValueError for an investor without any interaction of positive weight.
+        The first part is the hundred best of what the twin looks at first. If that is not all that
+        matches, the next is what it looks at then, up to a thousand: first what scores less, then
+        what scores more and was found too late. The filter and the exclusions hold inside the
+        search.
+
+        With a ``diversity`` above 0, up to 1, there is one part of at most three hundred. Its order
+        is that of maximal marginal relevance (Carbonell and Goldstein 1998), and scores need not
+        fall.
+
+        Args:
+            model: the version.
+            investor: for whom.
+            where: which properties.
+            exclude: which not.
+            diversity: see above.
+            reach: of the list, where this is not its first page: with it, a property's key
+                depends on that property alone, unless diversity is asked for.
+            part: 0 for the first part, 1 for all that follows, which needs the reach.
+
+        Raises:
+            ValueError: for an investor without any interaction of positive weight.
         """
         ...
 
@@ -281,7 +286,8 @@ class Twin(Protocol):
     ) -> list[Similar]:
         """The ``limit`` indexed properties most like the one row of ``anchor``, best first.
 
-        ``diversity`` as for ``rank``.
+        With a ``diversity`` above 0 the list ends after three hundred, in an order as for ``rank``;
+        a longer list begins with the shorter one.
         """
         ...
 

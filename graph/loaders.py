@@ -27,7 +27,7 @@ from domain.recommendations import (
 from domain.snapshots import PropertyFilter
 from domain.users import User
 from domain.work import Work
-from graph.auth import Principal
+from graph.identity import Principal
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -56,6 +56,7 @@ class RankedList(NamedTuple):
     first: int
     after: Place | None
     diversity: float
+    before: Place | None
 
 
 class Loaders:
@@ -196,7 +197,7 @@ class Loaders:
         async def answer(asked: RankedList) -> Page[Recommendation]:
             page = await self._recommender.recommend(self._principal.tenant_id, *asked)
             self.remember(item.property for item in page.items)
-            if asked.after is None:
+            if asked.after is None and asked.before is None:
                 # The same number, unless the list is one of an earlier moment.
                 self.affinity.prime_many(
                     {

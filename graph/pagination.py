@@ -9,13 +9,13 @@ from uuid import UUID
 
 import strawberry
 
+from domain.directory import UserPosition
 from domain.errors import DomainError, invalid
 from domain.property_search import Order, Position
-from domain.recommendations import MAX_DEPTH, Place
 
 DEFAULT_PAGE = 20
 MAX_PAGE = 100
-MAX_CURSOR = 500
+MAX_CURSOR = 1000
 YEAR_9999 = 253_402_300_799.0
 INTEGER_COLUMNS = ("bedrooms", "year_built", "days_on_market")
 
@@ -65,42 +65,48 @@ def page_size(first: int | None, last: int | None = None) -> int:
     return wanted
 
 
-def _encode(*parts: Any) -> str:
+def encode(*parts: Any) -> str:
+    """A cursor that holds the parts, which JSON can write."""
     text = json.dumps(parts, separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode()
 
 
-def _decode(cursor: str, kind: str, count: int, field: str) -> list[Any]:
+def decode(cursor: str, kind: str, count: int, field: str) -> list[Any]:
+    """The parts of a cursor after its kind, which are ``count``.
+
+    Raises DomainError INVALID_INPUT, blaming ``field``, for anything else.
+    """
     if len(cursor) > MAX_CURSOR:
-        raise _not_ours(field)
+        raise not_ours(field)
     try:
         parts = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
     except (ValueError, RecursionError):
-        raise _not_ours(field) from None
+        raise not_ours(field) from None
     if not isinstance(parts, list) or len(parts) != count + 1 or parts[0] != kind:
-        raise _not_ours(field)
+        raise not_ours(field)
     return parts[1:]
 
 
-def _not_ours(field: str) -> DomainError:
+def not_ours(field: str) -> DomainError:
+    """The refusal of a cursor that no list of the kind can have given."""
     return invalid(f"{field}: use a cursor of this list, as its pageInfo or edges return it", field)
 
 
 def position_cursor(order: Order, place: Position) -> str:
     """The cursor of a property in an ordered list."""
     value = place.value.isoformat() if isinstance(place.value, datetime) else place.value
-    return _encode("properties", order.column, order.descending, value, place.id.hex)
+    return encode("properties", order.column, order.descending, value, place.id.hex)
 
 
 def parse_position(cursor: str, order: Order, field: str) -> Position:
     """The place of a cursor. Raises DomainError INVALID_INPUT for one of another list or order."""
-    column, descending, value, place_id = _decode(cursor, "properties", 4, field)
+    column, descending, value, place_id = decode(cursor, "properties", 4, field)
     if (column, descending) != (order.column, order.descending):
         raise invalid(f"{field}: this cursor is of a list in another order", field)
     try:
         return Position(_column_value(order.column, value), UUID(place_id))
     except (AttributeError, OverflowError, TypeError, ValueError):
-        raise _not_ours(field) from None
+        raise not_ours(field) from None
 
 
 def _column_value(column: str | None, value: Any) -> float | datetime | None:
@@ -115,31 +121,17 @@ def _column_value(column: str | None, value: Any) -> float | datetime | None:
     return value if column in INTEGER_COLUMNS else float(value)
 
 
-def place_cursor(kind: str, place: Place) -> str:
-    """The cursor of an item of a ranked list; ``kind`` keeps lists of different kinds apart."""
-    return _encode(
-        kind, place.version, place.as_of, place.score, place.id.hex, place.rank, place.depth,
-        place.diversity,
-    )  # fmt: skip
+def user_cursor(place: UserPosition) -> str:
+    """The cursor of a user in the list of users."""
+    return encode("users", place.created_at.isoformat(), place.id.hex)
 
 
-def parse_place(cursor: str | None, kind: str) -> Place | None:
-    """The place of an ``after`` cursor. Raises DomainError INVALID_INPUT for another list's."""
+def parse_user_position(cursor: str | None, field: str) -> UserPosition | None:
+    """The place of a cursor, if any. Raises DomainError INVALID_INPUT for one of another list."""
     if cursor is None:
         return None
-    version, as_of, score, place_id, rank, depth, diversity = _decode(cursor, kind, 7, "after")
+    created_at, place_id = decode(cursor, "users", 2, field)
     try:
-        place = Place(
-            str(version), float(as_of), float(score), UUID(place_id), int(rank), int(depth),
-            float(diversity),
-        )  # fmt: skip
+        return UserPosition(datetime.fromisoformat(created_at).astimezone(UTC), UUID(place_id))
     except (AttributeError, OverflowError, TypeError, ValueError):
-        raise _not_ours("after") from None
-    if not (
-        0 <= place.as_of <= YEAR_9999
-        and math.isfinite(place.score)
-        and 0 < place.rank <= place.depth <= MAX_DEPTH
-        and 0 <= place.diversity <= 1
-    ):
-        raise _not_ours("after")
-    return place
+        raise not_ours(field) from None

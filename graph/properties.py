@@ -29,6 +29,7 @@ from graph.pagination import (
     parse_position,
     position_cursor,
 )
+from graph.places import RankedBefore, RankedLast, window
 
 if TYPE_CHECKING:
     from graph.facets import PropertyFacets
@@ -181,7 +182,7 @@ class Property(Node):
 
     @strawberry.field(
         description="The properties most like it, by the active model.",
-        directives=[weight(SEARCH), page_of(DEFAULT_PAGE, "first")],
+        directives=[weight(SEARCH), page_of(DEFAULT_PAGE, "first", "last")],
     )
     async def similar_properties(
         self,
@@ -189,12 +190,15 @@ class Property(Node):
         where: Where = None,
         first: First = None,
         after: After = None,
+        last: RankedLast = None,
+        before: RankedBefore = None,
         diversity: Diversity = None,
     ) -> Annotated["SimilarPropertyConnection", strawberry.lazy("graph.recommendations")]:
         """As the query of the same name."""
         from graph.recommendations import list_similar
 
-        return await list_similar(info.context, self.row.id, where, first, after, diversity)
+        page = window("similar", first, after, last, before)
+        return await list_similar(info.context, self.row.id, where, diversity, page)
 
 
 def camel_case(name: str) -> str:

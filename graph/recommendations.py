@@ -5,15 +5,24 @@ from uuid import UUID
 
 import strawberry
 
-from domain import recommendations
+from domain import interactions, property_search, recommendations, snapshots
 from domain.errors import invalid, not_found
 from graph.context import Context, Info
 from graph.filters import PropertyFilter, Where, to_filter
 from graph.limits.directives import at_most, weight
+from graph.limits.weights import QUERY
 from graph.loaders import Pair, RankedList
 from graph.nodes import parse_id
-from graph.pagination import After, Diversity, First, PageInfo, page_size, parse_place, place_cursor
-from graph.properties import Property, UserId, page_info
+from graph.pagination import After, Diversity, First, PageInfo
+from graph.places import (
+    RankedBefore,
+    RankedLast,
+    Window,
+    place_cursor,
+    ranked_page_info,
+    window,
+)
+from graph.properties import Property, UserId
 from graph.reasons import Reason, reason_of
 from graph.users import User
 
@@ -142,8 +151,22 @@ class RecommendationEdge:
 class RecommendationConnection:
     """A page of recommendations."""
 
+    user_id: strawberry.Private[UUID]
+    where: strawberry.Private[snapshots.PropertyFilter]
     edges: list[RecommendationEdge] = strawberry.field(description="The page's, in order.")
     page_info: PageInfo = strawberry.field(description="Where the page stands.")
+
+    @strawberry.field(
+        description="How many properties match the filter and may be recommended to the investor, "
+        "who does not own them and has neither disliked nor dismissed them; counted only if asked "
+        "for. The list shows the best thousand of them.",
+        directives=[weight(QUERY)],
+    )
+    async def total_count(self, info: Info) -> int:
+        """One more query."""
+        async with info.context.work() as work:
+            excluded = await interactions.excluded(work, self.user_id)
+            return await property_search.count(work, self.where, excluded)
 
 
 @strawberry.type(description="A property like another, in a list.")
@@ -161,8 +184,20 @@ class SimilarPropertyEdge:
 class SimilarPropertyConnection:
     """A page of properties like another."""
 
+    property_id: strawberry.Private[UUID]
+    where: strawberry.Private[snapshots.PropertyFilter]
     edges: list[SimilarPropertyEdge] = strawberry.field(description="The page's, in order.")
     page_info: PageInfo = strawberry.field(description="Where the page stands.")
+
+    @strawberry.field(
+        description="How many other properties match the filter; counted only if asked for. The "
+        "list shows the thousand of them that are most alike.",
+        directives=[weight(QUERY)],
+    )
+    async def total_count(self, info: Info) -> int:
+        """One more query."""
+        async with info.context.work() as work:
+            return await property_search.count(work, self.where, [self.property_id])
 
 
 @strawberry.type(description="How well a property fits an investor.")
@@ -174,12 +209,14 @@ class Affinity:
 
 
 async def list_recommendations(
-    context: Context, user_id: UUID, where: PropertyFilter | None, first: int | None,
-    after: str | None, diversity: float | None,
+    context: Context, user_id: UUID, where: PropertyFilter | None, diversity: float | None,
+    window: Window,
 ) -> RecommendationConnection:  # fmt: skip
     """A page of an investor's recommendations."""
-    place = parse_place(after, "recommendations")
-    asked = RankedList(user_id, to_filter(where), page_size(first), place, diversity or 0.0)
+    matching = to_filter(where)
+    asked = RankedList(
+        user_id, matching, window.size, window.after, diversity or 0.0, window.before
+    )
     page = await context.loaders.recommendations.load(asked)
     edges = [
         RecommendationEdge(
@@ -187,20 +224,23 @@ async def list_recommendations(
         )
         for item in page.items
     ]
-    cursors = [edge.cursor for edge in edges]
     return RecommendationConnection(
+        user_id=user_id,
+        where=matching,
         edges=edges,
-        page_info=page_info(cursors, has_next=page.has_next, has_previous=place is not None),
+        page_info=ranked_page_info([edge.cursor for edge in edges], page),
     )
 
 
 async def list_similar(
-    context: Context, property_id: UUID, where: PropertyFilter | None, first: int | None,
-    after: str | None, diversity: float | None,
+    context: Context, property_id: UUID, where: PropertyFilter | None, diversity: float | None,
+    window: Window,
 ) -> SimilarPropertyConnection:  # fmt: skip
     """A page of what is like a property."""
-    place = parse_place(after, "similar")
-    asked = RankedList(property_id, to_filter(where), page_size(first), place, diversity or 0.0)
+    matching = to_filter(where)
+    asked = RankedList(
+        property_id, matching, window.size, window.after, diversity or 0.0, window.before
+    )
     page = await context.loaders.similar.load(asked)
     edges = [
         SimilarPropertyEdge(
@@ -210,10 +250,11 @@ async def list_similar(
         )
         for item in page.items
     ]
-    cursors = [edge.cursor for edge in edges]
     return SimilarPropertyConnection(
+        property_id=property_id,
+        where=matching,
         edges=edges,
-        page_info=page_info(cursors, has_next=page.has_next, has_previous=place is not None),
+        page_info=ranked_page_info([edge.cursor for edge in edges], page),
     )
 
 
@@ -223,11 +264,14 @@ async def recommend(
     where: Where = None,
     first: First = None,
     after: After = None,
+    last: RankedLast = None,
+    before: RankedBefore = None,
     diversity: Diversity = None,
 ) -> RecommendationConnection:
     """What is recommended to an investor."""
     investor = info.context.investor(user_id, "userId")
-    return await list_recommendations(info.context, investor, where, first, after, diversity)
+    page = window("recommendations", first, after, last, before)
+    return await list_recommendations(info.context, investor, where, diversity, page)
 
 
 async def similar_properties(
@@ -236,11 +280,14 @@ async def similar_properties(
     where: Where = None,
     first: First = None,
     after: After = None,
+    last: RankedLast = None,
+    before: RankedBefore = None,
     diversity: Diversity = None,
 ) -> SimilarPropertyConnection:
     """What is like a property."""
     wanted = parse_id(property_id, "Property", "propertyId")
-    return await list_similar(info.context, wanted, where, first, after, diversity)
+    page = window("similar", first, after, last, before)
+    return await list_similar(info.context, wanted, where, diversity, page)
 
 
 async def affinity(

@@ -13,6 +13,7 @@ from graph.limits.directives import page_of, weight
 from graph.limits.weights import RANKING
 from graph.nodes import Node, NodeId, global_id
 from graph.pagination import DEFAULT_PAGE, After, Diversity, First
+from graph.places import RankedBefore, RankedLast, window
 
 if TYPE_CHECKING:
     from graph.buy_boxes import BuyBox
@@ -59,7 +60,7 @@ class User(Node):
 
     @strawberry.field(
         description="What is recommended to it, the best first.",
-        directives=[weight(RANKING), page_of(DEFAULT_PAGE, "first")],
+        directives=[weight(RANKING), page_of(DEFAULT_PAGE, "first", "last")],
     )
     async def recommendations(
         self,
@@ -67,12 +68,15 @@ class User(Node):
         where: Where = None,
         first: First = None,
         after: After = None,
+        last: RankedLast = None,
+        before: RankedBefore = None,
         diversity: Diversity = None,
     ) -> Annotated["RecommendationConnection", strawberry.lazy("graph.recommendations")]:
         """As the query of the same name."""
         from graph.recommendations import list_recommendations
 
-        return await list_recommendations(info.context, self.row.id, where, first, after, diversity)
+        page = window("recommendations", first, after, last, before)
+        return await list_recommendations(info.context, self.row.id, where, diversity, page)
 
 
 async def me(info: Info) -> User:

@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from domain.snapshots import (
     Cause,
     InvestorHistory,
+    Key,
     ModelKey,
     ModelLoader,
     PropertyColumns,
     PropertyFilter,
     Ranked,
+    Reach,
+    Shortlist,
     Similar,
 )
 from ml.artifacts import unpack
@@ -29,7 +32,7 @@ from ml.config import pick_device
 from ml.diversity import diversify
 from ml.index import EmbeddingIndex
 from ml.reranker import Items
-from ml.retrieval import ALIKE, DIVERSIFIED, sources
+from ml.retrieval import DIVERSIFIED, sources, split
 from ml.scoring import Investor, LoadedTwin
 
 _LARGE_BATCH = 4096
@@ -74,19 +77,20 @@ class TwinService:
         investor: InvestorHistory,
         where: PropertyFilter,
         exclude: Collection[UUID],
-        limit: int,
         diversity: float = 0.0,
-    ) -> list[Ranked]:
-        """See ``Twin.rank``. A diversified list ends after ``DIVERSIFIED`` properties."""
+        reach: Reach | None = None,
+        part: int = 0,
+    ) -> Shortlist:
+        """See ``Twin.rank``."""
         twin = await self._twin(model)
         known = _with_approval(twin, investor)
         box = investor.buy_box
-        searched = sources(known, ALIKE if diversity else limit)
+        searched = sources(known, reach, part)
         found = await self._index.space(model).candidates(
             known.interests, where, exclude, searched, FIELDS if box else ()
         )
         if not found.ids:
-            return []
+            return Shortlist([], reach or Reach(found.above))
         met = share_met(box, columns_of(found.ids, found.fields)) if box else None
         scores = twin.score(known, found.items.to(self._device), met)
         # UUIDs compare in Python as they do in the database.
@@ -94,9 +98,14 @@ class TwinService:
         if diversity:
             pool = np.array(order[:DIVERSIFIED])
             vectors = found.items.embedding.numpy()[pool]
-            order = pool[diversify(scores[pool], vectors, diversity, limit)].tolist()
+            order = pool[diversify(scores[pool], vectors, diversity, len(pool))].tolist()
+            reach = reach or Reach(found.above)
+            keyed = [(row, Key(0, place, found.ids[row])) for place, row in enumerate(order, 1)]
+        else:
+            keyed, reach = split(order, scores, found, reach, part)
         affinity = twin.affinity(scores)
-        return [Ranked(found.ids[row], float(affinity[row])) for row in order[:limit]]
+        items = [Ranked(found.ids[row], float(affinity[row]), key) for row, key in keyed]
+        return Shortlist(items, reach)
 
     async def similar(
         self,
@@ -122,7 +131,14 @@ class TwinService:
             cosines = np.array([hit.cosine for hit in hits])
             vectors = np.stack([hit.vector for hit in hits])
             hits = [hits[row] for row in diversify(cosines, vectors, diversity, limit)]
-        return [Similar(hit.property_id, _likeness(hit.cosine)) for hit in hits]
+        return [
+            Similar(
+                hit.property_id,
+                _likeness(hit.cosine),
+                Key(0, float(place) if diversity else -hit.cosine, hit.property_id),
+            )
+            for place, hit in enumerate(hits, 1)
+        ]
 
     async def score(
         self, model: ModelKey, investors: Sequence[InvestorHistory], properties: PropertyColumns

@@ -6,7 +6,6 @@ of every point it writes and into the filter of every call it makes.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
@@ -16,20 +15,27 @@ from qdrant_client import AsyncQdrantClient, grpc, models
 from qdrant_client.conversions.conversion import RestToGrpc
 
 from domain.snapshots import ModelKey, PropertyColumns, PropertyFilter
+from ml.candidates import (
+    BELOW,
+    MOST_TIES,
+    ROW,
+    Candidates,
+    Source,
+    exceeded,
+    gather,
+    mostly_ties,
+    vector_of,
+)
 from ml.filters import conditions, payloads
-from ml.index_rows import pack, unpack
+from ml.index_rows import pack
 from ml.model import DIMENSIONS
 from ml.reranker import Items
 
 PROPERTIES = "property_embeddings"
 USERS = "user_embeddings"
 
-ROW = "row"
-"""The payload field with what the second stage reads."""
-
 _NAMESPACE = UUID("6f0c3f52-3a54-5d0e-9b8a-6c1c64c9a3b1")
 _BATCH = 1000
-_MOST_TIES = 1000
 
 
 class Hit(NamedTuple):
@@ -38,28 +44,6 @@ class Hit(NamedTuple):
     property_id: UUID
     cosine: float
     vector: NDArray[np.float32]
-
-
-class Source(NamedTuple):
-    """Where candidates come from: the best ``limit`` of what meets the conditions as well."""
-
-    limit: int
-    conditions: tuple[models.Condition, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Candidates:
-    """Properties that a search found, in no particular order.
-
-    Attributes:
-        ids: n property ids.
-        items: what the second stage reads of them, on the CPU.
-        fields: for each the further payload fields that were asked for and are known.
-    """
-
-    ids: tuple[UUID, ...]
-    items: Items
-    fields: list[dict[str, Any]]
 
 
 class Space:
@@ -141,10 +125,10 @@ class Space:
                 with_vector=True,
             )
             (points,) = await self._search([search])
-            hits = [Hit(_property_id(point), point.score, _vector(point)) for point in points]
+            hits = [Hit(_property_id(point), point.score, vector_of(point)) for point in points]
             # Where the last one asked for ties with one beyond it, smaller ids may follow.
             tied = len(hits) == fetched and hits[-1].cosine >= hits[limit - 1].cosine
-            if not tied or fetched > limit + _MOST_TIES:
+            if not tied or fetched > limit + MOST_TIES:
                 return sorted(hits, key=lambda hit: (-hit.cosine, hit.property_id))[:limit]
             fetched = limit + 4 * (fetched - limit)
 
@@ -172,33 +156,25 @@ class Space:
                 positive=interests.tolist(), strategy=models.RecommendStrategy.BEST_SCORE
             )
         )
-        searches = [
-            models.QueryRequest(
+
+        def search(source: Source, limit: int) -> models.QueryRequest:
+            return models.QueryRequest(
                 query=query,
                 filter=self._wanted(where, exclude, source.conditions),
-                limit=source.limit,
+                limit=limit,
+                score_threshold=None if source.above is None else source.above - BELOW,
                 with_payload=["property_id", ROW, *fields],
                 with_vector=True,
             )
-            for source in sources
-        ]
-        found = {
-            point.payload["property_id"].string_value: point
-            for points in await self._search(searches)
-            for point in points
-        }
-        vectors = np.array([_vector(point) for point in found.values()], dtype=np.float32)
-        return Candidates(
-            ids=tuple(map(UUID, found)),
-            items=unpack(
-                [point.payload[ROW].string_value for point in found.values()],
-                vectors.reshape(len(found), DIMENSIONS),
-            ),
-            fields=[
-                {name: _plain(point.payload[name]) for name in fields if name in point.payload}
-                for point in found.values()
-            ],
-        )
+
+        limits = [one.limit + 1 if one.above is None else 2 * one.limit for one in sources]
+        brought = await self._search(list(map(search, sources, limits)))
+        for place, source in enumerate(sources):
+            if mostly_ties(source, brought[place], limits[place]):
+                limits[place] += MOST_TIES
+                (brought[place],) = await self._search([search(source, limits[place])])
+        above = tuple(map(exceeded, sources, brought, limits))
+        return gather(brought, above, fields)
 
     async def count(self) -> int:
         """How many properties the space holds."""
@@ -304,14 +280,6 @@ def among(key: str, values: Collection[UUID]) -> models.Condition:
 
 def _property_id(point: grpc.ScoredPoint) -> UUID:
     return UUID(point.payload["property_id"].string_value)
-
-
-def _vector(point: grpc.ScoredPoint) -> NDArray[np.float32]:
-    return np.array(point.vectors.vector.dense.data, dtype=np.float32)
-
-
-def _plain(value: grpc.Value) -> Any:
-    return getattr(value, value.WhichOneof("kind") or "null_value")
 
 
 def _slices(count: int) -> Iterator[slice]:

@@ -7,7 +7,8 @@ engagement and the investor's buy box do, and every recommendation says so.
 from domain.recommendations.cold_start import ENGAGEMENT
 from domain.recommendations.concentration import Concentration, Exposure
 from domain.recommendations.counterfactuals import Counterfactual
-from domain.recommendations.paging import MAX_DEPTH, Page, Place
+from domain.recommendations.listings import MAX_DEPTH
+from domain.recommendations.paging import Page, Place
 from domain.recommendations.ranking import Ranking, Recommendation, SimilarProperty
 from domain.recommendations.recommender import Recommender
 

@@ -1,13 +1,15 @@
 """Lists without a model: the tenant's engagement, and what the investor says is wanted."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, or_, select
 
 from domain import buy_boxes, property_search
 from domain.properties import Property
-from domain.snapshots import BuyBox, PropertyFilter
+from domain.snapshots import BuyBox, Key, PropertyFilter
 from domain.work import Work
 
 ENGAGEMENT = "engagement"
@@ -30,41 +32,67 @@ def cold_score(found: Property, box: BuyBox | None) -> float:
     return (liked + share) / 2
 
 
-async def cold_page(
-    work: Work,
-    where: PropertyFilter,
-    box: BuyBox | None,
-    limit: int,
-    exclude: Collection[UUID],
-    after: tuple[float, UUID] | None = None,
-) -> list[tuple[Property, float]]:
-    """Up to ``limit`` matching properties by falling ``cold_score``, ties by id.
+@dataclass(frozen=True, slots=True)
+class ColdItem:
+    """A property on a list without a model, and where it stands."""
+
+    row: Property
+    key: Key
+
+    @property
+    def property_id(self) -> UUID:
+        """The property's id."""
+        return self.row.id
+
+
+class ColdListing:
+    """The properties that match, by falling ``cold_score``, ties by id; see ``Listing``.
 
     Args:
-        work: the unit of work.
+        work: opens a unit of work.
         where: which properties.
         box: what the investor says is wanted.
-        limit: how many.
         exclude: which properties not.
-        after: go on behind the property of this key and id.
-
-    Returns:
-        Each property with its key in the list's order.
     """
-    # Without a buy box the engagement gives the same order, and has an index.
-    key: ColumnElement[float] = Property.engagement.expression
-    if box is not None:
-        liked = Property.engagement / (Property.engagement + HALF_ENGAGEMENT)
-        key = (liked + buy_boxes.met_share(box)) / 2.0
-    query = (
-        select(Property, key)
-        .where(*property_search.matching(where))
-        .order_by(key.desc(), Property.id)
-        .limit(limit)
-    )
-    if exclude:
-        query = query.where(Property.id.not_in(exclude))
-    if after is not None:
-        score, property_id = after
-        query = query.where(or_(key < score, and_(key == score, Property.id > property_id)))
-    return [(row[0], float(row[1])) for row in await work.session.execute(query)]
+
+    def __init__(
+        self,
+        work: Callable[[], AbstractAsyncContextManager[Work]],
+        where: PropertyFilter,
+        box: BuyBox | None,
+        exclude: Collection[UUID],
+    ) -> None:
+        self._work = work
+        # Without a buy box the engagement gives the same order, and has an index.
+        self._score: ColumnElement[float] = Property.engagement.expression
+        if box is not None:
+            liked = Property.engagement / (Property.engagement + HALF_ENGAGEMENT)
+            self._score = (liked + buy_boxes.met_share(box)) / 2.0
+        self._query = select(Property, self._score).where(*property_search.matching(where))
+        if exclude:
+            self._query = self._query.where(Property.id.not_in(exclude))
+
+    async def behind(self, key: Key | None, count: int) -> list[ColdItem]:
+        """The first ``count`` behind a key, or of all."""
+        query = self._query.order_by(self._score.desc(), Property.id).limit(count)
+        if key is not None:
+            score = -key.place
+            tied = and_(self._score == score, Property.id > key.id)
+            query = query.where(or_(self._score < score, tied))
+        return await self._read(query)
+
+    async def before(self, key: Key, count: int) -> list[ColdItem]:
+        """The last ``count`` before a key, in the list's order."""
+        score = -key.place
+        tied = and_(self._score == score, Property.id < key.id)
+        query = (
+            self._query.where(or_(self._score > score, tied))
+            .order_by(self._score, Property.id.desc())
+            .limit(count)
+        )
+        return (await self._read(query))[::-1]
+
+    async def _read(self, query: Select[Property, float]) -> list[ColdItem]:
+        async with self._work() as work:
+            rows = await work.session.execute(query)
+            return [ColdItem(row[0], Key(0, -float(row[1]), row[0].id)) for row in rows]

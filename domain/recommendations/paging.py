@@ -1,20 +1,15 @@
-"""Pages of a list that a model ranks anew for each of them."""
+"""Pages of a list that is ranked anew for each of them."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from domain.errors import invalid
-from domain.snapshots import Ranked, Similar
+from domain.errors import DomainError, ErrorCode, invalid
+from domain.recommendations.listings import MAX_DEPTH, Listing, Scored, Whole
+from domain.shortlists import Key, Reach
 
 Item = TypeVar("Item")
-Scored = TypeVar("Scored", Ranked, Similar)
-
-MAX_DEPTH = 1000
-"""How far down a ranked list can be paged."""
-
-ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,94 +20,166 @@ class Place:
         version: the model version's id in text, or ``ENGAGEMENT``.
         as_of: seconds since 1970 UTC; the list is that of what was known of the investor then, so
             that feedback given between two pages neither repeats nor skips a property.
-        score: the last property's score or similarity; where no model ranked, what orders the
-            list instead.
-        id: the last property.
+        state: a digest of what the list is ranked by, and so far of what a diverse list showed; a
+            list whose state became another cannot go on.
+        reach: how far the list looks.
+        key: where the last property stands; of a list that no model ranked, ``place`` is what
+            orders it, falling.
         rank: the last property's rank, from 1.
-        depth: how far down the model's list that is, from 1; more than the rank where the model
-            named properties that are not to be shown.
         diversity: of the list, 0 to 1.
     """
 
     version: str
     as_of: float
-    score: float
-    id: UUID
+    state: str
+    reach: Reach
+    key: Key
     rank: int
-    depth: int
     diversity: float = 0.0
+
+
+class Origin(NamedTuple):
+    """What all pages of a list have in common; see ``Place``."""
+
+    version: str
+    as_of: float
+    state: str
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
-    """A page of a ranked list, and whether the list goes on after it."""
+    """A page of a ranked list, and whether the list goes on after it and before it."""
 
     items: list[Item]
     has_next: bool
+    has_previous: bool
 
 
-def check_diversity(diversity: float, after: Place | None) -> None:
+def expired(why: str) -> DomainError:
+    """The refusal of a place whose list cannot go on."""
+    return DomainError(
+        ErrorCode.CURSOR_EXPIRED, f"{why}; ask for the first page again.", ("after",)
+    )
+
+
+def check_diversity(diversity: float, place: Place | None) -> None:
     """Check a list's diversity. Raises DomainError INVALID_INPUT, also for another list's place."""
     if not 0 <= diversity <= 1:
         raise invalid(f"diversity {diversity:g}: use 0 to 1", "diversity")
-    if after is not None and after.diversity != diversity:
+    if place is not None and place.diversity != diversity:
         raise invalid(
-            f"after: this cursor is of a list of diversity {after.diversity:g}, not "
+            f"after: this cursor is of a list of diversity {place.diversity:g}, not "
             f"{diversity:g}; go on with the diversity of the first page",
             "after",
         )
 
 
-async def page_of_ranking(
-    rank: Callable[[int], Awaitable[list[Scored]]],
-    shown: Callable[[Sequence[UUID]], Awaitable[set[UUID]]],
-    first: int,
+def check_state(origin: Origin, place: Place) -> None:
+    """Check that the list of a place is still the same. Raises DomainError CURSOR_EXPIRED."""
+    if place.state != origin.state:
+        raise expired(
+            "What this list is ranked by was changed, deleted or taken back: an opinion, or a "
+            "property that it goes by"
+        )
+
+
+def placed(
+    page: Page[tuple[int, Scored]], origin: Origin, reach: Reach, diversity: float = 0.0
+) -> Page[tuple[Place, Scored]]:
+    """A page with each property's place instead of its rank."""
+    items = [(Place(*origin, reach, item.key, rank, diversity), item) for rank, item in page.items]
+    return Page(items, page.has_next, page.has_previous)
+
+
+async def page_of_diverse(
+    listing: Whole[Scored],
+    shown: Callable[[Collection[UUID]], Awaitable[set[UUID]]],
+    size: int,
+    after: Place | None,
+    before: Place | None,
+    origin: Origin,
+    diversity: float,
+    reach: Reach = Reach(),  # noqa: B008
+) -> Page[tuple[Place, Scored]]:
+    """As ``page_of``, of a list in which a property's place depends on those before it.
+
+    Raises:
+        DomainError: CURSOR_EXPIRED if another list begins now, up to the place.
+    """
+    states = listing.states(origin.state)
+    place = before or after
+    if place is not None:
+        depth = int(place.key.place)
+        if not 0 < depth <= len(states) or states[depth - 1] != place.state:
+            raise expired("What this list was picked from was changed")
+    page = await page_of(listing, shown, size, after, before)
+    items = [
+        (
+            Place(
+                origin.version, origin.as_of, states[int(item.key.place) - 1], reach, item.key,
+                rank, diversity,
+            ),
+            item,
+        )
+        for rank, item in page.items
+    ]  # fmt: skip
+    return Page(items, page.has_next, page.has_previous)
+
+
+async def page_of(
+    listing: Listing[Scored],
+    shown: Callable[[Collection[UUID]], Awaitable[set[UUID]]],
+    size: int,
     after: Place | None = None,
-    diversity: float = 0.0,
-) -> tuple[list[tuple[int, Scored]], bool]:
-    """Ask the ranking for ever more until the page is full, one more is seen, or it ends.
+    before: Place | None = None,
+) -> Page[tuple[int, Scored]]:
+    """A page of a list, without what is not to be shown, each property with its rank from 1.
 
     Args:
-        rank: the list's first so many.
+        listing: the list.
         shown: which of some properties are to be shown.
-        first: the size of the page.
-        after: where the page before ended.
-        diversity: of the list; scores fall down a list of diversity 0 alone.
-
-    Returns:
-        The page's properties, each with its depth in the list from 1, and whether more follow.
+        size: of the page.
+        after: the page begins behind this place; at the start of the list, if none.
+        before: the page ends before this place instead.
     """
-    # What is picked for a diverse list depends on all there is to pick from: it is ranked whole, so
-    # that all its pages are of one list.
-    whole = await rank(MAX_DEPTH) if diversity > 0 else []
-    limit = (after.depth if after else 0) + first + 1
+    if before is not None:
+        items = await _shown(listing, shown, size + 1, before.key, backward=True)
+        page = items[-size:]
+        first_rank = max(1, before.rank - len(page))
+        ranked = list(enumerate(page, first_rank))
+        return Page(ranked, has_next=True, has_previous=len(items) > size)
+    rank = after.rank if after else 0
+    size = min(size, MAX_DEPTH - rank)
+    if size < 1:
+        return Page([], has_next=False, has_previous=True)
+    items = await _shown(listing, shown, size + 1, after.key if after else None)
+    return Page(
+        list(enumerate(items[:size], rank + 1)),
+        has_next=len(items) > size and rank + size < MAX_DEPTH,
+        has_previous=after is not None,
+    )
+
+
+async def _shown(
+    listing: Listing[Scored],
+    shown: Callable[[Collection[UUID]], Awaitable[set[UUID]]],
+    count: int,
+    key: Key | None,
+    *,
+    backward: bool = False,
+) -> list[Scored]:
+    """The nearest ``count`` to be shown behind a key or before it; fewer only at the end."""
+    found: list[Scored] = []
+    asked = count
     while True:
-        limit = min(limit, MAX_DEPTH)
-        ranked = whole[:limit] if diversity > 0 else await rank(limit)
-        rest = list(enumerate(ranked, 1))
-        if after is not None:
-            rest = rest[after.depth :] if diversity > 0 else _behind(rest, after)
-        real = await shown([item.property_id for _, item in rest])
-        page = [(depth, item) for depth, item in rest if item.property_id in real]
-        if len(page) > first or len(ranked) < limit or limit == MAX_DEPTH:
-            return page[:first], len(page) > first
-        limit *= 2
-
-
-def _behind(ranked: list[tuple[int, Scored]], after: Place) -> list[tuple[int, Scored]]:
-    """What follows a place in a list that falls in score, ties in the list's own order."""
-    for depth, last in ranked:
-        # A score is the same number but for rounding, which depends on what it is computed with.
-        if last.property_id == after.id and abs(_score(last) - after.score) < ROUNDING:
-            return ranked[depth:]
-    # The last property is gone or was changed: its score says where it was.
-    place = (-after.score, after.id)
-    return [
-        (depth, item)
-        for depth, item in ranked
-        if (-_score(item), item.property_id) > place and item.property_id != after.id
-    ]
-
-
-def _score(item: Ranked | Similar) -> float:
-    return item.score if isinstance(item, Ranked) else item.similarity
+        if backward and key is not None:
+            some = await listing.before(key, asked)
+        else:
+            some = await listing.behind(key, asked)
+        real = await shown([one.property_id for one in some])
+        kept = [one for one in some if one.property_id in real]
+        found = kept + found if backward else found + kept
+        if len(found) >= count or len(some) < asked:
+            return found[-count:] if backward else found[:count]
+        key = some[0].key if backward else some[-1].key
+        asked *= 2

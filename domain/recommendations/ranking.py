@@ -7,11 +7,11 @@ from uuid import UUID
 import numpy as np
 
 from domain import interactions, tenants, users
-from domain.errors import DomainError, ErrorCode
 from domain.properties import Property
 from domain.recommendations.cold_start import ENGAGEMENT
-from domain.recommendations.paging import Place
-from domain.snapshots import InvestorHistory, ModelKey, PropertyFilter
+from domain.recommendations.listings import digest
+from domain.recommendations.paging import Place, expired
+from domain.snapshots import InvestorHistory, ModelKey, PropertyColumns, PropertyFilter
 from domain.vocabulary import INTERACTION_WEIGHTS, InteractionKind
 from domain.work import Work
 
@@ -30,6 +30,7 @@ class Ranking:
         excluded_since: what is not to be recommended any more.
         model: the version that ranks; None if the tenant's engagement and the buy box do.
         model_active: whether the tenant has an active version.
+        state: a digest of all that decides the order but the properties themselves.
     """
 
     tenant_id: UUID
@@ -39,6 +40,7 @@ class Ranking:
     excluded_since: frozenset[UUID]
     model: ModelKey | None
     model_active: bool
+    state: str
 
     @property
     def user_id(self) -> UUID:
@@ -93,10 +95,13 @@ async def ranking_of(
         version_id = active if has_approvals(history) else None
     else:
         if user.buy_box_set_at is not None and user.buy_box_set_at > as_of:
-            raise _expired("The buy box was changed")
+            raise expired("The buy box was changed")
         version_id = version_of(after, active)
         if version_id is not None and not has_approvals(history):
-            raise _expired("The feedback that this list follows was taken back")
+            raise expired("The feedback that this list follows was taken back")
+    state = ""
+    if version_id is not None:
+        state = state_of(history.properties, history.kind.tobytes(), history.occurred_at.tobytes())
     exclude = frozenset(one for one, known_since in excluded.items() if known_since <= as_of)
     return Ranking(
         tenant_id=work.tenant_id,
@@ -106,6 +111,7 @@ async def ranking_of(
         excluded_since=frozenset(excluded) - exclude,
         model=ModelKey(work.tenant_id, version_id) if version_id else None,
         model_active=active is not None,
+        state=state,
     )
 
 
@@ -114,11 +120,12 @@ def version_of(after: Place, active: UUID | None) -> UUID | None:
     if after.version == ENGAGEMENT:
         return None
     if active is None or after.version != str(active):
-        raise _expired("A newer model ranks now")
+        raise expired("A newer model ranks now")
     return active
 
 
-def _expired(why: str) -> DomainError:
-    return DomainError(
-        ErrorCode.CURSOR_EXPIRED, f"{why}; ask for the first page again.", ("after",)
-    )
+def state_of(columns: PropertyColumns, *further: bytes) -> str:
+    """A digest of all that a model reads of properties acted on or asked about, and of more."""
+    texts = repr((columns.ids, columns.zipcode, columns.city)).encode()
+    arrays = (columns.numeric, columns.property_type, columns.listing_status, columns.listed_at)
+    return digest(texts, *(one.tobytes() for one in arrays), *further)

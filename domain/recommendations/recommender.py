@@ -11,16 +11,20 @@ from domain.database import Database
 from domain.errors import DomainError, ErrorCode
 from domain.properties import Property
 from domain.reasons import Reason, cold_reasons
-from domain.recommendations.cold_start import ENGAGEMENT, cold_page, cold_score
+from domain.recommendations.cold_start import ENGAGEMENT, ColdListing, cold_score
 from domain.recommendations.concentration import Concentration, concentration
 from domain.recommendations.counterfactuals import TOP, Counterfactual, repriced, smallest_change
 from domain.recommendations.explanations import Explainer, named_in
+from domain.recommendations.listings import MAX_DEPTH, Growing, Parts, Whole
 from domain.recommendations.paging import (
-    MAX_DEPTH,
+    Origin,
     Page,
     Place,
     check_diversity,
-    page_of_ranking,
+    check_state,
+    page_of,
+    page_of_diverse,
+    placed,
 )
 from domain.recommendations.ranking import (
     Ranking,
@@ -28,9 +32,10 @@ from domain.recommendations.ranking import (
     SimilarProperty,
     has_approvals,
     ranking_of,
+    state_of,
     version_of,
 )
-from domain.snapshots import ModelKey, PropertyFilter, Ranked, Similar, Twin
+from domain.snapshots import ModelKey, PropertyFilter, Ranked, Reach, Shortlist, Similar, Twin
 
 
 class Recommender:
@@ -48,30 +53,30 @@ class Recommender:
         first: int,
         after: Place | None = None,
         diversity: float = 0.0,
+        before: Place | None = None,
     ) -> Page[Recommendation]:
         """The best ``first`` matching properties for an investor after a place in the list.
 
-        Where no model ranks, ``diversity`` changes nothing.
+        With ``before`` it is the last ``first`` before that place instead. Where no model ranks,
+        ``diversity`` changes nothing.
 
         Raises:
             DomainError: NOT_FOUND for the user; INVALID_INPUT for the diversity; CURSOR_EXPIRED
                 when the list of the place cannot go on.
         """
-        check_diversity(diversity, after)
+        place = before or after
+        check_diversity(diversity, place)
         async with self._database.work(tenant_id) as work:
-            ranking = await ranking_of(work, user_id, where, after)
+            ranking = await ranking_of(work, user_id, where, place)
         if ranking.model is None:
-            return await self._cold(ranking, first, after, diversity)
+            return await self._cold(ranking, first, after, before, diversity)
         found: dict[UUID, Property] = {}
-        page, has_next = await self._ranked(ranking, first, after, diversity, found)
-        items = []
-        for rank, (depth, item) in enumerate(page, 1 + (after.rank if after else 0)):
-            place = Place(
-                ranking.version, ranking.history.as_of, item.score, item.property_id, rank, depth,
-                diversity,
-            )  # fmt: skip
-            items.append(Recommendation(found[item.property_id], item.score, rank, place, ranking))
-        return Page(items, has_next)
+        page = await self._ranked(ranking, first, after, before, diversity, found)
+        items = [
+            Recommendation(found[item.property_id], item.score, at.rank, at, ranking)
+            for at, item in page.items
+        ]
+        return Page(items, page.has_next, page.has_previous)
 
     async def reasons(
         self, ranking: Ranking, found: Sequence[Property]
@@ -113,7 +118,8 @@ class Recommender:
         """
         if ranking.model is None:
             return [None] * len(found)
-        best, _ = await self._ranked(ranking, TOP, None, 0.0, {})
+        page = await self._ranked(ranking, TOP, None, None, 0.0, {})
+        best = page.items
         among = {item.property_id for _, item in best}
         asked = [item for item in found if item.listing_price and item.id not in among]
         if not asked or len(best) < TOP:
@@ -132,14 +138,18 @@ class Recommender:
         first: int,
         after: Place | None = None,
         diversity: float = 0.0,
+        before: Place | None = None,
     ) -> Page[SimilarProperty]:
         """The ``first`` matching properties most like one, after a place in the list.
+
+        With ``before`` it is the last ``first`` before that place instead.
 
         Raises:
             DomainError: NOT_FOUND for the property; INVALID_INPUT for the diversity;
                 NO_ACTIVE_MODEL; CURSOR_EXPIRED.
         """
-        check_diversity(diversity, after)
+        place = before or after
+        check_diversity(diversity, place)
         async with self._database.work(tenant_id) as work:
             anchor = await properties.get(work, property_id, "propertyId")
             version_id = await tenants.active_version_id(work)
@@ -148,25 +158,31 @@ class Recommender:
                 ErrorCode.NO_ACTIVE_MODEL,
                 "No model is active yet; similar properties need one. Train it first.",
             )
-        if after is not None:
-            version_of(after, version_id)
         model, columns = ModelKey(tenant_id, version_id), properties.columns_of([anchor])
+        origin = Origin(str(version_id), 0.0, state_of(columns))
+        if place is not None:
+            version_of(place, version_id)
         found: dict[UUID, Property] = {}
 
-        async def rank(limit: int) -> list[Similar]:
+        async def most_alike(limit: int) -> list[Similar]:
             return await self._twin.similar(model, columns, where, [property_id], limit, diversity)
 
         async def shown(ids: Collection[UUID]) -> set[UUID]:
             return await self._hydrate(tenant_id, ids, where, found)
 
-        page, has_next = await page_of_ranking(rank, shown, first, after, diversity)
-        items = []
-        for number, (depth, item) in enumerate(page, 1 + (after.rank if after else 0)):
-            place = Place(
-                str(version_id), 0.0, item.similarity, item.property_id, number, depth, diversity
+        if diversity:
+            page = await page_of_diverse(
+                Whole(await most_alike(MAX_DEPTH)), shown, first, after, before, origin, diversity
             )
-            items.append(SimilarProperty(found[item.property_id], item.similarity, place))
-        return Page(items, has_next)
+        else:
+            if place is not None:
+                check_state(origin, place)
+            listing = Growing(most_alike, place.rank if place else 0)
+            page = placed(await page_of(listing, shown, first, after, before), origin, Reach())
+        items = [
+            SimilarProperty(found[item.property_id], item.similarity, at) for at, item in page.items
+        ]
+        return Page(items, page.has_next, page.has_previous)
 
     async def affinity(
         self, tenant_id: UUID, user_ids: Sequence[UUID], found: Sequence[Property]
@@ -214,24 +230,36 @@ class Recommender:
         ranking: Ranking,
         first: int,
         after: Place | None,
+        before: Place | None,
         diversity: float,
         found: dict[UUID, Property],
-    ) -> tuple[list[tuple[int, Ranked]], bool]:
+    ) -> Page[tuple[Place, Ranked]]:
         """A page of a list that a model ranks; the rows of its properties go into ``found``."""
-        model = ranking.model
+        model, place = ranking.model, before or after
         assert model is not None
 
-        async def rank(limit: int) -> list[Ranked]:
+        async def rank(reach: Reach | None, part: int) -> Shortlist:
             return await self._twin.rank(
-                model, ranking.history, ranking.where, ranking.exclude, limit, diversity
+                model, ranking.history, ranking.where, ranking.exclude, diversity, reach, part
             )
 
         async def shown(ids: Collection[UUID]) -> set[UUID]:
-            # Ranked with what was excluded at first, so that no place in the list shifts.
+            # Ranked with what was excluded at first, so that no diverse list is another.
             wanted = set(ids) - ranking.excluded_since
             return await self._hydrate(ranking.tenant_id, wanted, ranking.where, found)
 
-        return await page_of_ranking(rank, shown, first, after, diversity)
+        origin = Origin(ranking.version, ranking.history.as_of, ranking.state)
+        reach = place.reach if place else None
+        if diversity:
+            items, reach = await rank(reach, 0)
+            return await page_of_diverse(
+                Whole(items), shown, first, after, before, origin, diversity, reach
+            )
+        if place is not None:
+            check_state(origin, place)
+        parts = Parts(rank, reach)
+        page = await page_of(parts, shown, first, after, before)
+        return placed(page, origin, parts.reach)
 
     async def _hydrate(
         self,
@@ -251,19 +279,28 @@ class Recommender:
         return set(fresh)
 
     async def _cold(
-        self, ranking: Ranking, first: int, after: Place | None, diversity: float
+        self,
+        ranking: Ranking,
+        first: int,
+        after: Place | None,
+        before: Place | None,
+        diversity: float,
     ) -> Page[Recommendation]:
-        rank = after.rank if after else 0
-        first = min(first, MAX_DEPTH - rank)
-        box, as_of = ranking.history.buy_box, ranking.history.as_of
+        box = ranking.history.buy_box
         exclude = ranking.exclude | ranking.excluded_since
-        async with self._database.work(ranking.tenant_id) as work:
-            rows = await cold_page(
-                work, ranking.where, box, first + 1, exclude,
-                (after.score, after.id) if after else None,
-            )  # fmt: skip
-        items = []
-        for number, (item, key) in enumerate(rows[:first], 1 + rank):
-            place = Place(ENGAGEMENT, as_of, key, item.id, number, number, diversity)
-            items.append(Recommendation(item, cold_score(item, box), number, place, ranking))
-        return Page(items, has_next=len(rows) > first and rank + first < MAX_DEPTH)
+        listing = ColdListing(
+            lambda: self._database.work(ranking.tenant_id), ranking.where, box, exclude
+        )
+
+        async def shown(ids: Collection[UUID]) -> set[UUID]:
+            return set(ids)
+
+        origin = Origin(ENGAGEMENT, ranking.history.as_of, "")
+        page = placed(
+            await page_of(listing, shown, first, after, before), origin, Reach(), diversity
+        )
+        items = [
+            Recommendation(item.row, cold_score(item.row, box), at.rank, at, ranking)
+            for at, item in page.items
+        ]
+        return Page(items, page.has_next, page.has_previous)

@@ -5,6 +5,7 @@ and a rolled-back fixture would hide an omission.
 """
 
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from uuid import UUID, uuid4
 
 import pytest
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 import runtime
 from domain import (
     buy_boxes,
+    histories,
     interactions,
     job_runs,
     model_versions,
@@ -27,7 +29,7 @@ from domain.database import Database, UnsafeRoleError
 from domain.errors import DomainError, ErrorCode
 from domain.interactions import Interaction
 from domain.models import Base
-from domain.recommendations.cold_start import cold_page
+from domain.recommendations.cold_start import ColdListing
 from domain.recommendations.concentration import concentration
 from domain.snapshots import BuyBox, PropertyFilter
 from domain.tenants import Tenant
@@ -163,13 +165,14 @@ async def test_every_domain_query_is_blind_to_other_tenants(
             await property_search.page(work, PropertyFilter(), property_search.Order(), 100) == []
         )
         assert await interactions.feedback(work, user_id, [property_id]) == {}
-        assert await interactions.excluded(work, user_id) == {}
+        assert await histories.excluded(work, user_id) == {}
         assert await interactions.active_investors(work) == []
-        history = (await interactions.histories(work, [user_id]))[user_id]
+        history = (await histories.get_many(work, [user_id]))[user_id]
         assert (len(history), history.buy_box) == (0, None)
         assert len(await interactions.log(work, {property_id: 0}, None)) == 0
-        assert await cold_page(work, PropertyFilter(), None, 10, ()) == []
-        assert await cold_page(work, PropertyFilter(), BuyBox(cities=("Seattle",)), 10, ()) == []
+        for box in (None, BuyBox(cities=("Seattle",))):
+            listing = ColdListing(lambda: nullcontext(work), PropertyFilter(), box, ())
+            assert await listing.behind(None, 10) == []
         # Nothing of the other's holdings counts, and none of its owners.
         own = await add_property(work, zipcode="98103")
         (risen,) = await concentration(work, user_id, [own])

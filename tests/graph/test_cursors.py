@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from domain.errors import DomainError, ErrorCode
 from domain.property_search import ORDERABLE, Order, Position
 from domain.recommendations import MAX_DEPTH, Place
+from domain.snapshots import Key, Reach
 from graph.nodes import global_id, parse_id, split_id
-from graph.pagination import parse_place, parse_position, place_cursor, position_cursor
+from graph.pagination import MAX_CURSOR, parse_position, position_cursor
+from graph.places import parse_place, place_cursor
 
 INTEGERS = ("bedrooms", "year_built", "days_on_market")
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40)
@@ -37,16 +39,29 @@ def test_a_place_in_an_ordered_list_survives_its_cursor(
     assert parse_position(position_cursor(order, place), order, "after") == place
 
 
-@given(
-    st.floats(0, 4e9), st.floats(allow_nan=False, allow_infinity=False), st.uuids(),
-    st.tuples(st.integers(1, MAX_DEPTH), st.integers(1, MAX_DEPTH)).map(sorted), st.floats(0, 1),
-)  # fmt: skip
-def test_a_place_in_a_ranked_list_survives_its_cursor(
-    as_of: float, score: float, row: UUID, ranks: list[int], diversity: float
-) -> None:
-    rank, depth = ranks
-    place = Place("engagement", as_of, score, row, rank, depth, diversity)
-    assert parse_place(place_cursor("similar", place), "similar") == place
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+keys = st.builds(Key, st.integers(0, 2), numbers, st.uuids())
+places = st.builds(
+    Place,
+    st.sampled_from(["engagement", "3f0c"]),
+    st.floats(0, 4e9),
+    st.text("0123456789abcdef", max_size=18),
+    st.builds(
+        Reach,
+        st.lists(numbers, max_size=4).map(tuple),
+        st.none() | keys.map(lambda key: key._replace(part=0)),
+    ),
+    keys,
+    st.integers(1, MAX_DEPTH),
+    st.floats(0, 1),
+)
+
+
+@given(places)
+def test_a_place_in_a_ranked_list_survives_its_cursor(place: Place) -> None:
+    cursor = place_cursor("similar", place)
+    assert parse_place(cursor, "similar") == place
+    assert len(cursor) <= MAX_CURSOR
 
 
 def forge(parts: Any) -> str:
@@ -57,7 +72,11 @@ def refused(error: DomainError) -> bool:
     return error.code is ErrorCode.INVALID_INPUT and error.field != ()
 
 
-@given(st.lists(scalars, max_size=8), orders, st.sampled_from(["properties", "similar"]))
+@given(
+    st.lists(scalars | st.lists(scalars, max_size=5), max_size=11),
+    orders,
+    st.sampled_from(["properties", "similar"]),
+)
 def test_forged_cursors_are_places_or_refused(parts: list[Any], order: Order, kind: str) -> None:
     for cursor in (forge([kind, *parts]), forge([kind, order.column, order.descending, *parts])):
         position: Any = attempt(lambda: parse_position(cursor, order, "after"))  # noqa: B023
@@ -69,8 +88,8 @@ def test_forged_cursors_are_places_or_refused(parts: list[Any], order: Order, ki
         if isinstance(place, DomainError):
             assert refused(place)
         else:
-            assert math.isfinite(place.score)
-            assert 0 < place.rank <= place.depth <= MAX_DEPTH
+            assert math.isfinite(place.key.place)
+            assert 0 < place.rank <= MAX_DEPTH
             assert 0 <= place.diversity <= 1
             datetime.fromtimestamp(place.as_of, UTC)
 

@@ -28,7 +28,8 @@ from domain.snapshots import BuyBox, ModelKey, PropertyFilter
 from domain.tenants import active_version_id
 from domain.vocabulary import InteractionKind, Role
 from graph.schema import build_schema as build_own_schema
-from ml.space import Source, Space
+from ml.candidates import Source
+from ml.space import Space
 from runtime import Runtime
 from tests.conftest import new_tenant
 from tests.factories import Town, build_town, train
@@ -50,6 +51,10 @@ CALLS = {
     "node": ["query ($property: ID!) { node(id: $property) { id } }",
              "query ($user: ID!) { node(id: $user) { id } }"],
     "user": ["query ($user: ID!) { user(id: $user) { id email buyBox { cities } } }"],
+    "users": ["{ users(first: 100) { totalCount edges { cursor node { id email } } } }",
+              "query ($users: String) { users(first: 100, after: $users) { edges { node { id } } } }",
+              """query ($external: String!) { users(filter: {text: $external}) {
+                  totalCount edges { node { id } } } }"""],
     "property": ["query ($property: ID!) { property(id: $property) { id externalId } }"],
     "properties": [
         "{ properties(first: 100) { totalCount edges { node { id externalId } } } }",
@@ -100,6 +105,15 @@ CALLS = {
     "upsertProperties": [
         """mutation ($external: String!) { upsertProperties(input: {properties: [
             {externalId: $external, listingPrice: 1}]}) { created updated } }"""
+    ],
+    "upsertUsers": [
+        """mutation ($member: String!, $email: String!) { upsertUsers(input: {users: [
+            {externalId: $member, email: $email, active: false, role: VIEWER}]}) {
+            results { outcome user { externalId role } } errors { code message } } }"""
+    ],
+    "deleteUser": [
+        """mutation ($user: ID!) { deleteUser(input: {userId: $user}) {
+            deletedUserId errors { code } } }"""
     ],
     "deleteProperty": [
         """mutation ($property: ID!) { deleteProperty(input: {propertyId: $property}) {
@@ -156,6 +170,7 @@ async def variables(firms: tuple[Town, Town], sessions: tuple[Session, Session])
         """query ($house: ID!) {
             property(id: $house) { externalId }
             properties(first: 1) { edges { cursor } }
+            users(first: 1) { edges { cursor node { externalId email } } }
             recommendations(first: 1) { edges { cursor } }
             varied: recommendations(first: 1, diversity: 0.5) { edges { cursor } }
             similarProperties(propertyId: $house, first: 1) { edges { cursor } } }""",
@@ -166,6 +181,9 @@ async def variables(firms: tuple[Town, Town], sessions: tuple[Session, Session])
         "user": user_id(a.southerners[0]),
         "own": property_id(b.south[3]),
         "external": answer["property"]["externalId"],
+        "users": answer["users"]["edges"][0]["cursor"],
+        "member": answer["users"]["edges"][0]["node"]["externalId"],
+        "email": answer["users"]["edges"][0]["node"]["email"],
         "page": answer["properties"]["edges"][0]["cursor"],
         "ranked": answer["recommendations"]["edges"][0]["cursor"],
         "varied": answer["varied"]["edges"][0]["cursor"],

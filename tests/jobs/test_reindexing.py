@@ -21,10 +21,10 @@ from jobs import reindexing
 from jobs.queue import INDEXING_QUEUE, JobQueue
 from jobs.reindexing import Indexer
 from jobs.worker import reindex_all
+from ml.candidates import Source
 from ml.filters import unowned
 from ml.inference import TwinService
 from ml.reranker import Items
-from ml.space import Source
 from runtime import Runtime
 from tests.conftest import new_tenant
 from tests.factories import Town, add_property, build_town, train

@@ -20,10 +20,11 @@ from domain.snapshots import (
     Range,
 )
 from domain.vocabulary import ListingStatus, PropertyType
+from ml.candidates import ROW, Source
 from ml.filters import unowned, within_any
 from ml.index import EmbeddingIndex
 from ml.reranker import Items
-from ml.space import PROPERTIES, ROW, USERS, Hit, Source, Space
+from ml.space import PROPERTIES, USERS, Hit, Space
 
 EVERYTHING = PropertyFilter()
 EVERYWHERE = Circle(0, 0, 20_100)

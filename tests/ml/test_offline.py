@@ -68,7 +68,7 @@ async def test_scores_are_those_of_the_service(
     assert (scores[~query.candidates] == -np.inf).all()
     affinity = offline.affinity(query)
     exclude = [columns.ids[row] for row in rows]
-    ranked = await service.rank(key, query.investor, PropertyFilter(), exclude, 100)
+    ranked = (await service.rank(key, query.investor, PropertyFilter(), exclude)).items
     places = [columns.ids.index(one.property_id) for one in ranked]
     np.testing.assert_allclose(affinity[places], [one.score for one in ranked], atol=1e-4)
     order = np.argsort(-scores, kind="stable")[:100]
@@ -82,15 +82,10 @@ async def test_diverse_lists_are_those_of_the_service(both: World) -> None:
     query = asked(columns, make_history(columns, *HISTORIES[0]))
     scores = offline.scores(query)
     for diversity in (0.0, 0.3, 1.0):
-        ranked = await service.rank(
-            key,
-            query.investor,
-            PropertyFilter(),
-            query.investor.properties.ids,
-            10,
-            diversity,
+        ranked, _ = await service.rank(
+            key, query.investor, PropertyFilter(), query.investor.properties.ids, diversity
         )
-        places = [columns.ids.index(one.property_id) for one in ranked]
+        places = [columns.ids.index(one.property_id) for one in ranked[:10]]
         assert offline.diversify(scores, diversity, 10).tolist() == places
 
 

@@ -33,11 +33,11 @@ def likeness(twin: LoadedTwin, investor: Investor, columns: PropertyColumns) -> 
 
 
 async def found_for(
-    index: EmbeddingIndex, key: ModelKey, investor: Investor, where: PropertyFilter, limit: int
+    index: EmbeddingIndex, key: ModelKey, investor: Investor, where: PropertyFilter, part: int = 0
 ) -> set[object]:
     space = index.space(key)
     return set(
-        (await space.candidates(investor.interests, where, (), sources(investor, limit))).ids
+        (await space.candidates(investor.interests, where, (), sources(investor, None, part))).ids
     )
 
 
@@ -45,22 +45,22 @@ async def test_what_nobody_owns_and_what_is_near_is_always_looked_at(
     index: EmbeddingIndex, twin: LoadedTwin, key: ModelKey, catalogue: PropertyColumns
 ) -> None:
     investor = twin.investor(make_history(catalogue, [1, 2], ["SAVE", "VIEW"]))
-    found = await found_for(index, key, investor, PropertyFilter(), 10)
+    found = await found_for(index, key, investor, PropertyFilter())
     assert set(catalogue.ids[550:]) <= found
     alike = np.argsort(-likeness(twin, investor, catalogue))[:ALIKE]
     assert {catalogue.ids[row] for row in alike} <= found
     assert len(found) < 300
 
 
-@pytest.mark.parametrize("limit", [1, 100, 101, 400, 600])
-async def test_never_fewer_than_asked_for_if_there_are_matches(
-    index: EmbeddingIndex, twin: LoadedTwin, key: ModelKey, catalogue: PropertyColumns, limit: int
+async def test_never_fewer_than_there_are_matches_up_to_what_is_looked_at(
+    index: EmbeddingIndex, twin: LoadedTwin, key: ModelKey, catalogue: PropertyColumns
 ) -> None:
     investor = twin.investor(make_history(catalogue, [1], ["SAVE"]))
     where = PropertyFilter(price=Range(min=2e5))
     matching = int((catalogue.column("listing_price") >= 2e5).sum())
-    assert len(await found_for(index, key, investor, where, limit)) >= min(limit, matching)
-    assert len(await found_for(index, key, investor, PropertyFilter(), limit)) >= limit
+    assert len(await found_for(index, key, investor, where)) >= min(ALIKE, matching)
+    assert len(await found_for(index, key, investor, where, 1)) == matching
+    assert len(await found_for(index, key, investor, PropertyFilter(), 1)) == 600
 
 
 async def test_a_house_next_door_is_found_though_the_tower_thinks_it_unlike(
@@ -79,7 +79,7 @@ async def test_a_house_next_door_is_found_though_the_tower_thinks_it_unlike(
     items = replace(items, embedding=twin.items(far).embedding)
     key = ModelKey(uuid4(), uuid4())
     await index.space(key).upsert_properties(world, items)
-    assert world.ids[unlike[0]] in await found_for(index, key, investor, PropertyFilter(), 10)
+    assert world.ids[unlike[0]] in await found_for(index, key, investor, PropertyFilter())
 
 
 def test_one_search_less_where_nothing_has_a_place(
@@ -87,7 +87,7 @@ def test_one_search_less_where_nothing_has_a_place(
 ) -> None:
     nowhere = with_values(catalogue, latitude=np.nan)
     placed, placeless = (
-        sources(twin.investor(make_history(one, [1], ["SAVE"])), 10)
+        sources(twin.investor(make_history(one, [1], ["SAVE"])))
         for one in (with_values(catalogue, latitude=47.5, longitude=-122.0), nowhere)
     )
     assert (len(placed), len(placeless)) == (3, 2)

@@ -9,7 +9,7 @@ from domain.database import Database
 from domain.errors import DomainError, ErrorCode
 from domain.reasons import BuyBoxReason, EngagementReason, ReasonKind
 from domain.recommendations import ENGAGEMENT, Place, Recommendation
-from domain.recommendations.cold_start import cold_page, cold_score
+from domain.recommendations.cold_start import ColdListing, cold_score
 from domain.snapshots import BuyBox, PropertyFilter, Range
 from domain.tenants import Tenant
 from domain.vocabulary import InteractionKind, PropertyType
@@ -52,18 +52,24 @@ async def test_the_order_of_sql_is_the_score_of_python_page_by_page(
     for _ in range(12):
         box = any_box(chance)
         stated = box if buy_boxes.stated(box) else None
-        after, seen = None, []
-        async with database.work(tenant.id) as work:
-            while page := await cold_page(work, ALL, stated, 7, (), after):
-                seen += page
-                after = (page[-1][1], page[-1][0].id)
+        listing = ColdListing(lambda: database.work(tenant.id), ALL, stated, ())
+        seen = await listing.behind(None, 7)
+        while page := await listing.behind(seen[-1].key, 7):
+            seen += page
         assert len(seen) == 40
         expected = sorted(
-            (found for found, _ in seen), key=lambda one: (-cold_score(one, stated), one.id)
+            (item.row for item in seen), key=lambda one: (-cold_score(one, stated), one.id)
         )
-        assert [found.id for found, _ in seen] == [found.id for found in expected]
+        assert [item.property_id for item in seen] == [found.id for found in expected]
         if stated:
-            assert [key for _, key in seen] == [cold_score(found, stated) for found, _ in seen]
+            assert [-item.key.place for item in seen] == [
+                cold_score(item.row, stated) for item in seen
+            ]
+        for place, item in enumerate(seen):
+            before = await listing.before(item.key, 7)
+            assert [one.key for one in before] == [
+                one.key for one in seen[max(0, place - 7) : place]
+            ]
 
 
 def scores(items: list[Recommendation]) -> list[float]:

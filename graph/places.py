@@ -1,0 +1,122 @@
+"""Pages of ranked lists: their arguments, and the cursors that name a place in such a list."""
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
+from uuid import UUID
+
+import strawberry
+
+from domain.errors import invalid
+from domain.recommendations import MAX_DEPTH, Page, Place
+from domain.snapshots import Key, Reach
+from graph.pagination import YEAR_9999, PageInfo, decode, encode, not_ours, page_size
+
+MAX_SOURCES = 4
+
+RankedLast = Annotated[
+    int | None,
+    strawberry.argument(
+        description="How many before the item of `before`, 1 to 100. Only with `before`: a ranked "
+        "list is found from its start, and its end means nothing."
+    ),
+]
+RankedBefore = Annotated[
+    str | None,
+    strawberry.argument(description="Stop before the item of this cursor. Only with `last`."),
+]
+
+
+class Window(NamedTuple):
+    """Which page of a ranked list is asked for: so many after a place, or else before one."""
+
+    size: int
+    after: Place | None
+    before: Place | None
+
+
+def window(
+    kind: str, first: int | None, after: str | None, last: int | None, before: str | None
+) -> Window:
+    """The page that the arguments ask for; ``kind`` names the kind of list.
+
+    Raises:
+        DomainError: INVALID_INPUT for arguments that a ranked list has no answer to, and for a
+            cursor of another list.
+    """
+    size = page_size(first, last)
+    if last is not None and before is None:
+        raise invalid("last: give before as well; a ranked list is found from its start", "last")
+    if before is not None and last is None:
+        raise invalid("before: give last as well, or ask with first and after", "before")
+    if before is not None and after is not None:
+        raise invalid("after: give it with first; with last, give before alone", "after")
+    return Window(size, parse_place(after, kind, "after"), parse_place(before, kind, "before"))
+
+
+def ranked_page_info(cursors: Sequence[str], page: Page[Any]) -> PageInfo:
+    """Where a page of a ranked list stands; ``cursors`` are its items'."""
+    return PageInfo(
+        has_next_page=page.has_next,
+        has_previous_page=page.has_previous,
+        start_cursor=cursors[0] if cursors else None,
+        end_cursor=cursors[-1] if cursors else None,
+    )
+
+
+def place_cursor(kind: str, place: Place) -> str:
+    """The cursor of an item of a ranked list; ``kind`` keeps lists of different kinds apart."""
+    last = place.reach.last
+    return encode(
+        kind, place.version, place.as_of, place.state, place.diversity, place.rank,
+        place.key.part, place.key.place, place.key.id.hex,
+        place.reach.likeness, None if last is None else (last.place, last.id.hex),
+    )  # fmt: skip
+
+
+def parse_place(cursor: str | None, kind: str, field: str = "after") -> Place | None:
+    """The place of a cursor. Raises DomainError INVALID_INPUT for another list's."""
+    if cursor is None:
+        return None
+    parts = decode(cursor, kind, 10, field)
+    try:
+        place = _place(*parts)
+    except (AttributeError, OverflowError, TypeError, ValueError):
+        raise not_ours(field) from None
+    return place
+
+
+def _place(
+    version: Any, as_of: Any, state: Any, diversity: Any, rank: Any,
+    part: Any, at: Any, at_id: Any, likeness: Any, last: Any,
+) -> Place:  # fmt: skip
+    """Raises what conversions raise, and ValueError for what no list can have."""
+    reach = Reach(
+        tuple(_number(one) for one in likeness),
+        None if last is None else Key(0, _number(last[0]), UUID(last[1])),
+    )
+    place = Place(
+        version=str(version),
+        as_of=_number(as_of),
+        state=str(state),
+        reach=reach,
+        key=Key(int(part), _number(at), UUID(at_id)),
+        rank=int(rank),
+        diversity=_number(diversity),
+    )
+    if not (
+        0 <= place.as_of <= YEAR_9999
+        and 0 < place.rank <= MAX_DEPTH
+        and place.key.part in (0, 1, 2)
+        and 0 <= place.diversity <= 1
+        and len(reach.likeness) <= MAX_SOURCES
+    ):
+        raise ValueError(place)
+    return place
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(value)
+    return number

@@ -1,0 +1,121 @@
+"""What searches of the index bring for the second stage, and how far each of them looked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from qdrant_client import grpc, models
+
+from ml.index_rows import unpack
+from ml.model import DIMENSIONS
+from ml.reranker import Items
+
+ROW = "row"
+"""The payload field with what the second stage reads."""
+
+EVERYTHING = -1.0
+"""Less than any likeness."""
+
+BELOW = 1e-6
+"""Less than a difference of likeness that counts."""
+
+MOST_TIES = 1000
+
+
+class Source(NamedTuple):
+    """Where candidates come from: what meets the conditions as well, the most alike of it.
+
+    Attributes:
+        limit: how many; slightly fewer where more are equally alike than that.
+        conditions: what else is to hold.
+        above: everything that is more alike than this, up to twice the limit; None to find out
+            what that is for the limit.
+    """
+
+    limit: int
+    conditions: tuple[models.Condition, ...] = ()
+    above: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Properties that a search found, in no particular order.
+
+    Attributes:
+        ids: n property ids.
+        items: what the second stage reads of them, on the CPU.
+        fields: for each the further payload fields that were asked for and are known.
+        sources: bool (s, n), which of the s sources brought which.
+        above: for each source, what all that it brought exceeds in likeness, and nothing else
+            that it could have brought; ``EVERYTHING`` if it brought all there is.
+    """
+
+    ids: tuple[UUID, ...]
+    items: Items
+    fields: list[dict[str, Any]]
+    sources: NDArray[np.bool_]
+    above: tuple[float, ...]
+
+
+def mostly_ties(source: Source, points: Sequence[grpc.ScoredPoint], limit: int) -> bool:
+    """Whether half of the points are exactly as alike as the last, so that more may be."""
+    return (
+        source.above is None
+        and len(points) == limit
+        and points[source.limit // 2].score == points[-1].score
+    )
+
+
+def exceeded(source: Source, points: Sequence[grpc.ScoredPoint], limit: int) -> float:
+    """What the points that a source brings exceed in likeness.
+
+    The last is left out, and its equals with it: more of them may not have been found.
+    """
+    if source.above is not None:
+        return source.above
+    if len(points) < limit:
+        return EVERYTHING
+    last: float = points[-1].score
+    # Of more than a thousand equals, which are found is left to Qdrant.
+    return last - BELOW if mostly_ties(source, points, limit) else last
+
+
+def gather(
+    brought: Sequence[Sequence[grpc.ScoredPoint]], above: tuple[float, ...], fields: Sequence[str]
+) -> Candidates:
+    """The candidates of several searches, as far as they exceed their bounds."""
+    by_source = [
+        {
+            point.payload["property_id"].string_value: point
+            for point in points
+            if point.score > bound
+        }
+        for points, bound in zip(brought, above, strict=True)
+    ]
+    found = {one: point for points in by_source for one, point in points.items()}
+    vectors = np.array([vector_of(point) for point in found.values()], dtype=np.float32)
+    return Candidates(
+        ids=tuple(map(UUID, found)),
+        items=unpack(
+            [point.payload[ROW].string_value for point in found.values()],
+            vectors.reshape(len(found), DIMENSIONS),
+        ),
+        fields=[
+            {name: _plain(point.payload[name]) for name in fields if name in point.payload}
+            for point in found.values()
+        ],
+        sources=np.array([[one in points for one in found] for points in by_source]),
+        above=above,
+    )
+
+
+def vector_of(point: grpc.ScoredPoint) -> NDArray[np.float32]:
+    """The point's vector, (16,)."""
+    return np.array(point.vectors.vector.dense.data, dtype=np.float32)
+
+
+def _plain(value: grpc.Value) -> Any:
+    return getattr(value, value.WhichOneof("kind") or "null_value")
