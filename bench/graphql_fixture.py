@@ -124,11 +124,14 @@ class Serving:
         info = page_info(cursors, has_next=False, has_previous=False)
         whole = made(connection, edges=edges, page_info=info)
 
+        pages: dict[int | None, Any] = {}
+
         async def recommendations(info: Info, first: int | None = None) -> Any:
             info.context.affinities = AFFINITIES
-            page = copy(whole)
-            page.edges = whole.edges[:first]
-            return page
+            if first not in pages:
+                pages[first] = copy(whole)
+                pages[first].edges = edges[:first]
+            return pages[first]
 
         recommendations.__annotations__["return"] = connection
         field = strawberry.field(resolver=recommendations)

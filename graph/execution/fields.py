@@ -12,7 +12,9 @@ from graphql import (
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLSchema,
+    Undefined,
     is_abstract_type,
+    is_required_argument,
 )
 from graphql.execution.collect_fields import CollectedFields, FieldDetailsList, GroupedFieldSet
 from strawberry.types.cast import TYPE_CAST_ATTRIBUTE
@@ -65,6 +67,7 @@ class KnownField(NamedTuple):
         nodes: the same, as resolvers are told.
         attribute: that it reads; None if it does anything else.
         method: that it calls; None if it does anything else.
+        arguments: of the method or the attribute: empty, or None if they are not known.
         complete: completes its values, or raises; None if they are not plain.
         objects: how its values are completed otherwise; None if only graphql-core knows.
     """
@@ -76,6 +79,7 @@ class KnownField(NamedTuple):
     nodes: list[FieldNode]
     attribute: str | None
     method: Method | None
+    arguments: dict[str, Any] | None
     complete: Complete | None
     objects: Objects | None
 
@@ -151,14 +155,16 @@ class Learner:
         assert definition is not None, "the document was validated"
         kind = definition.type
         complete = self._compile(lambda compiler: compiler.completion(kind, details))
+        attribute, method = attribute_of(definition), method_of(definition)
         return KnownField(
             parent=parent,
             definition=definition,
             type=kind,
             details=details,
             nodes=nodes,
-            attribute=attribute_of(definition),
-            method=method_of(definition),
+            attribute=attribute,
+            method=method,
+            arguments={} if (attribute or method) and _takes_nothing(definition, nodes) else None,
             complete=complete,
             objects=self._objects(kind, details) if complete is None else None,
         )
@@ -189,3 +195,11 @@ class Learner:
         made = what(compiler)
         self._variant.compiled += compiler.size
         return made
+
+
+def _takes_nothing(definition: GraphQLField, nodes: list[FieldNode]) -> bool:
+    """Whether the resolver gets no argument, given or by default."""
+    return not nodes[0].arguments and all(
+        one.default is None and one.default_value is Undefined and not is_required_argument(one)
+        for one in definition.args.values()
+    )

@@ -24,14 +24,11 @@ from graphql.execution import (
 )
 from graphql.execution.collect_fields import FragmentDetails
 from graphql.execution.execute import create_source_event_stream
-from graphql.execution.values import VariableValues, get_variable_values
 from graphql.pyutils import AbortSignal, AwaitableOrValue
 
 from graph.execution.executor import CompiledExecutor
 from graph.execution.fields import Variant
-
-MAX_ERRORS = 50
-"""Of variables that do not fit, reported at most; graphql-core's own limit."""
+from graph.execution.variables import Variables
 
 MAX_CONDITIONS = 4
 """Variables of @skip and @include; with more, what they leave is found anew for each request."""
@@ -44,15 +41,26 @@ class Plan:
         schema: Strawberry's, which must offer neither @defer nor @stream.
         document: valid against the schema.
         operation: one of the document's.
+        hide_suggestions: whether errors keep to themselves what could have been meant.
+
+    Raises:
+        ValueError: the schema offers @defer or @stream, or a fragment has variables of its own.
     """
 
     def __init__(
-        self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode
+        self,
+        schema: GraphQLSchema,
+        document: DocumentNode,
+        operation: OperationDefinitionNode,
+        *,
+        hide_suggestions: bool = False,
     ) -> None:
         if schema.get_directive("defer") or schema.get_directive("stream"):
             raise ValueError("schema: plans answer at once; take @defer and @stream from it")
         self._schema = schema
         self._operation = operation
+        self._hide_suggestions = hide_suggestions
+        self._variables = Variables(schema, operation, hide_suggestions)
         self._fragments = {
             one.name.value: one
             for one in document.definitions
@@ -136,7 +144,7 @@ class Plan:
         root_value: Any,
         abort_signal: AbortSignal | None,
     ) -> CompiledExecutor | list[GraphQLError]:
-        values = self._coerce(variable_values or {})
+        values = self._variables.coerce(variable_values or {})
         if isinstance(values, list):
             return values
         executor = CompiledExecutor(
@@ -150,15 +158,10 @@ class Plan:
             default_field_resolver,
             default_type_resolver,
             default_field_resolver,
+            hide_suggestions=self._hide_suggestions,
             abort_signal=abort_signal,
         )
         return executor.use(self._variant(values.coerced))
-
-    def _coerce(self, raw: dict[str, Any]) -> VariableValues | list[GraphQLError]:
-        definitions = self._operation.variable_definitions
-        if not definitions:
-            return VariableValues({}, {})
-        return get_variable_values(self._schema, definitions, raw, max_errors=MAX_ERRORS)
 
     def _variant(self, coerced: dict[str, Any]) -> Variant:
         if len(self._conditions) > MAX_CONDITIONS:
