@@ -18,7 +18,7 @@ class Key(NamedTuple):
         part: 0 for the first part of a list; then 1 for what scores less; last 2 for what scores
             more than the end of the first part but was found too late for it.
         place: within the part, a number of the list's own; smaller is better.
-        id: the property, among equals.
+        id: the property or investor, among equals.
     """
 
     part: int
@@ -54,6 +54,20 @@ class Similar:
     property_id: UUID
     similarity: float
     key: Key
+
+
+class Kin(NamedTuple):
+    """Investors who buy like one.
+
+    Attributes:
+        likeness: how alike each is, in [0, 1].
+        state: bytes that differ if the one's own interests do; none if it has none.
+        above: how far was looked, for ``Reach.likeness``.
+    """
+
+    likeness: dict[UUID, float]
+    state: bytes
+    above: float
 
 
 class Shortlist(NamedTuple):

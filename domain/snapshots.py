@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.filters import RANGES, Box, Circle, Polygon, PropertyFilter, Range
-from domain.shortlists import Key, Ranked, Reach, Shortlist, Similar
+from domain.shortlists import Key, Kin, Ranked, Reach, Shortlist, Similar
 from domain.vocabulary import PropertyType
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "InteractionLog",
     "InvestorHistory",
     "Key",
+    "Kin",
     "Labels",
     "ModelKey",
     "ModelLoader",
@@ -306,6 +307,37 @@ class Twin(Protocol):
         """What speaks for each property, strongest first; empty where nothing does.
 
         Raises ValueError for an investor without any interaction of positive weight.
+        """
+        ...
+
+    async def audience(
+        self,
+        model: ModelKey,
+        found: PropertyColumns,
+        exclude: Sequence[Collection[UUID]],
+        above: Sequence[float | None],
+    ) -> list[tuple[list[UUID], float]]:
+        """For each of n properties the investors with an interest most like it, at most 200.
+
+        Args:
+            model: the version.
+            found: the properties.
+            exclude: for each, which investors not.
+            above: for each, how far to look if that is known, as this returned it before.
+
+        Returns:
+            For each the investors, and how far was looked.
+        """
+        ...
+
+    async def kin(
+        self, model: ModelKey, user_id: UUID, exclude: Collection[UUID], above: float | None
+    ) -> Kin:
+        """Of the 200 investors with an interest most like one of an investor's, how alike all are.
+
+        Two investors are alike as their interests are: of each interest of either, the cosine with
+        the nearest one of the other; the mean over the one's and the mean over the other's, half
+        each; mapped to [0, 1]. It is symmetric. ``above`` is as for ``audience``.
         """
         ...
 

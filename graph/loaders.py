@@ -15,8 +15,10 @@ from domain.properties import Property
 from domain.property_facets import Counts, Facet, count_facets
 from domain.reasons import Reason
 from domain.recommendations import (
+    AudienceAsk,
     Concentration,
     Counterfactual,
+    FoundUser,
     Page,
     Place,
     Ranking,
@@ -37,6 +39,9 @@ MAX_LISTS = 100
 
 MAX_COUNTERFACTUALS = 100
 """How many counterfactuals one request may ask for; each is a batch of the model."""
+
+MAX_AUDIENCES = 20
+"""Of how many properties one request may ask whom they would suit; each is hundreds of scores."""
 
 LISTS_AT_ONCE = 4
 
@@ -59,6 +64,15 @@ class RankedList(NamedTuple):
     before: Place | None
 
 
+class KinAsk(NamedTuple):
+    """A page of the investors who buy like one."""
+
+    user_id: UUID
+    size: int
+    after: Place | None
+    before: Place | None
+
+
 class Loaders:
     """The loaders of one request; each batch opens its own unit of work.
 
@@ -73,6 +87,8 @@ class Loaders:
         counterfactuals: the price that would bring it among the best.
         recommendations: a page of an investor's recommendations.
         similar: a page of what is like a property.
+        interested: a page of the investors whom a property would suit.
+        kin: a page of the investors who buy like one.
         facets: how many of the properties that match have each value.
     """
 
@@ -86,6 +102,7 @@ class Loaders:
         self._recommender = recommender
         self._principal = principal
         self._lists = 0
+        self._audiences = 0
         self._counterfactuals_asked = 0
         self._turns = asyncio.Semaphore(LISTS_AT_ONCE)
         self.properties = DataLoader(self._properties)
@@ -98,6 +115,8 @@ class Loaders:
         self.counterfactuals = DataLoader(self._counterfactuals)
         self.recommendations = DataLoader(self._recommendations)
         self.similar = DataLoader(self._similar)
+        self.interested = DataLoader(self._interested)
+        self.kin = DataLoader(self._kin)
         self.facets = DataLoader(self._facets)
 
     def remember(self, found: Iterable[Property]) -> None:
@@ -216,6 +235,22 @@ class Loaders:
             page = await self._recommender.similar(self._principal.tenant_id, *asked)
             self.remember(item.property for item in page.items)
             return page
+
+        return await self._ranked(wanted, answer)
+
+    async def _interested(self, wanted: list[AudienceAsk]) -> list[Page[FoundUser] | DomainError]:
+        self._audiences += len(wanted)
+        if self._audiences > MAX_AUDIENCES:
+            raise invalid(
+                f"interestedUsers of {self._audiences} properties in one request; ask for at most "
+                f"{MAX_AUDIENCES}, under shorter lists",
+                "first",
+            )
+        return await self._recommender.audience.interested(self._principal.tenant_id, wanted)
+
+    async def _kin(self, wanted: list[KinAsk]) -> list[Page[FoundUser] | BaseException]:
+        async def answer(asked: KinAsk) -> Page[FoundUser]:
+            return await self._recommender.audience.similar(self._principal.tenant_id, *asked)
 
         return await self._ranked(wanted, answer)
 

@@ -13,7 +13,7 @@ from domain.vocabulary import ListingStatus, PropertyType
 from graph.context import Info
 from graph.filters import Where, to_filter
 from graph.limits.directives import at_most, page_of, weight
-from graph.limits.weights import QUERY, SEARCH
+from graph.limits.weights import AUDIENCE, QUERY, SEARCH
 from graph.loaders import Pair
 from graph.nodes import Node, NodeId, global_id, parse_id
 from graph.ordering import PropertyOrder, to_order
@@ -32,6 +32,7 @@ from graph.pagination import (
 from graph.places import RankedBefore, RankedLast, window
 
 if TYPE_CHECKING:
+    from graph.audience import InterestedUserConnection
     from graph.facets import PropertyFacets
     from graph.feedback import Feedback
     from graph.recommendations import SimilarPropertyConnection
@@ -199,6 +200,26 @@ class Property(Node):
 
         page = window("similar", first, after, last, before)
         return await list_similar(info.context, self.row.id, where, diversity, page)
+
+    @strawberry.field(
+        description="The investors whom it would suit, the best first, without those who own it or "
+        "disliked or dismissed it; for analysts and admins. Of at most 20 properties in one "
+        "request.",
+        directives=[weight(AUDIENCE), page_of(DEFAULT_PAGE, "first", "last")],
+    )
+    async def interested_users(
+        self,
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: RankedLast = None,
+        before: RankedBefore = None,
+    ) -> Annotated["InterestedUserConnection", strawberry.lazy("graph.audience")]:
+        """A search for each of a list, and one batch of the model for all."""
+        from graph.audience import list_interested
+
+        page = window("interested", first, after, last, before)
+        return await list_interested(info.context, self.row.id, page)
 
 
 def camel_case(name: str) -> str:

@@ -16,6 +16,7 @@ from graph.pagination import DEFAULT_PAGE, After, Diversity, First
 from graph.places import RankedBefore, RankedLast, window
 
 if TYPE_CHECKING:
+    from graph.audience import SimilarUserConnection
     from graph.buy_boxes import BuyBox
     from graph.recommendations import RecommendationConnection
 
@@ -77,6 +78,24 @@ class User(Node):
 
         page = window("recommendations", first, after, last, before)
         return await list_recommendations(info.context, self.row.id, where, diversity, page)
+
+    @strawberry.field(
+        description="The investors who buy alike, the most alike first; for analysts and admins.",
+        directives=[weight(RANKING), page_of(DEFAULT_PAGE, "first", "last")],
+    )
+    async def similar_users(
+        self,
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: RankedLast = None,
+        before: RankedBefore = None,
+    ) -> Annotated["SimilarUserConnection", strawberry.lazy("graph.audience")]:
+        """As the query of the same name."""
+        from graph.audience import list_similar_users
+
+        page = window("kin", first, after, last, before)
+        return await list_similar_users(info.context, self.row.id, page)
 
 
 async def me(info: Info) -> User:

@@ -17,6 +17,7 @@ from domain.snapshots import (
     Cause,
     InvestorHistory,
     Key,
+    Kin,
     ModelKey,
     ModelLoader,
     PropertyColumns,
@@ -27,7 +28,9 @@ from domain.snapshots import (
     Similar,
 )
 from ml.artifacts import unpack
+from ml.audience import AUDIENCE, kinship
 from ml.buy_box import FIELDS, columns_of, share_met
+from ml.candidates import EVERYTHING
 from ml.config import pick_device
 from ml.diversity import diversify
 from ml.index import EmbeddingIndex
@@ -37,6 +40,10 @@ from ml.scoring import Investor, LoadedTwin
 
 _LARGE_BATCH = 4096
 """Properties above which embedding takes milliseconds and moves to a thread."""
+
+
+_MANY_INVESTORS = 16
+"""Investors above which scoring takes long enough to move to a thread."""
 
 
 class TwinService:
@@ -145,11 +152,17 @@ class TwinService:
     ) -> NDArray[np.float64]:
         """See ``Twin.score``."""
         twin = await self._twin(model)
-        scores = [
-            twin.score_properties(_with_approval(twin, investor), properties)
-            for investor in investors
-        ]
-        return twin.affinity(np.stack(scores) if scores else np.empty((0, len(properties))))
+
+        def scores() -> list[NDArray[np.float64]]:
+            return [
+                twin.score_properties(_with_approval(twin, investor), properties)
+                for investor in investors
+            ]
+
+        # Reading an investor takes most of a millisecond.
+        many = len(investors) > _MANY_INVESTORS
+        found = await asyncio.to_thread(scores) if many else scores()
+        return twin.affinity(np.stack(found) if found else np.empty((0, len(properties))))
 
     async def explain(
         self, model: ModelKey, investor: InvestorHistory, properties: PropertyColumns
@@ -157,6 +170,35 @@ class TwinService:
         """See ``Twin.explain``."""
         twin = await self._twin(model)
         return twin.explain(_with_approval(twin, investor), properties)
+
+    async def audience(
+        self,
+        model: ModelKey,
+        found: PropertyColumns,
+        exclude: Sequence[Collection[UUID]],
+        above: Sequence[float | None],
+    ) -> list[tuple[list[UUID], float]]:
+        """See ``Twin.audience``."""
+        vectors = (await self._twin(model)).embed(found)
+        space = self._index.space(model)
+        return [
+            await space.investors(vectors[row][None], unwanted, AUDIENCE, bound)
+            for row, (unwanted, bound) in enumerate(zip(exclude, above, strict=True))
+        ]
+
+    async def kin(
+        self, model: ModelKey, user_id: UUID, exclude: Collection[UUID], above: float | None
+    ) -> Kin:
+        """See ``Twin.kin``."""
+        space = self._index.space(model)
+        own = (await space.interests([user_id])).get(user_id)
+        if own is None:
+            return Kin({}, b"", EVERYTHING)
+        # The index has its own order of an investor's points, which is always the same.
+        near, above = await space.investors(own, {user_id, *exclude}, AUDIENCE, above)
+        others = await space.interests(near)
+        likeness = kinship(own, list(others.values()))
+        return Kin(dict(zip(others, likeness, strict=True)), own.tobytes(), above)
 
     async def embed(self, model: ModelKey, properties: PropertyColumns) -> NDArray[np.float32]:
         """See ``Twin.embed``."""

@@ -5,7 +5,7 @@ reached only through a ``Space``, which is bound to one tenant and version and p
 of every point it writes and into the filter of every call it makes.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
@@ -17,6 +17,7 @@ from qdrant_client.conversions.conversion import RestToGrpc
 from domain.snapshots import ModelKey, PropertyColumns, PropertyFilter
 from ml.candidates import (
     BELOW,
+    EVERYTHING,
     MOST_TIES,
     ROW,
     Candidates,
@@ -176,6 +177,64 @@ class Space:
         above = tuple(map(exceeded, sources, brought, limits))
         return gather(brought, above, fields)
 
+    async def investors(
+        self,
+        vectors: NDArray[np.float32],
+        exclude: Collection[UUID],
+        limit: int,
+        above: float | None = None,
+    ) -> tuple[list[UUID], float]:
+        """The investors with an interest that is most like any of the vectors (k, 16).
+
+        Args:
+            vectors: unit vectors, at least one.
+            exclude: investors that are not wanted.
+            limit: how many; fewer where some are exactly as alike as the next.
+            above: everyone who is more alike than this, up to twice the limit; None to find out
+                what that is for the limit.
+
+        Returns:
+            The investors, the most alike first, and what all of them exceed in likeness.
+        """
+        unwanted = [among("user_id", exclude)] if exclude else None
+        query = models.RecommendQuery(
+            recommend=models.RecommendInput(
+                positive=vectors.tolist(), strategy=models.RecommendStrategy.BEST_SCORE
+            )
+        )
+        wanted = limit + 1 if above is None else 2 * limit
+        # Each investor has as many points as interests; the nearest of them comes first.
+        fetched = 2 * wanted
+        while True:
+            search = models.QueryRequest(
+                query=query,
+                filter=self._filter(must_not=unwanted),
+                limit=fetched,
+                score_threshold=None if above is None else above - BELOW,
+                with_payload=["user_id"],
+            )
+            (points,) = await self._search([search], USERS)
+            nearest: dict[str, float] = {}
+            for point in points:
+                nearest.setdefault(point.payload["user_id"].string_value, point.score)
+            if len(nearest) >= wanted or len(points) < fetched:
+                break
+            fetched *= 2
+        if above is None:
+            above = list(nearest.values())[limit] if len(nearest) > limit else EVERYTHING
+        return [UUID(one) for one, score in nearest.items() if score > above], above
+
+    async def interests(self, ids: Collection[UUID]) -> dict[UUID, NDArray[np.float32]]:
+        """The unit vectors (k, 16) of those investors who have any."""
+        found: dict[UUID, list[Any]] = {}
+        if ids:
+            owned = self._filter(must=[among("user_id", ids)])
+            async for points in self._scroll(USERS, owned, "user_id", with_vectors=True):
+                for point in points:
+                    owner = UUID((point.payload or {})["user_id"])
+                    found.setdefault(owner, []).append(point.vector)
+        return {owner: np.array(vectors, dtype=np.float32) for owner, vectors in found.items()}
+
     async def count(self) -> int:
         """How many properties the space holds."""
         return await self._count(PROPERTIES)
@@ -186,19 +245,36 @@ class Space:
 
     async def property_ids(self) -> set[UUID]:
         """The ids of all properties in the space."""
-        ids: set[UUID] = set()
+        return await self._ids(PROPERTIES, "property_id")
+
+    async def user_ids(self) -> set[UUID]:
+        """The ids of all investors in the space."""
+        return await self._ids(USERS, "user_id")
+
+    async def _ids(self, collection: str, field: str) -> set[UUID]:
+        return {
+            UUID((point.payload or {})[field])
+            async for points in self._scroll(collection, self._filter(), field)
+            for point in points
+        }
+
+    async def _scroll(
+        self, collection: str, wanted: models.Filter, field: str, *, with_vectors: bool = False
+    ) -> AsyncIterator[list[models.Record]]:
+        """All points that match, in batches, with one field of their payload."""
         offset: Any = None
         while True:
             points, offset = await self._client.scroll(
-                PROPERTIES,
-                scroll_filter=self._filter(),
+                collection,
+                scroll_filter=wanted,
                 limit=_BATCH,
                 offset=offset,
-                with_payload=["property_id"],
+                with_payload=[field],
+                with_vectors=with_vectors,
             )
-            ids.update(UUID((point.payload or {})["property_id"]) for point in points)
+            yield points
             if offset is None:
-                return ids
+                return
 
     async def _count(self, collection: str) -> int:
         return (await self._client.count(collection, self._filter(), exact=True)).count
@@ -227,14 +303,16 @@ class Space:
             )
             await self._client.upsert(collection, batch)
 
-    async def _search(self, searches: list[models.QueryRequest]) -> list[list[grpc.ScoredPoint]]:
+    async def _search(
+        self, searches: list[models.QueryRequest], collection: str = PROPERTIES
+    ) -> list[list[grpc.ScoredPoint]]:
         """The points of each search, as the protocol has them.
 
         The client would turn every one of hundreds into models, which costs more than the search.
         """
         request = grpc.QueryBatchPoints(
-            collection_name=PROPERTIES,
-            query_points=[RestToGrpc.convert_query_request(one, PROPERTIES) for one in searches],
+            collection_name=collection,
+            query_points=[RestToGrpc.convert_query_request(one, collection) for one in searches],
         )
         answer = await self._client.grpc_points.QueryBatch(request)
         return [list(one.result) for one in answer.result]

@@ -4,6 +4,7 @@ With an active version and a positive history the twin ranks. Without either, th
 engagement and the investor's buy box do, and every recommendation says so.
 """
 
+from domain.recommendations.audience import Audience, AudienceAsk, FoundUser, count_investors
 from domain.recommendations.cold_start import ENGAGEMENT
 from domain.recommendations.concentration import Concentration, Exposure
 from domain.recommendations.counterfactuals import Counterfactual
@@ -15,13 +16,17 @@ from domain.recommendations.recommender import Recommender
 __all__ = [
     "ENGAGEMENT",
     "MAX_DEPTH",
+    "Audience",
+    "AudienceAsk",
     "Concentration",
     "Counterfactual",
     "Exposure",
+    "FoundUser",
     "Page",
     "Place",
     "Ranking",
     "Recommendation",
     "Recommender",
     "SimilarProperty",
+    "count_investors",
 ]

@@ -39,11 +39,6 @@ class ColdItem:
     row: Property
     key: Key
 
-    @property
-    def property_id(self) -> UUID:
-        """The property's id."""
-        return self.row.id
-
 
 class ColdListing:
     """The properties that match, by falling ``cold_score``, ties by id; see ``Listing``.

@@ -3,18 +3,12 @@
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from typing import Generic, Protocol, TypeVar
-from uuid import UUID
 
 from domain.shortlists import Key, Ranked, Reach, Shortlist
 
 
 class Keyed(Protocol):
-    """A property with its place in a list."""
-
-    @property
-    def property_id(self) -> UUID:
-        """The property."""
-        ...
+    """What has a place in a list."""
 
     @property
     def key(self) -> Key:
@@ -64,7 +58,7 @@ class Whole(Generic[Scored]):
         """For each of the items a digest of ``state`` and of all items up to it."""
         found = []
         for one in self._items:
-            state = digest(state.encode(), one.property_id.bytes)
+            state = digest(state.encode(), one.key.id.bytes)
             found.append(state)
         return found
 

@@ -176,8 +176,8 @@ async def _shown(
             some = await listing.before(key, asked)
         else:
             some = await listing.behind(key, asked)
-        real = await shown([one.property_id for one in some])
-        kept = [one for one in some if one.property_id in real]
+        real = await shown([one.key.id for one in some])
+        kept = [one for one in some if one.key.id in real]
         found = kept + found if backward else found + kept
         if len(found) >= count or len(some) < asked:
             return found[-count:] if backward else found[:count]

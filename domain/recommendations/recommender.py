@@ -11,6 +11,7 @@ from domain.database import Database
 from domain.errors import DomainError, ErrorCode
 from domain.properties import Property
 from domain.reasons import Reason, cold_reasons
+from domain.recommendations.audience import Audience
 from domain.recommendations.cold_start import ENGAGEMENT, ColdListing, cold_score
 from domain.recommendations.concentration import Concentration, concentration
 from domain.recommendations.counterfactuals import TOP, Counterfactual, repriced, smallest_change
@@ -39,11 +40,16 @@ from domain.snapshots import ModelKey, PropertyFilter, Ranked, Reach, Shortlist,
 
 
 class Recommender:
-    """Answers for all tenants; every call names its tenant."""
+    """Answers for all tenants; every call names its tenant.
+
+    Attributes:
+        audience: answers with investors instead of properties.
+    """
 
     def __init__(self, database: Database, twin: Twin) -> None:
         self._database = database
         self._twin = twin
+        self.audience = Audience(database, twin)
 
     async def recommend(
         self,

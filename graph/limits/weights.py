@@ -9,5 +9,8 @@ SEARCH = 20
 RANKING = 50
 """A ranked list of an investor: a search of the index and a batch of the model."""
 
+AUDIENCE = 100
+"""The investors whom a property would suit: a search, and hundreds of histories and scores."""
+
 WRITE = 10
 """A transaction that writes, and what follows from it."""

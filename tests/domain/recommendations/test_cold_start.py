@@ -60,7 +60,7 @@ async def test_the_order_of_sql_is_the_score_of_python_page_by_page(
         expected = sorted(
             (item.row for item in seen), key=lambda one: (-cold_score(one, stated), one.id)
         )
-        assert [item.property_id for item in seen] == [found.id for found in expected]
+        assert [item.key.id for item in seen] == [found.id for found in expected]
         if stated:
             assert [-item.key.place for item in seen] == [
                 cold_score(item.row, stated) for item in seen

@@ -1,0 +1,242 @@
+"""Investors instead of properties: whom a property would suit, and who buys alike."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, exists, func, select
+
+from domain import histories, properties, tenants, users
+from domain.database import Database
+from domain.errors import DomainError, ErrorCode, not_found
+from domain.interactions import Interaction
+from domain.properties import Property
+from domain.recommendations.listings import Whole, digest
+from domain.recommendations.paging import Origin, Page, Place, check_state, page_of, placed
+from domain.recommendations.ranking import has_approvals, state_of, version_of
+from domain.snapshots import InvestorHistory, Key, ModelKey, Reach, Twin
+from domain.users import User
+from domain.vocabulary import EXCLUDING, INTERACTION_WEIGHTS
+from domain.work import Work
+
+APPROVING = [kind for kind, weight in INTERACTION_WEIGHTS.items() if weight > 0]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundUser:
+    """An investor on a list, with its score in [0, 1] and its place there."""
+
+    user: User
+    score: float
+    place: Place
+
+
+class AudienceAsk(NamedTuple):
+    """Which page of the investors whom a property would suit; see ``Audience.interested``."""
+
+    property_id: UUID
+    size: int
+    after: Place | None = None
+    before: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    key: Key
+    score: float
+
+
+class Audience:
+    """Answers for all tenants; every call names its tenant."""
+
+    def __init__(self, database: Database, twin: Twin) -> None:
+        self._database = database
+        self._twin = twin
+
+    async def interested(
+        self, tenant_id: UUID, asked: Sequence[AudienceAsk]
+    ) -> list[Page[FoundUser] | DomainError]:
+        """Pages of the investors whom properties would suit, the best first, ties by id.
+
+        The score is the affinity. Looked at are, for each property, the two hundred with an
+        interest most like it; left out is who owns, dismissed or dislikes it, or is deactivated.
+        Three queries and one batch of the model, however many properties.
+
+        Returns:
+            For each of those asked its page, or NOT_FOUND, NO_ACTIVE_MODEL or CURSOR_EXPIRED.
+        """
+        now = datetime.now(UTC)
+        async with self._database.work(tenant_id) as work:
+            version_id = await tenants.active_version_id(work)
+            rows = await properties.get_many(work, [ask.property_id for ask in asked])
+            excluded = await _excluded(work, list(rows))
+        answers: dict[AudienceAsk, Page[FoundUser] | DomainError] = {}
+        ready: dict[float, list[AudienceAsk]] = {}
+        for ask in asked:
+            place = ask.before or ask.after
+            try:
+                version = _version(version_id, place)
+                if ask.property_id not in rows:
+                    raise not_found("property", ("propertyId",))
+                if place is not None:
+                    check_state(_origin(version, 0.0, rows[ask.property_id]), place)
+            except DomainError as refusal:
+                answers[ask] = refusal
+            else:
+                ready.setdefault(place.as_of if place else now.timestamp(), []).append(ask)
+        # Nearly always one: a request rarely goes on with two lists of different moments.
+        for as_of, some in ready.items():
+            found = [rows[ask.property_id] for ask in some]
+            unwanted = [excluded[row.id] for row in found]
+            model = ModelKey(tenant_id, _version(version_id, None))
+            answers |= await self._score(model, as_of, some, found, unwanted)
+        return [answers[ask] for ask in asked]
+
+    async def similar(
+        self,
+        tenant_id: UUID,
+        user_id: UUID,
+        size: int,
+        after: Place | None = None,
+        before: Place | None = None,
+    ) -> Page[FoundUser]:
+        """A page of the investors who buy like one, the most alike first; see ``Twin.kin``.
+
+        Empty for an investor without interests. Who is deactivated is left out.
+
+        Raises:
+            DomainError: NOT_FOUND for the user; NO_ACTIVE_MODEL; CURSOR_EXPIRED.
+        """
+        place = before or after
+        async with self._database.work(tenant_id) as work:
+            await users.get(work, user_id, "userId")
+            version_id = _version(await tenants.active_version_id(work), place)
+            gone = await _deactivated(work)
+        bound = place.reach.likeness[0] if place and place.reach.likeness else None
+        kin = await self._twin.kin(ModelKey(tenant_id, version_id), user_id, gone, bound)
+        origin = Origin(str(version_id), 0.0, digest(kin.state))
+        if place is not None:
+            check_state(origin, place)
+        scored = [_Scored(Key(0, -score, one), score) for one, score in kin.likeness.items()]
+        return await self._page(tenant_id, scored, size, after, before, origin, Reach((kin.above,)))
+
+    async def _score(
+        self,
+        model: ModelKey,
+        as_of: float,
+        asked: Sequence[AudienceAsk],
+        found: Sequence[Property],
+        unwanted: Sequence[Collection[UUID]],
+    ) -> dict[AudienceAsk, Page[FoundUser]]:
+        columns = properties.columns_of(found)
+        places = [ask.before or ask.after for ask in asked]
+        bounds = [one.reach.likeness[0] if one and one.reach.likeness else None for one in places]
+        audiences = await self._twin.audience(model, columns, unwanted, bounds)
+        everyone = list(dict.fromkeys(one for near, _ in audiences for one in near))
+        async with self._database.work(model.tenant_id) as work:
+            known = await histories.get_many(work, everyone, datetime.fromtimestamp(as_of, UTC))
+        investors: list[InvestorHistory] = [
+            known[one] for one in everyone if has_approvals(known[one])
+        ]
+        matrix = await self._twin.score(model, investors, columns)
+        row_of = {history.user_id: row for row, history in enumerate(investors)}
+        pages = {}
+        for column, (ask, (near, above)) in enumerate(zip(asked, audiences, strict=True)):
+            scored = [
+                _Scored(Key(0, -score, one), score)
+                for one in near
+                if one in row_of
+                for score in [float(matrix[row_of[one], column])]
+            ]
+            origin = _origin(model.version_id, as_of, found[column])
+            pages[ask] = await self._page(
+                model.tenant_id, scored, ask.size, ask.after, ask.before, origin, Reach((above,))
+            )
+        return pages
+
+    async def _page(
+        self,
+        tenant_id: UUID,
+        scored: Sequence[_Scored],
+        size: int,
+        after: Place | None,
+        before: Place | None,
+        origin: Origin,
+        reach: Reach,
+    ) -> Page[FoundUser]:
+        found: dict[UUID, User] = {}
+
+        async def shown(ids: Collection[UUID]) -> set[UUID]:
+            # The index may still hold who was deleted or deactivated.
+            async with self._database.work(tenant_id) as work:
+                rows = await users.get_many(work, list(ids))
+            found.update({one.id: one for one in rows.values() if one.deactivated_at is None})
+            return set(found)
+
+        listing = Whole(sorted(scored, key=lambda one: one.key))
+        page = placed(await page_of(listing, shown, size, after, before), origin, reach)
+        items = [FoundUser(found[item.key.id], item.score, place) for place, item in page.items]
+        return Page(items, page.has_next, page.has_previous)
+
+
+async def count_investors(
+    work: Work, *, for_property: UUID | None = None, but: UUID | None = None
+) -> int:
+    """How many active users approved of anything.
+
+    Args:
+        work: the unit of work.
+        for_property: without those who own, dismissed or dislike this property.
+        but: without this one.
+    """
+    wanted: list[ColumnElement[bool]] = [
+        User.deactivated_at.is_(None),
+        exists().where(Interaction.user_id == User.id, Interaction.kind.in_(APPROVING)),
+    ]
+    if for_property is not None:
+        wanted.append(
+            ~exists().where(
+                Interaction.user_id == User.id,
+                Interaction.property_id == for_property,
+                Interaction.kind.in_(EXCLUDING),
+            )
+        )
+    if but is not None:
+        wanted.append(User.id != but)
+    query = select(func.count()).select_from(User).where(*wanted)
+    return await work.session.scalar(query) or 0
+
+
+def _origin(version_id: UUID, as_of: float, found: Property) -> Origin:
+    return Origin(str(version_id), as_of, state_of(properties.columns_of([found])))
+
+
+def _version(active: UUID | None, place: Place | None) -> UUID:
+    if active is None:
+        raise DomainError(
+            ErrorCode.NO_ACTIVE_MODEL,
+            "No model is active yet; investors cannot be compared. Train it first.",
+        )
+    if place is not None:
+        version_of(place, active)
+    return active
+
+
+async def _deactivated(work: Work) -> set[UUID]:
+    return set(await work.session.scalars(select(User.id).where(User.deactivated_at.is_not(None))))
+
+
+async def _excluded(work: Work, property_ids: Sequence[UUID]) -> dict[UUID, set[UUID]]:
+    """For each property who owns, dismissed or dislikes it, and who is deactivated."""
+    gone = await _deactivated(work)
+    found = {one: set(gone) for one in property_ids}
+    rows = await work.session.execute(
+        select(Interaction.property_id, Interaction.user_id).where(
+            Interaction.property_id.in_(property_ids), Interaction.kind.in_(EXCLUDING)
+        )
+    )
+    for property_id, user_id in rows:
+        found[property_id].add(user_id)
+    return found
