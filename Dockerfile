@@ -32,4 +32,5 @@ EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
 CMD ["uvicorn", "--factory", "graph.app:create_app", "--host", "0.0.0.0", "--port", "8000", \
-    "--timeout-graceful-shutdown", "10"]
+    "--timeout-graceful-shutdown", "10", "--ws", "websockets-sansio", "--ws-max-size", "1048576", \
+    "--ws-ping-interval", "0", "--ws-per-message-deflate", "false"]

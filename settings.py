@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     rate_limit_capacity: int = Field(default=1_000_000, ge=1)
     rate_limit_refill: int = Field(default=100_000, ge=0)
     operation_timeout: float = Field(default=10.0, gt=0, le=300)
+    # WebSockets and streams of events that one server process keeps open.
+    connection_limit: int = Field(default=10_000, ge=1)
+    tenant_connection_limit: int = Field(default=1_000, ge=1)
 
     @field_validator("cors_origins", mode="before")
     @classmethod

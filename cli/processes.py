@@ -45,6 +45,8 @@ def api(host: str, port: int, workers: int, supervised: SupervisedOption = False
     """Answer requests, without workers: ``twin serve`` runs this."""
     import uvicorn
 
+    from graph.http.messages import MAX_MESSAGE
+
     if supervised:
         serving.end_with_parent(signal.SIGTERM)
     uvicorn.run(
@@ -55,6 +57,11 @@ def api(host: str, port: int, workers: int, supervised: SupervisedOption = False
         workers=workers,
         log_level=settings.load().log_level,
         timeout_graceful_shutdown=5,
+        ws="websockets-sansio",
+        ws_max_size=MAX_MESSAGE,
+        # Sockets have a heartbeat of their own; and compression would cost each some 100 KiB.
+        ws_ping_interval=None,
+        ws_per_message_deflate=False,
     )
 
 

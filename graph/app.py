@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Scope
 
 from domain import tenants
@@ -22,9 +22,13 @@ from domain.errors import DomainError
 from graph.context import Context
 from graph.documents import DocumentStore, read_manifest
 from graph.graphiql import GraphiQL, SignedIn, sign_in
+from graph.http.connections import Connections
 from graph.http.cors import cors
 from graph.http.errors import answer_http_exception
+from graph.http.sse import EventStreams
+from graph.http.stopping import before_stopping
 from graph.http.view import GraphQLView
+from graph.http.websocket import WebSockets
 from graph.identity import Authenticator, ClaimNames, IdentityConfig, Issuer, Principal
 from graph.limits.meter import Meter
 from graph.operations import Operations
@@ -55,9 +59,11 @@ def create_app(settings: Settings | None = None) -> Starlette:
         # It may start processes and wait for them, and the event loop runs already.
         found = await asyncio.to_thread(services, wanted)
         async with connect(wanted, found) as runtime:
-            yield runtime
+            with before_stopping(server.state.connections.close):
+                yield runtime
 
-    return build(open_runtime, wanted)
+    server = build(open_runtime, wanted)
+    return server
 
 
 def build(open_runtime: OpenRuntime, settings: Settings) -> Starlette:
@@ -80,6 +86,7 @@ def build(open_runtime: OpenRuntime, settings: Settings) -> Starlette:
             )
             app.state.revision = await asyncio.to_thread(latest_revision)
             yield
+            await connections.close()
             await app.state.authenticator.close()
 
     # Tokens of an issuer cannot be made here.
@@ -87,10 +94,21 @@ def build(open_runtime: OpenRuntime, settings: Settings) -> Starlette:
     graphiql = None if settings.production else GraphiQL(identify)
     meter = Meter(settings.cost_limit, settings.rate_limit_capacity, settings.rate_limit_refill)
     operations = Operations(_documents(settings), meter, settings.operation_timeout)
+    connections = Connections(settings.connection_limit, settings.tenant_connection_limit)
     view = GraphQLView(
-        operations, _context, graphiql.page if graphiql else None, settings.batch_limit
+        operations,
+        _context,
+        EventStreams(operations, _context, connections),
+        graphiql.page if graphiql else None,
+        settings.batch_limit,
     )
-    routes = [Route("/graphql", view), Route("/healthz", healthz), Route("/readyz", readyz)]
+    sockets = WebSockets(operations, _context, connections, settings.cors_origins)
+    routes: list[BaseRoute] = [
+        Route("/graphql", view),
+        WebSocketRoute("/graphql", sockets),
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+    ]
     if graphiql:
         routes.append(Route("/graphql/assets/{name}", graphiql.asset))
     server = Starlette(
@@ -99,6 +117,7 @@ def build(open_runtime: OpenRuntime, settings: Settings) -> Starlette:
         exception_handlers={HTTPException: answer_http_exception},
         lifespan=lifespan,
     )
+    server.state.connections = connections
     # A redirection would repeat whatever host the client named.
     server.router.redirect_slashes = False
     return server

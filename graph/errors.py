@@ -46,6 +46,7 @@ class RequestErrorCode(StrEnum):
     DOCUMENT_TOO_LARGE = "DOCUMENT_TOO_LARGE"
     COST_LIMIT_EXCEEDED = "COST_LIMIT_EXCEEDED"
     RATE_LIMITED = "RATE_LIMITED"
+    TOO_MANY_CONNECTIONS = "TOO_MANY_CONNECTIONS"
     TIMEOUT = "TIMEOUT"
     INTERNAL = "INTERNAL"
 
@@ -73,6 +74,8 @@ publish(
         RequestErrorCode.COST_LIMIT_EXCEEDED: "The operation asks for more points than one may.",
         RequestErrorCode.RATE_LIMITED: "The tenant has spent its points; `retryAfter` says in how "
         "many seconds there are enough.",
+        RequestErrorCode.TOO_MANY_CONNECTIONS: "No further stream is opened: the server or the "
+        "tenant has as many as it may, or the server is stopping.",
         RequestErrorCode.TIMEOUT: "The operation took too long and was ended.",
         RequestErrorCode.INTERNAL: "Something failed on the server; the request id finds it in "
         "the log.",

@@ -113,9 +113,22 @@ class Operations:
             raise RequestRefused([self._timed_out()]) from None
         if isinstance(events, ExecutionResult):
             raise RequestRefused(events.errors or [])
-        return self._answers(prepared, context, cast("AsyncGenerator[Any, None]", events))
+        return self._follow(prepared, context, cast("AsyncGenerator[Any, None]", events))
 
-    async def _answers(
+    async def stream(self, prepared: Prepared, context: Context) -> AsyncGenerator[Body, None]:
+        """The answers to any operation: those of a subscription, or the one of another.
+
+        Raises:
+            RequestRefused: as ``execute`` and ``subscribe`` do.
+        """
+        if prepared.operation.kind is not OperationType.SUBSCRIPTION:
+            yield await self.execute(prepared, context)
+            return
+        async with aclosing(await self.subscribe(prepared, context)) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def _follow(
         self, prepared: Prepared, context: Context, events: AsyncGenerator[Any, None]
     ) -> AsyncGenerator[Body, None]:
         async with aclosing(events):

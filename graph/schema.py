@@ -22,6 +22,7 @@ from graph.property_writes import delete_property, upsert_properties
 from graph.reasons import REASONS
 from graph.recommendations import affinity, recommend, similar_properties
 from graph.refetch import find_node, find_nodes
+from graph.subscriptions import Subscription
 from graph.users import User, find_user, me
 
 
@@ -102,7 +103,10 @@ class Mutation:
 def build_schema() -> strawberry.Schema:
     """A schema of its own, as often as one is wanted. What runs it is ``graph.operations``."""
     schema = strawberry.Schema(
-        query=Query, mutation=Mutation, types=[Property, User, *REASONS, RequestErrorCode]
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        types=[Property, User, *REASONS, RequestErrorCode],
     )
     _drop_null_defaults(schema._schema)
     return schema

@@ -9,6 +9,7 @@ RESPONSE_TYPE = "application/graphql-response+json"
 
 JSON_TYPE = "application/json"
 HTML_TYPE = "text/html"
+EVENT_STREAM = "text/event-stream"
 
 ANSWERS = (JSON_TYPE, RESPONSE_TYPE)
 """The media types of a GraphQL response."""
@@ -53,6 +54,14 @@ def response_type(accept: str, offered: Sequence[str] = ANSWERS) -> str:
         return quality, specificity, one == (RESPONSE_TYPE if specificity == _NAMED else JSON_TYPE)
 
     return max(accepted, key=preference)
+
+
+def accepts_stream(accept: str) -> bool:
+    """Whether a stream of events is accepted, among others perhaps; it must be named."""
+    try:
+        return response_type(accept, (EVENT_STREAM,)) == EVENT_STREAM
+    except TransportError:
+        return False
 
 
 def _quality(parameters: list[str]) -> float:

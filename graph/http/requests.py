@@ -45,11 +45,11 @@ def from_body(
     except orjson.JSONDecodeError as error:
         raise TransportError(f"The body is not JSON: {error}") from None
     if not isinstance(content, list):
-        return _request(content)
+        return to_request(content)
     if not 1 <= len(content) <= batch_limit:
         allowed = f"use 1 to {batch_limit}" if batch_limit else "batches are off; send one request"
         raise TransportError(f"A batch of {len(content)} requests: {allowed}")
-    return [_request(one) for one in content]
+    return [to_request(one) for one in content]
 
 
 def from_url(query_string: bytes) -> GraphQLRequest:
@@ -68,10 +68,11 @@ def from_url(query_string: bytes) -> GraphQLRequest:
                 content[name] = orjson.loads(content[name])
             except orjson.JSONDecodeError as error:
                 raise TransportError(f"{name}: not JSON: {error}") from None
-    return _request(content)
+    return to_request(content)
 
 
-def _request(content: Any) -> GraphQLRequest:
+def to_request(content: object) -> GraphQLRequest:
+    """The request in a JSON value. Raises TransportError, 400, for what is no GraphQL request."""
     if not isinstance(content, dict):
         raise TransportError("The request must be a JSON object")
     variables = _of_type(content, "variables", dict, "an object")

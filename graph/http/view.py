@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 from graphql import OperationType
@@ -15,8 +15,17 @@ from graph.context import Context
 from graph.errors import RequestErrorCode, RequestRefused, TransportError, formatted
 from graph.http.bodies import read_body
 from graph.http.csrf import refuse_forgery
-from graph.http.negotiation import ANSWERS, HTML_TYPE, JSON_TYPE, RESPONSE_TYPE, response_type
+from graph.http.negotiation import (
+    ANSWERS,
+    EVENT_STREAM,
+    HTML_TYPE,
+    JSON_TYPE,
+    RESPONSE_TYPE,
+    accepts_stream,
+    response_type,
+)
 from graph.http.requests import from_body, from_url
+from graph.http.sse import EventStreams
 from graph.limits.deadline import WhileConnected
 from graph.operations import Body, GraphQLRequest, Operations
 
@@ -51,6 +60,7 @@ class GraphQLView:
     Args:
         operations: prepares and runs what is asked for.
         new_context: makes the context of an operation.
+        streams: answers who accepts a stream of events.
         page: answers a browser that would rather have HTML.
         batch_limit: how many requests a batch may hold; 0 for no batches.
     """
@@ -59,11 +69,13 @@ class GraphQLView:
         self,
         operations: Operations,
         new_context: NewContext,
+        streams: EventStreams,
         page: Page | None = None,
         batch_limit: int = 0,
     ) -> None:
         self._operations = operations
         self._new_context = new_context
+        self._streams = streams
         self._page = page
         self._batch_limit = batch_limit
 
@@ -75,14 +87,16 @@ class GraphQLView:
             if scope["method"] == "OPTIONS":
                 await Response(status_code=204, headers={"Allow": ALLOWED})(scope, receive, send)
                 return
-            paged = self._page is not None and scope["method"] in SAFE_METHODS
-            offered = (*ANSWERS, HTML_TYPE) if paged else ANSWERS
-            media_type = response_type(headers.get("accept", ""), offered)
-            if self._page and media_type == HTML_TYPE:
+            wanted = response_type(headers.get("accept", ""), self._offered(scope["method"]))
+            if self._page and wanted == HTML_TYPE:
                 page = await self._page(Request(scope, receive))
                 await page(scope, receive, send)
                 return
+            media_type = JSON_TYPE if wanted == EVENT_STREAM else wanted
             asked = await self._read(scope, receive, headers)
+            if self._streamed(asked, scope["method"], headers, wanted):
+                await self._streams.serve(asked, scope, receive, send)
+                return
             async with WhileConnected(receive):
                 if isinstance(asked, list):
                     answers = [await self._answer(one, scope, headers, media_type) for one in asked]
@@ -94,6 +108,45 @@ class GraphQLView:
         except ClientDisconnect:
             return
         await _send(answer, media_type, send)
+
+    def _offered(self, method: str) -> tuple[str, ...]:
+        offered: tuple[str, ...] = ANSWERS
+        if method != "HEAD":
+            offered = (*offered, EVENT_STREAM)
+        if self._page and method in SAFE_METHODS:
+            offered = (*offered, HTML_TYPE)
+        return offered
+
+    def _streamed(
+        self,
+        asked: GraphQLRequest | list[GraphQLRequest],
+        method: str,
+        headers: Headers,
+        wanted: str,
+    ) -> TypeGuard[GraphQLRequest]:
+        """Whether the answer is a stream: it is preferred, or the only way for a subscription.
+
+        Raises:
+            TransportError: it is preferred but cannot be.
+        """
+        if method == "HEAD" or not accepts_stream(headers.get("accept", "")):
+            return False
+        if isinstance(asked, list):
+            if wanted != EVENT_STREAM:
+                return False
+            raise TransportError(
+                f"A batch is answered as {JSON_TYPE}", RequestErrorCode.NOT_ACCEPTABLE, 406
+            )
+        try:
+            kind = self._operations.prepare(asked).operation.kind
+        except TransportError:
+            raise
+        except RequestRefused:
+            # The stream's only event says why.
+            return wanted == EVENT_STREAM
+        if method == "GET" and kind is OperationType.MUTATION:
+            raise _needs_post(method, kind)
+        return wanted == EVENT_STREAM or kind is OperationType.SUBSCRIPTION
 
     async def _read(
         self, scope: Scope, receive: Receive, headers: Headers
@@ -123,18 +176,22 @@ class GraphQLView:
                 scope["method"] in SAFE_METHODS
                 and prepared.operation.kind is not OperationType.QUERY
             ):
-                raise TransportError(
-                    f"{scope['method']}: a {prepared.operation.kind.value} needs POST",
-                    RequestErrorCode.METHOD_NOT_ALLOWED,
-                    405,
-                    {"Allow": "POST"},
-                )
+                raise _needs_post(scope["method"], prepared.operation.kind)
             context = await self._new_context(scope, headers)
             return Answer(await self._operations.execute(prepared, context))
         except TransportError:
             raise
         except RequestRefused as error:
             return _refusal(error, scope, media_type)
+
+
+def _needs_post(method: str, kind: OperationType) -> TransportError:
+    return TransportError(
+        f"{method}: a {kind.value} needs POST",
+        RequestErrorCode.METHOD_NOT_ALLOWED,
+        405,
+        {"Allow": "POST"},
+    )
 
 
 def _refusal(error: RequestRefused, scope: Scope, media_type: str) -> Answer:

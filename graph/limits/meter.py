@@ -1,5 +1,6 @@
 """Holds operations to what they may cost: each by itself, and those of a tenant together."""
 
+import asyncio
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -98,6 +99,15 @@ class Meter:
                 status=429,
                 retry_after=wait,
             ) from None
+
+    async def wait(self, asked: int, tenant_id: UUID | None) -> None:
+        """Take the points of an event, as soon as its tenant has them."""
+        while self._buckets is not None and tenant_id is not None:
+            try:
+                await self._buckets.take(tenant_id, asked)
+                break
+            except ExhaustedError as error:
+                await asyncio.sleep(error.retry_after)
 
     async def settle(self, asked: int, actual: int, tenant_id: UUID | None) -> CostReport:
         """Give back what an operation did not spend, and say what it did."""

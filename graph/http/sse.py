@@ -1,0 +1,128 @@
+"""GraphQL over Server-Sent Events, each operation as a stream of its own.
+
+The distinct connections mode of
+https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md: ``next`` for each answer and
+``complete`` at the end. A stream that ends without it, since the server stops or the token has
+ended, is to be asked for again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack, aclosing
+from functools import partial
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from graph.context import Context
+from graph.errors import RequestErrorCode, RequestRefused, TransportError, formatted
+from graph.http.connections import Connections, TooManyError, end_of_token
+from graph.http.negotiation import EVENT_STREAM
+from graph.operations import Body, GraphQLRequest, Operations
+
+BEAT_EVERY = 15.0
+"""Seconds between comments that keep proxies from closing a silent stream."""
+
+HEADERS = [
+    (b"content-type", f"{EVENT_STREAM}; charset=utf-8".encode()),
+    (b"cache-control", b"no-store"),
+    # Else nginx would keep events back.
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class _EndedError(Exception):
+    """Ends the stream."""
+
+
+class EventStreams:
+    """Answers operations as streams of events.
+
+    Args:
+        operations: prepares and runs what is asked for.
+        new_context: makes the context of an operation.
+        connections: counts the streams, and ends them.
+    """
+
+    def __init__(
+        self,
+        operations: Operations,
+        new_context: Callable[[Scope, Headers], Awaitable[Context]],
+        connections: Connections,
+    ) -> None:
+        self._operations = operations
+        self._new_context = new_context
+        self._connections = connections
+
+    async def serve(
+        self, request: GraphQLRequest, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Answer one request; what is refused is the stream's only event.
+
+        Raises:
+            TransportError: 503, there are too many connections.
+        """
+        identify = partial(self._new_context, scope, Headers(scope=scope))
+        context = await identify()
+        with ExitStack() as counted:
+            try:
+                counted.enter_context(self._connections.one())
+                if context.tenant_id:
+                    counted.enter_context(self._connections.of_tenant(context.tenant_id))
+            except TooManyError as error:
+                code = RequestErrorCode.TOO_MANY_CONNECTIONS
+                raise TransportError(str(error), code, 503, {"Retry-After": "5"}) from None
+            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._end_with_server())
+                    tasks.create_task(_end_with_client(receive))
+                    tasks.create_task(_beat(send))
+                    if context.tenant_id:
+                        tasks.create_task(_end_with_token(identify))
+                    await self._write(request, context, send)
+                    raise _EndedError
+            except* _EndedError:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _write(self, request: GraphQLRequest, context: Context, send: Send) -> None:
+        try:
+            answers = self._operations.stream(self._operations.prepare(request), context)
+            async with aclosing(answers):
+                async for answer in answers:
+                    await _send_event(send, "next", answer)
+        except RequestRefused as error:
+            refusal: Body = {"errors": formatted(error.errors, context.request_id)}
+            if error.extensions:
+                refusal["extensions"] = error.extensions
+            await _send_event(send, "next", refusal)
+        await _send_event(send, "complete", None)
+
+    async def _end_with_server(self) -> None:
+        await self._connections.closing.wait()
+        raise _EndedError
+
+
+async def _end_with_client(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    raise _EndedError
+
+
+async def _end_with_token(identify: Callable[[], Awaitable[Context]]) -> None:
+    await end_of_token(identify)
+    raise _EndedError
+
+
+async def _beat(send: Send) -> None:
+    while True:
+        await asyncio.sleep(BEAT_EVERY)
+        await send({"type": "http.response.body", "body": b":\n\n", "more_body": True})
+
+
+async def _send_event(send: Send, name: str, answer: Body | None) -> None:
+    # JSON has no line breaks outside of strings, and escapes those within.
+    data = b"" if answer is None else orjson.dumps(answer)
+    body = b"event: %b\ndata: %b\n\n" % (name.encode(), data)
+    await send({"type": "http.response.body", "body": body, "more_body": True})
