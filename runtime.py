@@ -135,7 +135,7 @@ def latest_revision() -> str | None:
 
 @asynccontextmanager
 async def connect_database(
-    found: Services,
+    found: Services, *, statement_timeout: float | None = None
 ) -> AsyncIterator[tuple[Database, JobQueue, Broker]]:
     """Open the database, and where its jobs and events go to, and close them in the end.
 
@@ -144,7 +144,9 @@ async def connect_database(
     """
     queue = await JobQueue.connect(found.redis_url)
     broker = Broker(found.redis_url)
-    database = Database(found.database_url, queue.enqueue, broker.publish)
+    database = Database(
+        found.database_url, queue.enqueue, broker.publish, statement_timeout=statement_timeout
+    )
     try:
         await database.refuse_unsafe_role()
         yield database, queue, broker
@@ -155,7 +157,9 @@ async def connect_database(
 
 
 @asynccontextmanager
-async def connect(settings: Settings, found: Services) -> AsyncIterator[Runtime]:
+async def connect(
+    settings: Settings, found: Services, *, statement_timeout: float | None = None
+) -> AsyncIterator[Runtime]:
     """Open everything on the services, and close it in the end.
 
     Raises:
@@ -167,7 +171,8 @@ async def connect(settings: Settings, found: Services) -> AsyncIterator[Runtime]
     from ml.index import EmbeddingIndex
     from ml.inference import TwinService
 
-    async with connect_database(found) as (database, queue, broker):
+    opened = connect_database(found, statement_timeout=statement_timeout)
+    async with opened as (database, queue, broker):
         address = urlsplit(found.qdrant_url)
         api_key = settings.qdrant_api_key
         client = AsyncQdrantClient(

@@ -56,13 +56,26 @@ class Database:
         enqueue: receives the jobs of a unit of work after its commit.
         publish: receives its events then; without it nobody is told.
         pool_size: connections kept; as many again may open under load.
+        statement_timeout: seconds after which PostgreSQL itself ends a statement; None for never.
     """
 
     def __init__(
-        self, url: str, enqueue: Enqueue, publish: Publish | None = None, *, pool_size: int = 10
+        self,
+        url: str,
+        enqueue: Enqueue,
+        publish: Publish | None = None,
+        *,
+        pool_size: int = 10,
+        statement_timeout: float | None = None,
     ) -> None:
+        # Sent as a connection opens, so that transactions need not set it.
+        self._server_settings = {"statement_timeout": str(int((statement_timeout or 0) * 1000))}
         self._engine = create_async_engine(
-            url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True
+            url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_pre_ping=True,
+            connect_args={"server_settings": self._server_settings},
         )
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         self._readers: asyncpg.Pool[asyncpg.Record] | None = None
@@ -70,6 +83,7 @@ class Database:
         self._pool_size = pool_size
         self._enqueue = enqueue
         self._publish = publish
+        self._following: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def work(self, tenant_id: UUID | None) -> AsyncIterator[Work]:
@@ -84,10 +98,12 @@ class Database:
                 await session.execute(SET_TENANT, {"tenant_id": str(tenant_id or "")})
                 work = Work(session, tenant_id)
                 yield work
-            if work.jobs:
-                await self._hand_over(work.jobs)
-            if work.events and self._publish:
-                await self._tell(self._publish, work)
+            if work.jobs or work.events:
+                # It is committed: whoever cancels now must not keep it from being followed up.
+                following = asyncio.create_task(self._follow_up(work))
+                self._following.add(following)
+                following.add_done_callback(self._following.discard)
+                await asyncio.shield(following)
 
     @asynccontextmanager
     async def read(self, tenant_id: UUID) -> AsyncIterator[Reading]:
@@ -112,9 +128,20 @@ class Database:
             if self._readers is None:
                 _, options = self._engine.dialect.create_connect_args(self._engine.url)
                 self._readers = await asyncpg.create_pool(
-                    **options, min_size=0, max_size=self._pool_size, init=_read_json, reset=_leave
+                    **options,
+                    server_settings=self._server_settings,
+                    min_size=0,
+                    max_size=self._pool_size,
+                    init=_read_json,
+                    reset=_leave,
                 )
         return self._readers
+
+    async def _follow_up(self, work: Work) -> None:
+        if work.jobs:
+            await self._hand_over(work.jobs)
+        if work.events and self._publish:
+            await self._tell(self._publish, work)
 
     async def _hand_over(self, jobs: Sequence[Job]) -> None:
         try:
@@ -175,6 +202,7 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections."""
+        await asyncio.gather(*self._following)
         if self._readers is not None:
             await self._readers.close()
         await self._engine.dispose()

@@ -44,6 +44,7 @@ class WhileConnected:
         self._timer.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
+            await asyncio.wait([self._watcher])
         # Whoever else cancelled the task wants it to end.
         if self._left and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
             raise ClientDisconnect from None
@@ -54,5 +55,7 @@ class WhileConnected:
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._left = True
-        self._task.cancel()
+        # Once something else ends the task, it is left to its clearing up.
+        if not self._task.cancelling():
+            self._left = True
+            self._task.cancel()
