@@ -58,7 +58,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
     async def open_runtime() -> AsyncIterator[Runtime]:
         # It may start processes and wait for them, and the event loop runs already.
         found = await asyncio.to_thread(services, wanted)
-        async with connect(wanted, found) as runtime:
+        # Where an operation is ended but its statement is not, PostgreSQL ends that.
+        seconds = wanted.operation_timeout + 1
+        async with connect(wanted, found, statement_timeout=seconds) as runtime:
             with before_stopping(server.state.connections.close):
                 yield runtime
 
