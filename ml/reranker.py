@@ -54,7 +54,7 @@ PRIOR = (
 )
 """The parameters whose starting values other markets taught."""
 
-_NEAREST_KM = 0.005
+NEAREST_KM = 0.005
 """Distances below five metres are the same place."""
 
 _DISTANCE_KM = (0.02, 0.05, 0.15, 0.4, 1.0, 2.5, 6.0, 15.0, 40.0)
@@ -63,7 +63,7 @@ _DISTANCE_KM = (0.02, 0.05, 0.15, 0.4, 1.0, 2.5, 6.0, 15.0, 40.0)
 _SPACINGS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """The same, for distances in units of the local spacing."""
 
-_DIFFERENCES = (0.15, 0.5, 1.5, 3.0)
+DIFFERENCES = (0.15, 0.5, 1.5, 3.0)
 """Where the slope over the difference of a standardised attribute may change."""
 
 _AGES_YEARS = (0.1, 0.5, 1.5, 4.0)
@@ -73,7 +73,9 @@ _HIDDEN = 24
 _THUMBS_DOWN = list(InteractionKind).index(InteractionKind.THUMBS_DOWN)
 _NOTHING = 1e-9
 _NEVER = 1e4
-_LARGEST_RATIO = 4.0
+LARGEST_RATIO = 4.0
+"""How much one attribute speaks for or against a candidate at most."""
+
 _USUAL_DIFFERENCE = 1.1
 """Mean difference of two standard normal values: what "not alike" means for an attribute."""
 
@@ -193,7 +195,7 @@ class Reranker(nn.Module):
         self.spacing_knots: Tensor
         self.age_knots: Tensor
         for name, knots in (
-            ("distance_knots", (_NEAREST_KM, *_DISTANCE_KM)),
+            ("distance_knots", (NEAREST_KM, *_DISTANCE_KM)),
             ("spacing_knots", _SPACINGS),
             ("age_knots", _AGES_YEARS),
         ):
@@ -212,7 +214,7 @@ class Reranker(nn.Module):
         self.distance = nn.Parameter(torch.tensor(slopes))
         self.relative_distance = nn.Parameter(torch.zeros(len(_SPACINGS)))
         self.distance_unknown = nn.Parameter(torch.tensor(-4.0))
-        self.difference = nn.Parameter(torch.full((len(_DIFFERENCES), count), -0.05))
+        self.difference = nn.Parameter(torch.full((len(DIFFERENCES), count), -0.05))
         self.same_type = nn.Parameter(torch.tensor(0.5))
         self.likeness = nn.Parameter(torch.tensor(1.0))
         self.background = nn.Parameter(torch.tensor(-10.0))
@@ -263,7 +265,7 @@ class Reranker(nn.Module):
             .values[:, -1]
             for block in torch.split(position, 4096)
         ]
-        return (torch.cat(blocks) + _NEAREST_KM).log()
+        return (torch.cat(blocks) + NEAREST_KM).log()
 
     def opinions(self, acts: Acts) -> Opinions:
         """What all acts on a property amount to: the sum of their weights, at the newest of them.
@@ -301,7 +303,7 @@ class Reranker(nn.Module):
         if without is Part.NEARNESS:
             km = torch.full_like(km, _DISTANCE_KM[-1])
         placed = km.isfinite()
-        distance = (km.nan_to_num() + _NEAREST_KM).log()
+        distance = (km.nan_to_num() + NEAREST_KM).log()
         near = _hinges(distance, self.distance_knots) @ self.distance
         near = near + (
             _hinges(distance - acted.spacing[:, :, None], self.spacing_knots)
@@ -316,7 +318,7 @@ class Reranker(nn.Module):
             difference = torch.where(self._of(without)[used], _USUAL_DIFFERENCE, difference)
         known = acted.known[..., used][:, :, None] & candidates.known[..., used][:, None]
         difference = difference * known
-        for knot, slope in zip(_DIFFERENCES, self.difference, strict=True):
+        for knot, slope in zip(DIFFERENCES, self.difference, strict=True):
             result = result + difference.clamp(max=knot) @ slope[used]
 
         if without is not Part.PROPERTY_TYPE:
@@ -327,6 +329,21 @@ class Reranker(nn.Module):
 
     def _profile(self, opinions: Opinions, candidates: Items, without: Part | None) -> Tensor:
         """Log-likelihood ratios of the candidates' attributes, (b, c)."""
+        mean, variance, own_mean, own_variance = self.usual_for(opinions)
+        value = candidates.attributes
+        ratio = (
+            (value - mean) ** 2 / variance
+            - (value - own_mean[:, None]) ** 2 / own_variance[:, None]
+            + (variance / own_variance).log()[:, None]
+        ) / 2
+        ratio = ratio.clamp(-LARGEST_RATIO, LARGEST_RATIO) * candidates.known
+        if without in _ATTRIBUTES_OF:
+            ratio = ratio.masked_fill(self._of(without), 0.0)
+        score: Tensor = ratio @ functional.softplus(self.profile)
+        return score
+
+    def usual_for(self, opinions: Opinions) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Mean and variance of each attribute, of the tenant (15,) and of b investors (b, 15)."""
         mean, variance = self.usual
         saves = opinions.weight.clamp(min=0.0) / INTERACTION_WEIGHTS[InteractionKind.SAVE]
         votes = saves[:, :, None] * opinions.items.known
@@ -335,17 +352,7 @@ class Reranker(nn.Module):
         own_mean = ((votes * values).sum(dim=1) + _PROFILE_BASE * mean) / total
         spread = (votes * (values - own_mean[:, None]) ** 2).sum(dim=1)
         own_variance = ((spread + _PROFILE_BASE * variance) / total).clamp(min=0.05)
-        value = candidates.attributes
-        ratio = (
-            (value - mean) ** 2 / variance
-            - (value - own_mean[:, None]) ** 2 / own_variance[:, None]
-            + (variance / own_variance).log()[:, None]
-        ) / 2
-        ratio = ratio.clamp(-_LARGEST_RATIO, _LARGEST_RATIO) * candidates.known
-        if without in _ATTRIBUTES_OF:
-            ratio = ratio.masked_fill(self._of(without), 0.0)
-        score: Tensor = ratio @ functional.softplus(self.profile)
-        return score
+        return mean, variance, own_mean, own_variance
 
     def prior(self, features: Tensor, spacing: Tensor) -> Tensor:
         """What speaks for properties whoever asks: (..., 25) and (...,) to (...,)."""

@@ -26,6 +26,7 @@ from ml.artifacts import Artifact
 from ml.buy_box import share_met
 from ml.dataset import YEAR
 from ml.features import FeatureStatistics, attributes, encode
+from ml.folded_reranker import FoldedReranker
 from ml.model import INTERESTS, FoldedTower
 from ml.reranker import EARTH_RADIUS_KM, Acts, Items, Opinions, Part, Reranker, positions
 
@@ -82,6 +83,7 @@ class LoadedTwin:
     def __init__(self, artifact: Artifact, device: torch.device) -> None:
         self._tower = FoldedTower(artifact.tower)
         self._reranker = artifact.reranker
+        self._folded = FoldedReranker(artifact.reranker)
         self._statistics = artifact.statistics
         self._device = device
         self.affinity = artifact.calibration
@@ -146,7 +148,7 @@ class LoadedTwin:
         # number of blocks a score does not depend on what else is scored, to the last bit.
         rows = torch.arange(-(-count // _BLOCK) * _BLOCK, device=self._device).clamp(max=count - 1)
         whole = candidates[rows] if count and len(rows) > count else candidates
-        scores = self._reranker(investor.opinions, whole[None])[0].double().cpu().numpy()[:count]
+        scores = self._folded(investor.opinions, whole).double().cpu().numpy()[:count]
         if buy_box_met is None:
             return cast(NDArray[np.float64], scores)
         return cast(NDArray[np.float64], scores + investor.buy_box_worth * buy_box_met)
