@@ -116,10 +116,12 @@ def _one_pass(number: int, where: PropertyFilter, facets: Sequence[Facet]) -> Se
     # Made once, inside: a grouped expression with parameters is never the same one outside.
     matched = select(*values).where(*matching(where)).subquery()
     columns = list(matched.c)
+    # In one collation, so that ties fall the same way on any server.
+    texts = [cast(column, Text).collate("C") for column in columns]
     return select(
         literal(number).label("number"),
         func.grouping(*columns).label("sets"),
-        func.coalesce(*columns).label("value") if len(columns) > 1 else columns[0].label("value"),
+        func.coalesce(*texts, None).label("value"),
         func.count().label("count"),
     ).group_by(func.grouping_sets(*(tuple_(column) for column in columns)))
 
@@ -129,14 +131,12 @@ def _sets(place: int, count: int) -> int:
     return (1 << count) - 1 - (1 << (count - 1 - place))
 
 
-def _value(facet: Facet) -> ColumnElement[str]:
+def _value(facet: Facet) -> ColumnElement[Any]:
     if facet.part == PRICE:
         thresholds = cast(list(facet.boundaries), ARRAY(Float(53)))
-        value = func.width_bucket(Property.listing_price, thresholds)
-    else:
-        value = PARTS[facet.part]
-    # In one collation, so that ties fall the same way on any server.
-    return cast(value, Text).collate("C")
+        return func.width_bucket(Property.listing_price, thresholds)
+    value: ColumnElement[Any] = PARTS[facet.part]
+    return value
 
 
 def _counts(facet: Facet, rows: Sequence[Any]) -> Counts:

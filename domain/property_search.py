@@ -6,8 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Float, case, cast, func, or_, select
-from sqlalchemy import column as sql_column
+from sqlalchemy import ColumnElement, Integer, func, literal, literal_column, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from domain.filters import RANGES, Polygon, PropertyFilter, Range
@@ -85,30 +84,31 @@ def _within_box(
 
 
 def _winding_number(polygon: Polygon) -> ColumnElement[int]:
-    """How often the polygon winds around the property, counted on the lines that it is beside."""
+    """How often the polygon winds around the property: counted on the lines to its east.
+
+    The numbers stand in the text: as parameters, hundreds, they take SQLAlchemy longer to pass on
+    than PostgreSQL to compute with.
+    """
     corners = polygon.corners
-    following = (*corners[1:], corners[0])
-    line = (
-        func.unnest(
-            *(
-                cast(values, ARRAY(Float(53)))
-                for pair in (corners, following)
-                for values in map(list, zip(*pair, strict=True))
-            )
-        )
-        .table_valued(*(sql_column(side, Float(53)) for side in ("south", "west", "north", "east")))
-        .render_derived()
+    return literal_column(" + ".join(map(_winds_at, corners, (*corners[1:], corners[0]))), Integer)
+
+
+def _winds_at(start: tuple[float, float], end: tuple[float, float]) -> str:
+    """In SQL: 1 if the line passes the property's latitude upwards with the property to its left.
+
+    -1 if it passes downwards with the property to its right, else 0.
+    """
+    (south, west), (north, east) = (map(float, corner) for corner in (start, end))
+    upwards = south <= north
+    turn = (
+        f"({east - west!r}) * (properties.latitude - ({south!r})) - "
+        f"(properties.longitude - ({west!r})) * ({north - south!r})"
     )
-    start, end = line.c.south, line.c.north
-    turn = (line.c.east - line.c.west) * (Property.latitude - start) - (
-        Property.longitude - line.c.west
-    ) * (end - start)
-    crossing = case(
-        ((start <= Property.latitude) & (end > Property.latitude) & (turn > 0), 1),
-        ((start > Property.latitude) & (end <= Property.latitude) & (turn < 0), -1),
-        else_=0,
+    return (
+        f"CASE WHEN properties.latitude >= {min(south, north)!r} "
+        f"AND properties.latitude < {max(south, north)!r} "
+        f"AND {turn} {'>' if upwards else '<'} 0 THEN {1 if upwards else -1} ELSE 0 END"
     )
-    return select(func.sum(crossing)).select_from(line).correlate(Property).scalar_subquery()
 
 
 def _distance_km(latitude: float, longitude: float) -> ColumnElement[float]:
@@ -172,18 +172,20 @@ def position(found: Property, order: Order) -> Position:
     return Position(getattr(found, order.column) if order.column else None, found.id)
 
 
-def _beyond(order: Order, place: Position, *, backward: bool) -> ColumnElement[bool]:
+def _beyond(order: Order, place: Position, *, known: bool, backward: bool) -> ColumnElement[bool]:
+    """What lies behind a place, or before it, of those whose value is known or of the others."""
     same_value_beyond = Property.id < place.id if backward else Property.id > place.id
     if order.column is None:
         return same_value_beyond
-    column: InstrumentedAttribute[Any] = getattr(Property, order.column)
+    if not known:
+        return same_value_beyond if place.value is None else literal(not backward)
     if place.value is None:
-        missing_beyond = column.is_(None) & same_value_beyond
-        return or_(column.is_not(None), missing_beyond) if backward else missing_beyond
-    smaller = order.descending != backward
-    beyond = column < place.value if smaller else column > place.value
-    tied = (column == place.value) & same_value_beyond
-    return or_(beyond, tied) if backward else or_(beyond, tied, column.is_(None))
+        return literal(backward)
+    column: InstrumentedAttribute[Any] = getattr(Property, order.column)
+    if order.descending != backward:
+        # Said twice, so that an index is entered at the place.
+        return (column <= place.value) & or_(column < place.value, same_value_beyond)
+    return (column >= place.value) & or_(column > place.value, same_value_beyond)
 
 
 async def page(
@@ -201,18 +203,27 @@ async def page(
 
     ``backward`` takes those nearest the end instead of the start.
     """
-    query = select(Property).where(*matching(where)).limit(limit)
+    query = select(Property).where(*matching(where))
     if exclude:
         query = query.where(Property.id.not_in(exclude))
-    if after is not None:
-        query = query.where(_beyond(order, after, backward=False))
-    if before is not None:
-        query = query.where(_beyond(order, before, backward=True))
-    if order.column is not None:
-        column: InstrumentedAttribute[Any] = getattr(Property, order.column)
-        ascending = order.descending == backward
-        by_value = column.asc() if ascending else column.desc()
-        query = query.order_by(by_value.nulls_first() if backward else by_value.nulls_last())
-    query = query.order_by(Property.id.desc() if backward else Property.id)
-    rows = list(await work.session.scalars(query))
+    by_id = Property.id.desc() if backward else Property.id.asc()
+    rows: list[Property] = []
+    # Missing values are read by themselves: sorted behind the others, they would keep a falling
+    # order from using its index.
+    for known in (True,) if order.column is None else (not backward, backward):
+        if len(rows) == limit:
+            break
+        part = query
+        if after is not None:
+            part = part.where(_beyond(order, after, known=known, backward=False))
+        if before is not None:
+            part = part.where(_beyond(order, before, known=known, backward=True))
+        if order.column is not None:
+            column: InstrumentedAttribute[Any] = getattr(Property, order.column)
+            part = part.where(column.is_not(None) if known else column.is_(None))
+            if known:
+                falls = order.descending != backward
+                part = part.order_by(column.desc() if falls else column.asc())
+        part = part.order_by(by_id).limit(limit - len(rows))
+        rows.extend(await work.session.scalars(part))
     return rows[::-1] if backward else rows
