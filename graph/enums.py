@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import strawberry
 
+from domain.property_upsert import Outcome
 from domain.vocabulary import ListingStatus, PropertyType, Role
 
 E = TypeVar("E", bound=StrEnum)
@@ -48,6 +49,16 @@ publish(
     {
         Role.VIEWER: "Reads as itself and gives its own feedback.",
         Role.ANALYST: "Reads and acts for every user of its tenant, and writes properties.",
-        Role.ADMIN: "Does all that an analyst may.",
+        Role.ADMIN: "Does all that an analyst may, and says who belongs to the tenant.",
     },
+)
+publish(
+    Outcome,
+    "What an upsert did with an item.",
+    {
+        Outcome.CREATED: "It was new.",
+        Outcome.UPDATED: "Some of its values changed.",
+        Outcome.UNCHANGED: "It had all these values already.",
+    },
+    name="UpsertOutcome",
 )

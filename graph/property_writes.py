@@ -1,37 +1,21 @@
 """Writing properties through the API: upserts in batches, and deletion."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import strawberry
-from pydantic import ValidationError
 
 from domain import properties, property_input
-from domain.errors import DomainError, invalid
-from domain.input_rules import explain
-from domain.property_input import PROPERTY_COLUMNS
+from domain.errors import DomainError
 from domain.property_upsert import UPSERT_LIMIT, Outcome, Upserted, upsert
 from domain.vocabulary import ListingStatus, PropertyType
 from graph.context import INPUT, Context, Info
-from graph.enums import publish
-from graph.errors import InvalidItemsError, UserError, refusals_into
+from graph.errors import UserError, refusals_into
+from graph.inputs import checked
 from graph.limits.directives import weight
 from graph.nodes import parse_id
-from graph.properties import Property, camel_case, describe_columns
-
-MAX_ERRORS = 100
-
-publish(
-    Outcome,
-    "What an upsert did with a property.",
-    {
-        Outcome.CREATED: "It was new.",
-        Outcome.UPDATED: "Some of its values changed.",
-        Outcome.UNCHANGED: "It had all these values already.",
-    },
-    name="UpsertOutcome",
-)
+from graph.properties import Property, describe_columns
 
 
 @describe_columns
@@ -147,7 +131,7 @@ async def upsert_properties(
 ) -> UpsertPropertiesPayload:
     """Create or update properties by external id, all or none."""
     info.context.require_writer()
-    items = _checked(given.properties)
+    items = checked(property_input.PropertyInput, given.properties, "properties", UPSERT_LIMIT)
     try:
         async with info.context.changes() as work:
             written = await upsert(work, items)
@@ -166,34 +150,6 @@ async def delete_property(
     async with info.context.changes() as work:
         await properties.remove(work, wanted, "propertyId")
     return DeletePropertyPayload(deleted_property_id=given.property_id)
-
-
-def _checked(sent: Sequence[PropertyInput]) -> list[property_input.PropertyInput]:
-    """The items by the domain's rules. Raises InvalidItemsError with what is wrong in each."""
-    if len(sent) > UPSERT_LIMIT:
-        # Before looking at each of them.
-        raise invalid(f"{len(sent)} properties: send at most {UPSERT_LIMIT}", "properties")
-    items: list[property_input.PropertyInput] = []
-    errors: list[DomainError] = []
-    for place, item in enumerate(sent):
-        try:
-            items.append(property_input.PropertyInput(**_given(item)))
-        except ValidationError as error:
-            errors.extend(_broken_rules(place, error))
-    if errors:
-        raise InvalidItemsError(errors[:MAX_ERRORS])
-    return items
-
-
-def _broken_rules(place: int, error: ValidationError) -> Iterator[DomainError]:
-    for detail in error.errors():
-        name = camel_case(str(detail["loc"][0]))
-        yield invalid(f"{name}: {explain(detail)}", "properties", str(place), name)
-
-
-def _given(item: PropertyInput) -> dict[str, Any]:
-    values = {column: getattr(item, column) for column in PROPERTY_COLUMNS}
-    return {column: value for column, value in values.items() if value is not strawberry.UNSET}
 
 
 async def _payload(context: Context, written: Sequence[Upserted]) -> UpsertPropertiesPayload:

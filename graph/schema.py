@@ -18,6 +18,7 @@ from graph.limits.directives import as_many_as, page_of, weight
 from graph.limits.weights import QUERY, RANKING, SEARCH, WRITE
 from graph.pagination import DEFAULT_PAGE
 from graph.properties import Property, find_property, list_properties
+from graph.members import delete_user, list_users, upsert_users
 from graph.property_writes import delete_property, upsert_properties
 from graph.reasons import REASONS
 from graph.recommendations import affinity, recommend, similar_properties
@@ -38,6 +39,11 @@ class Query:
         directives=[as_many_as("ids")],
     )
     me = strawberry.field(resolver=me, description="The caller.")
+    users = strawberry.field(
+        resolver=list_users,
+        description="The users of the tenant, a page at a time; for analysts and admins.",
+        directives=[weight(QUERY), page_of(DEFAULT_PAGE, "first", "last")],
+    )
     user = strawberry.field(resolver=find_user, description="A user; a viewer sees itself only.")
     property = strawberry.field(resolver=find_property, description="A property.")
     properties = strawberry.field(
@@ -92,6 +98,16 @@ class Mutation:
         resolver=upsert_properties,
         description="Create or update properties by external id; for analysts and admins.",
         directives=[weight(WRITE), as_many_as("input.properties", "results", "properties")],
+    )
+    upsert_users = strawberry.mutation(
+        resolver=upsert_users,
+        description="Create, change, deactivate or activate users by external id; for admins.",
+        directives=[weight(WRITE), as_many_as("input.users", "results")],
+    )
+    delete_user = strawberry.mutation(
+        resolver=delete_user,
+        description="Delete a user and all that is known of it; for admins.",
+        directives=[weight(WRITE)],
     )
     delete_property = strawberry.mutation(
         resolver=delete_property,

@@ -55,6 +55,10 @@ CALLS = {
               "query ($users: String) { users(first: 100, after: $users) { edges { node { id } } } }",
               """query ($external: String!) { users(filter: {text: $external}) {
                   totalCount edges { node { id } } } }"""],
+    "users": ["{ users(first: 100) { totalCount edges { cursor node { id email } } } }",
+              "query ($users: String) { users(first: 100, after: $users) { edges { node { id } } } }",
+              """query ($external: String!) { users(filter: {text: $external}) {
+                  totalCount edges { node { id } } } }"""],
     "property": ["query ($property: ID!) { property(id: $property) { id externalId } }"],
     "properties": [
         "{ properties(first: 100) { totalCount edges { node { id externalId } } } }",
@@ -105,6 +109,15 @@ CALLS = {
     "upsertProperties": [
         """mutation ($external: String!) { upsertProperties(input: {properties: [
             {externalId: $external, listingPrice: 1}]}) { created updated } }"""
+    ],
+    "upsertUsers": [
+        """mutation ($member: String!, $email: String!) { upsertUsers(input: {users: [
+            {externalId: $member, email: $email, active: false, role: VIEWER}]}) {
+            results { outcome user { externalId role } } errors { code message } } }"""
+    ],
+    "deleteUser": [
+        """mutation ($user: ID!) { deleteUser(input: {userId: $user}) {
+            deletedUserId errors { code } } }"""
     ],
     "upsertUsers": [
         """mutation ($member: String!, $email: String!) { upsertUsers(input: {users: [
@@ -171,6 +184,7 @@ async def variables(firms: tuple[Town, Town], sessions: tuple[Session, Session])
             property(id: $house) { externalId }
             properties(first: 1) { edges { cursor } }
             users(first: 1) { edges { cursor node { externalId email } } }
+            users(first: 1) { edges { cursor node { externalId email } } }
             recommendations(first: 1) { edges { cursor } }
             varied: recommendations(first: 1, diversity: 0.5) { edges { cursor } }
             similarProperties(propertyId: $house, first: 1) { edges { cursor } } }""",
@@ -181,6 +195,9 @@ async def variables(firms: tuple[Town, Town], sessions: tuple[Session, Session])
         "user": user_id(a.southerners[0]),
         "own": property_id(b.south[3]),
         "external": answer["property"]["externalId"],
+        "users": answer["users"]["edges"][0]["cursor"],
+        "member": answer["users"]["edges"][0]["node"]["externalId"],
+        "email": answer["users"]["edges"][0]["node"]["email"],
         "users": answer["users"]["edges"][0]["cursor"],
         "member": answer["users"]["edges"][0]["node"]["externalId"],
         "email": answer["users"]["edges"][0]["node"]["email"],

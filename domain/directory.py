@@ -1,0 +1,89 @@
+"""The list of a tenant's users, a page at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, func, or_, select, tuple_
+
+from domain.base import storable
+from domain.errors import invalid
+from domain.users import User
+from domain.vocabulary import Role
+from domain.work import Work
+
+MAX_TEXT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class UserFilter:
+    """Which users are meant; all if nothing is said.
+
+    Attributes:
+        roles: in one of these roles.
+        active: not deactivated, or deactivated.
+        text: part of the name, email or external id, in any case.
+    """
+
+    roles: tuple[Role, ...] = ()
+    active: bool | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserPosition:
+    """A user's place in the list: the oldest come first, ties go by id."""
+
+    created_at: datetime
+    id: UUID
+
+
+def _matching(where: UserFilter) -> list[ColumnElement[bool]]:
+    """Conditions on users. Raises DomainError INVALID_INPUT for a text against the rules."""
+    conditions: list[ColumnElement[bool]] = []
+    if where.roles:
+        conditions.append(User.role.in_(where.roles))
+    if where.active is not None:
+        conditions.append(User.deactivated_at.is_(None) == where.active)
+    if where.text:
+        if len(where.text) > MAX_TEXT or not storable(where.text):
+            raise invalid(
+                f"text: use at most {MAX_TEXT} characters, without zero bytes", "filter", "text"
+            )
+        columns = (User.name, User.email, User.external_id)
+        conditions.append(or_(*(one.icontains(where.text, autoescape=True) for one in columns)))
+    return conditions
+
+
+async def count(work: Work, where: UserFilter) -> int:
+    """How many users match."""
+    query = select(func.count()).select_from(User).where(*_matching(where))
+    return await work.session.scalar(query) or 0
+
+
+async def page(
+    work: Work,
+    where: UserFilter,
+    limit: int,
+    *,
+    after: UserPosition | None = None,
+    before: UserPosition | None = None,
+    backward: bool = False,
+) -> Sequence[User]:
+    """Up to ``limit`` matching users between the given places, in order.
+
+    ``backward`` takes those nearest the end instead of the start.
+    """
+    place = tuple_(User.created_at, User.id)
+    query = select(User).where(*_matching(where)).limit(limit)
+    if after is not None:
+        query = query.where(place > (after.created_at, after.id))
+    if before is not None:
+        query = query.where(place < (before.created_at, before.id))
+    if backward:
+        query = query.order_by(User.created_at.desc(), User.id.desc())
+    else:
+        query = query.order_by(User.created_at, User.id)
+    rows = list(await work.session.scalars(query))
+    return rows[::-1] if backward else rows
