@@ -122,7 +122,7 @@ class QueryMaker:
         # Fields of one key must be merged: only the same field with the same arguments has it.
         if arguments or not isinstance(kind, GraphQLObjectType) or self._random.random() < 0.3:
             alias = f"{name}_{crc32((str(kind) + arguments).encode()) % 9973}: "
-        elif self._random.random() < 0.5:
+        elif self._random.random() < 0.7:
             alias = f"{kind.name}_{name}: "
         directives = "" if depth == 0 and self._kind.value == "subscription" else self._directives()
         inner = get_named_type(field.type)

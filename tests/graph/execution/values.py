@@ -25,6 +25,15 @@ from graphql import (
 Filler = Callable[["Maker"], Any]
 
 
+NEAR: dict[str, list[Any]] = {
+    "Int": [2**31, -(2**31) - 1, True, 1.0, 0.5, "12", float("nan")],
+    "Float": [float("nan"), float("inf"), -float("inf"), 2**53 + 1, 10**400, True, "0.5"],
+    "Boolean": [0, 1, 0.0, "true", float("nan")],
+    "DateTime": [date(2026, 1, 1), "2026-01-01", datetime(2026, 1, 1)],
+}
+"""What is nearly right."""
+
+
 class Text(str):
     """A string, but not exactly."""
 
@@ -165,6 +174,9 @@ class Maker:
         usual = self._present(kind.of_type if isinstance(kind, GraphQLNonNull) else kind, depth)
         if "[" in str(kind):
             return self._odd_list(usual)
+        near = NEAR.get(get_named_type(kind).name)
+        if near is not None and random.random() < 0.5:
+            return random.choice(near)
         plain: list[Any] = [
             None,
             "",
