@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
+# Before a type has one of them.
+import graph.enums  # noqa: F401
 from domain import buy_boxes, users
 from domain.errors import DomainError, ErrorCode, forbidden, not_found
 from domain.vocabulary import Role

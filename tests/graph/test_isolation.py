@@ -50,16 +50,26 @@ CALLS = {
     "me": ["{ me { id recommendations(first: 50) { edges { node { property { id } } } } } }"],
     "node": ["query ($property: ID!) { node(id: $property) { id } }",
              "query ($user: ID!) { node(id: $user) { id } }"],
+    "nodes": ["query ($property: ID!, $user: ID!) { nodes(ids: [$property, $user]) { id } }"],
     "user": ["query ($user: ID!) { user(id: $user) { id email buyBox { cities } } }"],
     "users": ["{ users(first: 100) { totalCount edges { cursor node { id email } } } }",
               "query ($users: String) { users(first: 100, after: $users) { edges { node { id } } } }",
               """query ($external: String!) { users(filter: {text: $external}) {
                   totalCount edges { node { id } } } }"""],
-    "users": ["{ users(first: 100) { totalCount edges { cursor node { id email } } } }",
-              "query ($users: String) { users(first: 100, after: $users) { edges { node { id } } } }",
-              """query ($external: String!) { users(filter: {text: $external}) {
-                  totalCount edges { node { id } } } }"""],
-    "property": ["query ($property: ID!) { property(id: $property) { id externalId } }"],
+    "property": [
+        "query ($property: ID!) { property(id: $property) { id externalId } }",
+        """query ($own: ID!) { property(id: $own) {
+            interestedUsers(first: 100) { totalCount edges { node { score user { id } } } } } }""",
+        """query ($own: ID!, $interested: String) { property(id: $own) {
+            interestedUsers(after: $interested) { edges { node { user { id } } } } } }""",
+    ],
+    "similarUsers": [
+        "query ($user: ID!) { similarUsers(userId: $user) { edges { similarity } } }",
+        """query ($ownUser: ID!) { similarUsers(userId: $ownUser, first: 100) {
+            totalCount edges { similarity node { id } } } }""",
+        """query ($ownUser: ID!, $kin: String) { similarUsers(userId: $ownUser, after: $kin) {
+            edges { node { id } } } }""",
+    ],
     "properties": [
         "{ properties(first: 100) { totalCount edges { node { id externalId } } } }",
         f"query ($page: String) {{ properties(first: 100, after: $page) {EDGES} }}",
@@ -109,15 +119,6 @@ CALLS = {
     "upsertProperties": [
         """mutation ($external: String!) { upsertProperties(input: {properties: [
             {externalId: $external, listingPrice: 1}]}) { created updated } }"""
-    ],
-    "upsertUsers": [
-        """mutation ($member: String!, $email: String!) { upsertUsers(input: {users: [
-            {externalId: $member, email: $email, active: false, role: VIEWER}]}) {
-            results { outcome user { externalId role } } errors { code message } } }"""
-    ],
-    "deleteUser": [
-        """mutation ($user: ID!) { deleteUser(input: {userId: $user}) {
-            deletedUserId errors { code } } }"""
     ],
     "upsertUsers": [
         """mutation ($member: String!, $email: String!) { upsertUsers(input: {users: [
@@ -180,24 +181,26 @@ async def variables(firms: tuple[Town, Town], sessions: tuple[Session, Session])
     a, b = firms
     house = property_id(a.south[3])
     answer = await sessions[0].data(
-        """query ($house: ID!) {
+        """query ($house: ID!, $user: ID!) {
             property(id: $house) { externalId }
             properties(first: 1) { edges { cursor } }
             users(first: 1) { edges { cursor node { externalId email } } }
-            users(first: 1) { edges { cursor node { externalId email } } }
             recommendations(first: 1) { edges { cursor } }
             varied: recommendations(first: 1, diversity: 0.5) { edges { cursor } }
+            wanted: property(id: $house) { interestedUsers(first: 1) { edges { cursor } } }
+            similarUsers(userId: $user, first: 1) { edges { cursor } }
             similarProperties(propertyId: $house, first: 1) { edges { cursor } } }""",
         house=house,
+        user=user_id(a.southerners[0]),
     )
     return {
         "property": house,
         "user": user_id(a.southerners[0]),
         "own": property_id(b.south[3]),
+        "ownUser": user_id(b.southerners[0]),
+        "interested": answer["wanted"]["interestedUsers"]["edges"][0]["cursor"],
+        "kin": answer["similarUsers"]["edges"][0]["cursor"],
         "external": answer["property"]["externalId"],
-        "users": answer["users"]["edges"][0]["cursor"],
-        "member": answer["users"]["edges"][0]["node"]["externalId"],
-        "email": answer["users"]["edges"][0]["node"]["email"],
         "users": answer["users"]["edges"][0]["cursor"],
         "member": answer["users"]["edges"][0]["node"]["externalId"],
         "email": answer["users"]["edges"][0]["node"]["email"],
@@ -328,6 +331,9 @@ async def test_no_index_call_reaches_another_firm(
         "count": await space.count(),
         "count_users": await space.count_users(),
         "property_ids": await space.property_ids(),
+        "user_ids": await space.user_ids(),
+        "investors": (await space.investors(PROBE[None], [], 10))[0],
+        "interests": await space.interests(a.southerners),
     }
     assert not any(answers.values())
     await space.delete_properties(a.south)
