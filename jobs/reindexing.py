@@ -52,7 +52,7 @@ class Indexer:
         return cls(database, index, twin)
 
     async def reindex(self, tenant_id: UUID, report: Report, only: UUID | None = None) -> Counts:
-        """Write everything of a tenant, and forget the properties that no longer exist.
+        """Write everything of a tenant, and forget what no longer exists or has no history.
 
         Args:
             tenant_id: the tenant.
@@ -83,7 +83,7 @@ class Indexer:
             counts.users += await self._index_users(tenant_id, users, only)
             share = min(1.0, (total + counts.users) / everything)
             await report(share, f"indexing investors: {counts.users:,} of {len(investors):,}")
-        counts.removed = await self._forget_others(tenant_id, seen, only)
+        counts.removed = await self._forget_others(tenant_id, seen, set(investors), only)
         return counts
 
     async def index_properties(self, tenant_id: UUID, ids: Sequence[UUID]) -> Counts:
@@ -143,14 +143,19 @@ class Indexer:
                     )
         return len(known)
 
-    async def _forget_others(self, tenant_id: UUID, seen: set[UUID], only: UUID | None) -> int:
-        """Look again at what the index holds beside the properties seen."""
+    async def _forget_others(
+        self, tenant_id: UUID, seen: set[UUID], investors: set[UUID], only: UUID | None
+    ) -> int:
+        """Look again at what the index holds beside the properties seen and the investors."""
         async with self.database.work(tenant_id) as work:
             targets = await self._targets(work, only)
             work.publish(Event(Topic.PROPERTIES))
         others: set[UUID] = set()
+        strangers: set[UUID] = set()
         for model in targets:
             others |= await self.index.space(model).property_ids() - seen
+            strangers |= await self.index.space(model).user_ids() - investors
+        await self.index_users(tenant_id, list(strangers))
         return (await self.index_properties(tenant_id, list(others))).removed
 
 

@@ -15,6 +15,7 @@ from domain.job_runs import JobStatus
 from domain.properties import Property
 from domain.snapshots import ModelKey, PropertyColumns, PropertyFilter
 from domain.tenants import Tenant
+from domain.users import User
 from domain.vocabulary import InteractionKind
 from domain.work import Job
 from jobs import reindexing
@@ -96,6 +97,8 @@ async def test_a_reindex_writes_all_and_forgets_what_is_gone(
         new = await add_property(work)
         # Past domain.properties, as a lost job would leave it.
         await work.session.execute(delete(Property).where(Property.id == place.south[0]))
+        left = await work.session.get_one(User, (place.tenant.id, place.northerners[0]))
+        await work.session.delete(left)
     await rt.index.space(model).delete_users(place.southerners)
 
     await queue.enqueue([Job("reindex", place.tenant.id)])
@@ -105,10 +108,11 @@ async def test_a_reindex_writes_all_and_forgets_what_is_gone(
     assert found == await all_ids(database, place.tenant)
     assert new.id in found
     assert place.south[0] not in found
+    assert left.id not in await rt.index.space(model).user_ids()
     assert await rt.index.space(model).count_users() == await interests(database, place.tenant)
     (run,) = await runs(place.tenant.id)
     assert run.status is JobStatus.SUCCEEDED
-    assert run.result == {"properties": 60, "users": 12, "removed": 1}
+    assert run.result == {"properties": 60, "users": 11, "removed": 1}
 
 
 async def test_changed_properties_are_written_and_deleted_ones_forgotten(
