@@ -1,0 +1,165 @@
+"""What a plan keeps, what it refuses, and what it must not get around."""
+
+import gc
+import weakref
+from typing import Any
+
+import pytest
+from graphql import (
+    AbortController,
+    ExecutionResult,
+    GraphQLDeferDirective,
+    GraphQLError,
+    GraphQLSchema,
+    parse,
+)
+from graphql.execution import AbortedGraphQLExecutionError, Executor
+
+from graph.execution import Plan
+from graph.execution.compiler import MAX_FIELDS
+from graph.execution.plan import MAX_CONDITIONS
+from graph.schema import build_schema
+from tests.graph.execution.comparison import operation_of
+from tests.graph.execution.values import Maker
+from tests.graph.execution.world import Context, build_world
+
+
+SEED = 11
+"""Of three trees."""
+
+
+@pytest.fixture
+def schema() -> GraphQLSchema:
+    return build_world()._schema
+
+
+def plan_of(schema: GraphQLSchema, text: str) -> Plan:
+    document = parse(text)
+    return Plan(schema, document, operation_of(document))
+
+
+async def run(plan: Plan, context: Context, **variables: Any) -> ExecutionResult:
+    result: Any = plan.execute(context, variables)
+    return result if isinstance(result, ExecutionResult) else await result
+
+
+TREES = (
+    "{ trees { id name height flat { text colour moment table } branches { name } "
+    "things { __typename ... on Tree { name } } } }"
+)
+
+
+async def test_plain_values_never_enter_graphql_core(
+    schema: GraphQLSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of(schema, "{ trees { id name height flat { text colour moment table } } }")
+    expected = await run(plan, Context(Maker(schema, SEED, 0)))
+    assert expected.data is not None
+    assert expected.data["trees"]
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(Executor, "complete_value", refuse)
+    found = await run(plan, Context(Maker(schema, SEED, 0)))
+    assert found == expected
+
+
+async def test_keeps_no_request_alive(schema: GraphQLSchema) -> None:
+    plan = plan_of(schema, TREES)
+    context = Context(Maker(schema, 1, 0.1))
+    await run(plan, context)
+    kept = weakref.ref(context)
+    del context
+    gc.collect()
+    assert kept() is None
+
+
+async def test_keeps_a_bounded_number_of_variants(schema: GraphQLSchema) -> None:
+    def asked(count: int) -> Plan:
+        declared = ", ".join(f"$c{n}: Boolean!" for n in range(count))
+        fields = " ".join(f"f{n}: name @skip(if: $c{n})" for n in range(count))
+        return plan_of(schema, f"query ({declared}) {{ trees {{ id {fields} }} }}")
+
+    few, many = asked(2), asked(MAX_CONDITIONS + 1)
+    for number in range(2 ** (MAX_CONDITIONS + 1)):
+        values = {f"c{n}": bool(number >> n & 1) for n in range(MAX_CONDITIONS + 1)}
+        for plan in (few, many):
+            result = await run(plan, Context(Maker(schema, SEED, 0)), **values)
+            first = result.data["trees"][0]  # type: ignore[index]
+            names = {"id"} | {
+                f"f{n}" for n in range(2 if plan is few else 99) if not values.get(f"c{n}", True)
+            }
+            assert set(first) == names
+    assert len(few._variants) == 4
+    assert not many._variants
+
+
+async def test_fragments_that_unfold_endlessly_are_compiled_to_a_limit(
+    schema: GraphQLSchema,
+) -> None:
+    depth = 24
+    levels = [
+        f"fragment F{n} on Tree {{ a: branches {{ ...F{n + 1} }} b: branches {{ ...F{n + 1} }} }}"
+        for n in range(depth)
+    ]
+    text = "\n".join(["{ trees { ...F0 } }", *levels, f"fragment F{depth} on Tree {{ id }}"])
+    plan = plan_of(schema, text)
+    context = Context(Maker(schema, SEED, 0))
+    await run(plan, context)
+    (variant,) = plan._variants.values()
+    assert variant.compiled < 4 * MAX_FIELDS
+
+
+async def test_replaced_resolvers_are_called(schema: GraphQLSchema) -> None:
+    name = schema.type_map["Tree"].fields["name"]  # type: ignore[attr-defined]
+    name.resolve = lambda *_: "replaced"
+    result = await run(plan_of(schema, TREES), Context(Maker(schema, SEED, 0)))
+    assert {one["name"] for one in result.data["trees"]} == {"replaced"}  # type: ignore[index]
+
+
+async def test_ends_when_it_is_told(schema: GraphQLSchema) -> None:
+    controller = AbortController()
+    result: Any = plan_of(schema, "{ trees { id } stones { asyncFlat { text } } }").execute(
+        Context(Maker(schema, SEED, 0)), abort_signal=controller.signal
+    )
+    controller.abort(TimeoutError("late"))
+    with pytest.raises(AbortedGraphQLExecutionError):
+        await result
+
+
+async def test_each_event_of_a_subscription_is_executed(schema: GraphQLSchema) -> None:
+    plan = plan_of(schema, "subscription { grown(times: 3) { id flat { text } } }")
+    events = await plan.subscribe(Context(Maker(schema, SEED, 0)))
+    assert not isinstance(events, ExecutionResult)
+    results = [one async for one in events]
+    assert len(results) == 3
+    assert all(one.data and not one.errors for one in results)
+
+
+def test_refuses_what_answers_in_parts(schema: GraphQLSchema) -> None:
+    schema.directives = (*schema.directives, GraphQLDeferDirective)
+    with pytest.raises(ValueError, match="@defer"):
+        plan_of(schema, TREES)
+
+
+async def test_suggestions_are_kept_back(schema: GraphQLSchema) -> None:
+    document = parse("mutation ($wish: Wish!) { plant(wish: $wish) { id } }")
+    errors: list[GraphQLError] = []
+    for hide in (False, True):
+        plan = Plan(schema, document, operation_of(document), hide_suggestions=hide)
+        result = await run(plan, Context(Maker(schema, SEED, 0)), wish={"colour": "REDD"})
+        errors += result.errors or []
+    assert [("Did you mean" in one.message) for one in errors] == [True, False]
+
+
+def test_every_column_of_a_property_is_read_without_a_resolver() -> None:
+    """Whatever the schema puts around its resolvers, those of plain columns stay as they are."""
+    from graph.execution.shapes import attribute_of, class_of, reads_plainly
+    from graph.properties import COLUMNS, Property
+
+    kind: Any = build_schema()._schema.type_map["Property"]
+    assert class_of(kind) is Property
+    read = {attribute_of(field) for field in kind.fields.values()}
+    assert set(COLUMNS) - {"affinity"} <= read
+    assert all(reads_plainly(Property, name) for name in read if name)
