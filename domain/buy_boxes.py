@@ -12,7 +12,7 @@ from domain import property_search
 from domain.base import storable
 from domain.errors import DomainError, invalid, not_found
 from domain.events import Event, Topic
-from domain.properties import Property
+from domain.property_rows import PropertyValues
 from domain.snapshots import BuyBox, PropertyFilter, Range
 from domain.users import User
 from domain.vocabulary import PropertyType
@@ -41,7 +41,7 @@ def stated(box: BuyBox) -> tuple[Criterion, ...]:
     return tuple(one for one in Criterion if getattr(box, one.value))
 
 
-def met(box: BuyBox, found: Property) -> tuple[Criterion, ...]:
+def met(box: BuyBox, found: PropertyValues) -> tuple[Criterion, ...]:
     """The stated criteria that a property meets; one whose value is missing meets none of it."""
     meets = {
         Criterion.PROPERTY_TYPE: found.property_type in box.property_types,

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import numpy as np
@@ -34,6 +34,9 @@ from domain.filters import APOSTROPHES, SEPARATORS
 from domain.snapshots import NUMERIC_COLUMNS, Labels, PropertyColumns
 from domain.vocabulary import ListingStatus, PropertyType
 from domain.work import Work
+
+if TYPE_CHECKING:
+    from domain.property_rows import PropertyValues
 
 _QUOTED = (SEPARATORS + APOSTROPHES).replace("'", "''")
 SEARCH = (
@@ -100,9 +103,7 @@ class Property(TenantScoped, Base):
     @hybrid_property
     def price_per_square_foot(self) -> float | None:
         """Dollars of the listing price for a square foot of living area; of at least one each."""
-        price, area = self.listing_price, self.square_feet
-        # Below, a quotient could leave what a float holds, which is an error in SQL.
-        return price / area if price and price >= 1 and area and area >= 1 else None
+        return dollars_per_square_foot(self.listing_price, self.square_feet)
 
     @price_per_square_foot.inplace.expression
     @classmethod
@@ -110,6 +111,12 @@ class Property(TenantScoped, Base):
         return case(
             ((cls.listing_price >= 1) & (cls.square_feet >= 1), cls.listing_price / cls.square_feet)
         )
+
+
+def dollars_per_square_foot(price: float | None, area: float | None) -> float | None:
+    """A listing price for a square foot of living area; None for less than one of either."""
+    # Below, a quotient could leave what a float holds, which is an error in SQL.
+    return price / area if price and price >= 1 and area and area >= 1 else None
 
 
 SNAPSHOT: tuple[InstrumentedAttribute[Any] | ColumnElement[Any], ...] = (
@@ -144,7 +151,7 @@ def columns(rows: Sequence[Sequence[Any]]) -> PropertyColumns:
     )
 
 
-def columns_of(properties: Sequence[Property]) -> PropertyColumns:
+def columns_of(properties: "Sequence[PropertyValues]") -> PropertyColumns:
     """Turn loaded properties into columns."""
     return columns(
         [

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from domain import buy_boxes
 from domain.buy_boxes import Criterion
-from domain.properties import Property
+from domain.property_rows import PropertyValues
 from domain.snapshots import BuyBox
 from domain.vocabulary import INTERACTION_WEIGHTS, PropertyType
 
@@ -148,7 +148,7 @@ _CRITERION = {
 }
 
 
-def name_of(found: Property) -> str:
+def name_of(found: PropertyValues) -> str:
     """How a person would call the property: its address, else its external id."""
     return found.address or found.external_id
 
@@ -158,7 +158,7 @@ def words(value: StrEnum) -> str:
     return value.value.replace("_", " ").lower()
 
 
-def shared_traits(one: Property, other: Property) -> tuple[Trait, ...]:
+def shared_traits(one: PropertyValues, other: PropertyValues) -> tuple[Trait, ...]:
     """What two properties have in common, the most telling first."""
     traits = []
     if one.zipcode and one.zipcode == other.zipcode:
@@ -176,7 +176,7 @@ def shared_traits(one: Property, other: Property) -> tuple[Trait, ...]:
 
 
 def buy_box_reason(
-    found: Property, box: BuyBox | None, strength: float | None = None
+    found: PropertyValues, box: BuyBox | None, strength: float | None = None
 ) -> BuyBoxReason | None:
     """Which stated criteria the property meets; None if it meets none."""
     criteria = buy_boxes.met(box, found) if box else ()
@@ -192,7 +192,9 @@ def buy_box_reason(
     )
 
 
-def cold_reasons(found: Property, box: BuyBox | None, *, model_active: bool) -> tuple[Reason, ...]:
+def cold_reasons(
+    found: PropertyValues, box: BuyBox | None, *, model_active: bool
+) -> tuple[Reason, ...]:
     """The reasons of a property that no model ranked, and why none did."""
     reasons: list[Reason] = []
     if (meets := buy_box_reason(found, box)) is not None:

@@ -4,11 +4,12 @@ import re
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import ForeignKeyConstraint, Text, func, or_, select, text
+from sqlalchemy import ForeignKeyConstraint, Text, Uuid, func, or_, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.base import Base, parse_uuid
 from domain.errors import DomainError, invalid, not_found
+from domain.reading import Reader, Statement, parameter
 from domain.work import Work
 
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -88,11 +89,15 @@ async def create(work: Work, slug: str, name: str | None = None) -> Tenant:
     return tenant
 
 
-async def active_version_id(work: Work) -> UUID | None:
+_ACTIVE_VERSION = Statement(
+    select(Tenant.active_model_version_id).where(Tenant.id == parameter("tenant_id", Uuid()))
+)
+
+
+async def active_version_id(reader: Reader) -> UUID | None:
     """The version of the tenant's twin that answers now; None while none is active."""
-    return await work.session.scalar(
-        select(Tenant.active_model_version_id).where(Tenant.id == work.tenant_id)
-    )
+    rows = await reader.fetch(_ACTIVE_VERSION, tenant_id=reader.tenant_id)
+    return rows[0][0] if rows else None
 
 
 async def lock(work: Work, purpose: str) -> None:

@@ -12,7 +12,7 @@ from domain import histories, properties, tenants, users
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode, not_found
 from domain.interactions import Interaction
-from domain.properties import Property
+from domain.property_rows import PropertyValues
 from domain.recommendations.listings import Whole, digest
 from domain.recommendations.paging import Origin, Page, Place, check_state, page_of, placed
 from domain.recommendations.ranking import has_approvals, state_of, version_of
@@ -127,7 +127,7 @@ class Audience:
         model: ModelKey,
         as_of: float,
         asked: Sequence[AudienceAsk],
-        found: Sequence[Property],
+        found: Sequence[PropertyValues],
         unwanted: Sequence[Collection[UUID]],
     ) -> dict[AudienceAsk, Page[FoundUser]]:
         columns = properties.columns_of(found)
@@ -209,7 +209,7 @@ async def count_investors(
     return await work.session.scalar(query) or 0
 
 
-def _origin(version_id: UUID, as_of: float, found: Property) -> Origin:
+def _origin(version_id: UUID, as_of: float, found: PropertyValues) -> Origin:
     return Origin(str(version_id), as_of, state_of(properties.columns_of([found])))
 
 

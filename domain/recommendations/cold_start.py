@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, or_, select
 
 from domain import buy_boxes, property_search
 from domain.properties import Property
+from domain.property_rows import PropertyValues
 from domain.snapshots import BuyBox, Key, PropertyFilter
 from domain.work import Work
 
@@ -19,7 +20,7 @@ HALF_ENGAGEMENT = 25.0
 """The engagement, in views, that scores one half."""
 
 
-def cold_score(found: Property, box: BuyBox | None) -> float:
+def cold_score(found: PropertyValues, box: BuyBox | None) -> float:
     """The score in [0, 1] of a property for an investor without approvals.
 
     It is e / (e + 25) for an engagement of e views; with a buy box, the mean of that and the share
@@ -36,7 +37,7 @@ def cold_score(found: Property, box: BuyBox | None) -> float:
 class ColdItem:
     """A property on a list without a model, and where it stands."""
 
-    row: Property
+    row: PropertyValues
     key: Key
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from domain.interactions import Interaction
 from domain.properties import Property
+from domain.property_rows import PropertyValues
 from domain.vocabulary import InteractionKind
 from domain.work import Work
 
@@ -31,7 +32,7 @@ class Concentration:
 
 
 async def concentration(
-    work: Work, user_id: UUID, found: Sequence[Property]
+    work: Work, user_id: UUID, found: Sequence[PropertyValues]
 ) -> list[Concentration]:
     """What buying each of the properties would do to the investor's exposure.
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.properties import Property, columns_of
+from domain.properties import columns_of
+from domain.property_rows import PropertyValues
 from domain.snapshots import NUMERIC_COLUMNS, PropertyColumns, Range
 
 TOP = 10
@@ -32,7 +33,7 @@ class Counterfactual:
     change: float
 
 
-def repriced(found: Sequence[Property]) -> PropertyColumns:
+def repriced(found: Sequence[PropertyValues]) -> PropertyColumns:
     """Each of the properties at each changed price: ``len(STEPS)`` rows for each, in order.
 
     The rent does not change with the price, so the capitalisation rate is scaled by the old price

@@ -6,7 +6,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.properties import Property
+from domain.property_rows import PropertyValues
 from domain.reasons import (
     DEED,
     Approval,
@@ -46,13 +46,13 @@ class Explainer:
         named: the rows of the properties that causes name, by id.
     """
 
-    def __init__(self, history: InvestorHistory, named: Mapping[UUID, Property]) -> None:
+    def __init__(self, history: InvestorHistory, named: Mapping[UUID, PropertyValues]) -> None:
         self._box = history.buy_box
         self._named = named
         self._deeds = _deeds(history)
         self._approved = _approved(history, self._deeds)
 
-    def reasons(self, found: Property, causes: Sequence[Cause]) -> tuple[Reason, ...]:
+    def reasons(self, found: PropertyValues, causes: Sequence[Cause]) -> tuple[Reason, ...]:
         """At most three reasons for a property, the strongest first; only what is true of it."""
         reasons = [reason for cause in causes if (reason := self._reason(found, cause)) is not None]
         own = all(reason.kind is not ReasonKind.OWN_HISTORY for reason in reasons)
@@ -60,7 +60,7 @@ class Explainer:
             reasons.append(self._own(found, None))
         return tuple(reasons[:MAX_REASONS])
 
-    def _reason(self, found: Property, cause: Cause) -> Reason | None:
+    def _reason(self, found: PropertyValues, cause: Cause) -> Reason | None:
         match cause.kind:
             case CauseKind.HISTORY:
                 return self._like(found, cause)
@@ -77,7 +77,7 @@ class Explainer:
             case CauseKind.BUY_BOX:
                 return buy_box_reason(found, self._box, cause.strength)
 
-    def _own(self, found: Property, strength: float | None) -> Reason:
+    def _own(self, found: PropertyValues, strength: float | None) -> Reason:
         deed = self._deeds[found.id]
         return HistoryReason(
             kind=ReasonKind.OWN_HISTORY,
@@ -87,13 +87,13 @@ class Explainer:
             deed=deed,
         )
 
-    def _pointed_at(self, cause: Cause) -> tuple[Property, Approval] | None:
+    def _pointed_at(self, cause: Cause) -> tuple[PropertyValues, Approval] | None:
         # What was deleted or taken back in the meantime is not spoken of.
         if cause.property_id not in self._named or cause.property_id not in self._deeds:
             return None
         return self._named[cause.property_id], self._deeds[cause.property_id]
 
-    def _like(self, found: Property, cause: Cause) -> Reason | None:
+    def _like(self, found: PropertyValues, cause: Cause) -> Reason | None:
         pointed_at = self._pointed_at(cause)
         if pointed_at is None:
             return None
@@ -111,7 +111,7 @@ class Explainer:
             traits=traits,
         )
 
-    def _near(self, found: Property, cause: Cause) -> Reason | None:
+    def _near(self, found: PropertyValues, cause: Cause) -> Reason | None:
         pointed_at, distance = self._pointed_at(cause), cause.distance_km
         if pointed_at is None or distance is None or distance > NEAR_KM:
             return None
@@ -128,7 +128,7 @@ class Explainer:
             distance_km=distance,
         )
 
-    def _usual_type(self, found: Property, strength: float) -> Reason | None:
+    def _usual_type(self, found: PropertyValues, strength: float) -> Reason | None:
         known = self._approved.property_type[self._approved.property_type >= 0]
         if found.property_type is None or len(known) < USUAL_OF:
             return None

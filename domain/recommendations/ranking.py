@@ -6,14 +6,15 @@ from uuid import UUID
 
 import numpy as np
 
-from domain import interactions, tenants, users
-from domain.properties import Property
+from domain import histories
+from domain.errors import not_found
+from domain.property_rows import PropertyValues
+from domain.reading import Reader
 from domain.recommendations.cold_start import ENGAGEMENT
 from domain.recommendations.listings import digest
 from domain.recommendations.paging import Place, expired
 from domain.snapshots import InvestorHistory, ModelKey, PropertyColumns, PropertyFilter
 from domain.vocabulary import INTERACTION_WEIGHTS, InteractionKind
-from domain.work import Work
 
 _WEIGHTS = np.array([INTERACTION_WEIGHTS[kind] for kind in InteractionKind])
 
@@ -57,7 +58,7 @@ class Ranking:
 class Recommendation:
     """A property on an investor's list, with its calibrated score in [0, 1] and rank from 1."""
 
-    property: Property
+    property: PropertyValues
     score: float
     rank: int
     place: Place
@@ -68,7 +69,7 @@ class Recommendation:
 class SimilarProperty:
     """A property like another; ``similarity`` is the cosine mapped to [0, 1]."""
 
-    property: Property
+    property: PropertyValues
     similarity: float
     place: Place
 
@@ -79,7 +80,7 @@ def has_approvals(history: InvestorHistory) -> bool:
 
 
 async def ranking_of(
-    work: Work, user_id: UUID, where: PropertyFilter, after: Place | None
+    reader: Reader, user_id: UUID, where: PropertyFilter, after: Place | None
 ) -> Ranking:
     """What the list of an investor is ranked by, or was when its first page was asked for.
 
@@ -87,14 +88,16 @@ async def ranking_of(
         DomainError: NOT_FOUND for the user; CURSOR_EXPIRED if the list cannot go on.
     """
     as_of = datetime.fromtimestamp(after.as_of, UTC) if after else datetime.now(UTC)
-    user = await users.get(work, user_id, "userId")
-    active = await tenants.active_version_id(work)
-    history = (await interactions.histories(work, [user_id], as_of))[user_id]
-    excluded = await interactions.excluded(work, user_id)
+    known = await histories.investors(reader, [user_id], as_of)
+    if user_id not in known.histories:
+        raise not_found("user", ("userId",))
+    history, active = known.histories[user_id], known.active_version
+    excluded = await histories.excluded(reader, user_id)
     if after is None:
         version_id = active if has_approvals(history) else None
     else:
-        if user.buy_box_set_at is not None and user.buy_box_set_at > as_of:
+        buy_box_set_at = known.buy_box_set_at[user_id]
+        if buy_box_set_at is not None and buy_box_set_at > as_of:
             raise expired("The buy box was changed")
         version_id = version_of(after, active)
         if version_id is not None and not has_approvals(history):
@@ -104,12 +107,12 @@ async def ranking_of(
         state = state_of(history.properties, history.kind.tobytes(), history.occurred_at.tobytes())
     exclude = frozenset(one for one, known_since in excluded.items() if known_since <= as_of)
     return Ranking(
-        tenant_id=work.tenant_id,
+        tenant_id=reader.tenant_id,
         history=history,
         where=where,
         exclude=exclude,
         excluded_since=frozenset(excluded) - exclude,
-        model=ModelKey(work.tenant_id, version_id) if version_id else None,
+        model=ModelKey(reader.tenant_id, version_id) if version_id else None,
         model_active=active is not None,
         state=state,
     )
@@ -126,6 +129,11 @@ def version_of(after: Place, active: UUID | None) -> UUID | None:
 
 def state_of(columns: PropertyColumns, *further: bytes) -> str:
     """A digest of all that a model reads of properties acted on or asked about, and of more."""
-    texts = repr((columns.ids, columns.zipcode, columns.city)).encode()
+    texts = repr((columns.zipcode, columns.city)).encode()
     arrays = (columns.numeric, columns.property_type, columns.listing_status, columns.listed_at)
-    return digest(texts, *(one.tobytes() for one in arrays), *further)
+    return digest(
+        b"".join([one.bytes for one in columns.ids]),
+        texts,
+        *(one.tobytes() for one in arrays),
+        *further,
+    )
