@@ -58,7 +58,8 @@ class Object:
 
     Attributes:
         type_name: its type.
-        base: what it costs with those of its fields that always cost the same.
+        base: what it costs with those of its fields that always cost the same, objects that are
+            never null included: only lists and what may be null need be looked at.
         fields: the others.
         typed: whether the answer tells its type, as ``__typename``.
     """

@@ -13,6 +13,7 @@ from graphql import (
     GraphQLField,
     GraphQLInputObjectType,
     GraphQLObjectType,
+    GraphQLOutputType,
     GraphQLSchema,
     InlineFragmentNode,
     OperationDefinitionNode,
@@ -23,6 +24,7 @@ from graphql import (
     is_abstract_type,
     is_leaf_type,
     is_list_type,
+    is_non_null_type,
     is_object_type,
 )
 
@@ -139,10 +141,11 @@ class _Pricing:
                 typed = typed or key == name
                 continue
             field = self._field(kind, name, key, selected, sizes)
-            if field.objects or field.inputs or field.when:
+            fixed = _fixed(field, certain=is_non_null_type(self._type(kind, name)))
+            if fixed is None:
                 priced.append(field)
             else:
-                base += field.weight
+                base += fixed
         return Object(kind.name, base, tuple(priced), typed)
 
     def _collect(
@@ -228,8 +231,28 @@ class _Pricing:
         )
 
     @staticmethod
+    def _type(kind: GraphQLObjectType, name: str) -> GraphQLOutputType | None:
+        return kind.fields[name].type if name in kind.fields else None
+
+    @staticmethod
     def _slices(declared: Sizes, arguments: Arguments) -> tuple[Any, ...]:
         return tuple(arguments.count(*path.split(".")) for path in declared.arguments)
+
+
+def _fixed(field: Field, *, certain: bool) -> int | None:
+    """What a field costs wherever its parent is; None if that depends.
+
+    Args:
+        field: the field.
+        certain: whether it is never null.
+    """
+    if field.when or field.inputs:
+        return None
+    if not field.objects:
+        return field.weight
+    if certain and field.size is None and len(field.objects) == 1 and not field.objects[0].fields:
+        return field.weight + field.objects[0].base
+    return None
 
 
 def _length(declared: Sizes, slices: tuple[Any, ...], variables: Variables) -> int:

@@ -32,6 +32,7 @@ MAX_DEPTH = 12
 MAX_ALIASES = 30
 MAX_ROOT_FIELDS = 20
 MAX_FIELDS = 1000
+MAX_FRAGMENTS = 100
 MAX_REPEATS = 50
 """How often the document may ask for fields of the same name in an answer."""
 
@@ -66,11 +67,13 @@ def too_large(document: DocumentNode) -> list[GraphQLError]:
     """Which limits the document exceeds, each with its figure; empty if none."""
     measure = _Measure(document)
     errors = []
+    if measure.fragments > MAX_FRAGMENTS:
+        return [_refused(f"fragments {measure.fragments}: at most {MAX_FRAGMENTS}")]
     try:
         shapes = list(measure.operations())
     except RecursionError:
-        # The parser lets a document be nested by as much as its tokens allow.
-        return [_refused(f"depth far over {MAX_DEPTH}: at most {MAX_DEPTH}")]
+        # The parser bounds how deep each definition is, not fragments within fragments.
+        return [_refused(f"fragments within fragments, far too deep: at most {MAX_DEPTH} fields")]
     for definition, shape in shapes:
         for name, figure, most in (
             ("depth", shape.depth, MAX_DEPTH),
@@ -108,6 +111,7 @@ class _Measure:
             for one in document.definitions
             if isinstance(one, FragmentDefinitionNode)
         }
+        self.fragments = len(self._fragments)
         self._known: dict[str, Shape] = {}
         self._document = document
 

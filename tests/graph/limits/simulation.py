@@ -81,8 +81,10 @@ def _size(source: Any, info: GraphQLResolveInfo[Any], arguments: dict[str, Any])
     for listed in ("ids", "propertyIds"):
         if isinstance(arguments.get(listed), list):
             return len(arguments[listed])
-    if isinstance(arguments.get("input"), dict) and "properties" in arguments["input"]:
-        return len(arguments["input"]["properties"])
+    if isinstance(arguments.get("input"), dict):
+        for value in arguments["input"].values():
+            if isinstance(value, list):
+                return len(value)
     if info.field_name in LONGEST:
         return LONGEST[info.field_name]
     # The lists in a connection or payload are as long as its arguments said.
