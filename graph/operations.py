@@ -171,7 +171,8 @@ class Operations:
         return _body(ExecutionResult(None, [self._timed_out()]), cost, context.request_id)
 
     def _timed_out(self) -> GraphQLError:
-        message = f"time {self._timeout:g} s: at most that; ask for fewer items or fields"
+        seconds = f"{self._timeout:g} s"
+        message = f"ended after {seconds}: at most {seconds}; ask for fewer items or fields"
         return coded(message, RequestErrorCode.TIMEOUT)
 
 
