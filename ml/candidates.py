@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import grpc, models
 
-from ml.index_rows import unpack
-from ml.model import DIMENSIONS
+from ml.index_rows import PropertyIds, unpack
 from ml.reranker import Items
 
 ROW = "row"
@@ -42,18 +41,18 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """Properties that a search found, in no particular order.
+    """Properties that a search found.
 
     Attributes:
-        ids: n property ids.
+        ids: n property ids, ascending.
         items: what the second stage reads of them, on the CPU.
-        fields: for each the further payload fields that were asked for and are known.
+        fields: for each the further payload fields that are known; none if none were asked for.
         sources: bool (s, n), which of the s sources brought which.
         above: for each source, what all that it brought exceeds in likeness, and nothing else
             that it could have brought; ``EVERYTHING`` if it brought all there is.
     """
 
-    ids: tuple[UUID, ...]
+    ids: PropertyIds
     items: Items
     fields: list[dict[str, Any]]
     sources: NDArray[np.bool_]
@@ -86,35 +85,34 @@ def exceeded(source: Source, points: Sequence[grpc.ScoredPoint], limit: int) -> 
 def gather(
     brought: Sequence[Sequence[grpc.ScoredPoint]], above: tuple[float, ...], fields: Sequence[str]
 ) -> Candidates:
-    """The candidates of several searches, as far as they exceed their bounds."""
-    by_source = [
-        {
-            point.payload["property_id"].string_value: point
-            for point in points
-            if point.score > bound
-        }
+    """The candidates of several searches, as far as they exceed their bounds.
+
+    Raises ValueError for points that another version of this program wrote.
+    """
+    kept = [
+        [point for point in points if point.score > bound]
         for points, bound in zip(brought, above, strict=True)
     ]
-    found = {one: point for points in by_source for one, point in points.items()}
-    vectors = np.array([vector_of(point) for point in found.values()], dtype=np.float32)
+    points = list(chain.from_iterable(kept))
+    found = unpack([point.payload[ROW].string_value for point in points])
+    sources = np.zeros((len(kept), len(found.ids)), dtype=np.bool_)
+    sources[np.repeat(np.arange(len(kept)), list(map(len, kept))), found.row] = True
     return Candidates(
-        ids=tuple(map(UUID, found)),
-        items=unpack(
-            [point.payload[ROW].string_value for point in found.values()],
-            vectors.reshape(len(found), DIMENSIONS),
-        ),
+        ids=found.ids,
+        items=found.items,
         fields=[
-            {name: _plain(point.payload[name]) for name in fields if name in point.payload}
-            for point in found.values()
-        ],
-        sources=np.array([[one in points for one in found] for points in by_source]),
+            {
+                name: _plain(points[first].payload[name])
+                for name in fields
+                if name in points[first].payload
+            }
+            for first in found.first.tolist()
+        ]
+        if fields
+        else [],
+        sources=sources,
         above=above,
     )
-
-
-def vector_of(point: grpc.ScoredPoint) -> NDArray[np.float32]:
-    """The point's vector, (16,)."""
-    return np.array(point.vectors.vector.dense.data, dtype=np.float32)
 
 
 def _plain(value: grpc.Value) -> Any:

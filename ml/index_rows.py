@@ -1,62 +1,119 @@
 """What the second stage reads of a property, as one string in its point's payload.
 
-The index thus answers with all that a request needs: nothing is encoded again, and nothing else is
-asked. The numbers are those of the model version that the point belongs to.
+The index thus answers with all that a request needs, in one field of each hit: nothing is encoded
+again, nothing else is asked, and hundreds of hits become arrays at once. The numbers are those of
+the model version that the point belongs to.
 """
 
-import base64
-from collections.abc import Sequence
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, overload
+from uuid import UUID
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ml.features import ATTRIBUTE_NAMES
+from ml.model import DIMENSIONS
 from ml.reranker import Items
 
+_ID = 4
 _COUNT = len(ATTRIBUTE_NAMES)
-_WIDTH = _COUNT + 7
-"""Attributes (NaN where unknown), position, spacing, type, whether it is taken, prior."""
+_POSITION = _ID + _COUNT
+_EMBEDDING = _POSITION + 7
+_WIDTH = _EMBEDDING + DIMENSIONS
+"""Numbers of four bytes: the property's id, its attributes (NaN where unknown), position, spacing,
+type, whether it is taken, prior and embedding. Three divides their bytes, so that strings can be
+decoded as one, end to end."""
 
-_LENGTH = 4 * -(-4 * _WIDTH // 3)
+_LENGTH = 4 * (4 * _WIDTH // 3)
 """Characters of a string."""
 
 
-def pack(items: Items) -> list[str]:
-    """One string for each of n properties; without their embeddings, which are the vectors."""
+class PropertyIds(Sequence[UUID]):
+    """Ids as bytes in an array: hundreds of candidates are told apart, only a page is named."""
+
+    def __init__(self, content: NDArray[np.bytes_]) -> None:
+        self._content = content
+
+    def __len__(self) -> int:
+        return len(self._content)
+
+    @overload
+    def __getitem__(self, row: int) -> UUID: ...
+    @overload
+    def __getitem__(self, row: slice) -> "PropertyIds": ...
+    def __getitem__(self, row: int | slice) -> "UUID | PropertyIds":
+        """The id of a row."""
+        if isinstance(row, slice):
+            return PropertyIds(self._content[row])
+        # NumPy takes zero bytes at the end for padding.
+        return UUID(bytes=self._content[row].ljust(16, b"\0"))
+
+    def __iter__(self) -> Iterator[UUID]:
+        return (self[row] for row in range(len(self)))
+
+
+class Unpacked(NamedTuple):
+    """What strings say.
+
+    Attributes:
+        ids: the n properties that they are of, each once, ascending.
+        items: what the second stage reads of those.
+        first: (n,), the first string of each.
+        row: for each string which of the properties it is of.
+    """
+
+    ids: PropertyIds
+    items: Items
+    first: NDArray[np.intp]
+    row: NDArray[np.intp]
+
+
+def pack(ids: Iterable[UUID], items: Items) -> list[str]:
+    """One string for each of n properties."""
     rows = np.empty((len(items.prior), _WIDTH), dtype="<f4")
+    # Bytes, not numbers: they pass through unchanged.
+    content = b"".join([one.bytes for one in ids])
+    rows[:, :_ID].view("u1")[:] = np.frombuffer(content, dtype="u1").reshape(-1, 4 * _ID)
     known = items.known.cpu().numpy()
-    rows[:, :_COUNT] = np.where(known, items.attributes.cpu().numpy(), np.nan)
-    rows[:, _COUNT : _COUNT + 3] = items.position.cpu().numpy()
+    rows[:, _ID:_POSITION] = np.where(known, items.attributes.cpu().numpy(), np.nan)
+    rows[:, _POSITION : _POSITION + 3] = items.position.cpu().numpy()
     for place, values in enumerate(
-        (items.spacing, items.property_type, items.taken, items.prior), _COUNT + 3
+        (items.spacing, items.property_type, items.taken, items.prior), _POSITION + 3
     ):
         rows[:, place] = values.cpu().numpy()
-    return [base64.b64encode(row.tobytes()).decode("ascii") for row in rows]
+    rows[:, _EMBEDDING:] = items.embedding.cpu().numpy()
+    return [b2a_base64(row.tobytes(), newline=False).decode("ascii") for row in rows]
 
 
-def unpack(
-    packed: Sequence[str], embeddings: NDArray[np.float32], device: torch.device | str = "cpu"
-) -> Items:
-    """The items of n properties from their strings and vectors (n, 16).
+def unpack(packed: Sequence[str]) -> Unpacked:
+    """What strings say of their properties; one may be the subject of several.
 
     Raises ValueError for strings that another version of this code wrote.
     """
-    content = b"".join(map(base64.b64decode, packed))
-    # Both, since what follows the padding of a string is not decoded.
-    if {*map(len, packed)} - {_LENGTH} or len(content) != 4 * _WIDTH * len(packed):
+    content = b"" if {*map(len, packed)} - {_LENGTH} else a2b_base64("".join(packed))
+    if len(content) != 4 * _WIDTH * len(packed):
         raise ValueError("the index was filled by another version of this program; reindex")
-    rows = torch.from_numpy(np.frombuffer(content, dtype="<f4").reshape(-1, _WIDTH).copy())
-    rows = rows.to(device)
-    attributes = rows[:, :_COUNT]
+    rows = np.frombuffer(content, dtype="<f4").reshape(-1, _WIDTH)
+    subjects = np.ascontiguousarray(rows[:, :_ID]).view("S16")[:, 0]
+    ids, first, row = np.unique(subjects, return_index=True, return_inverse=True)
+    values = torch.from_numpy(rows[first])
+    attributes = values[:, _ID:_POSITION]
     known = ~attributes.isnan()
-    return Items(
-        attributes=attributes.nan_to_num(),
-        known=known,
-        position=rows[:, _COUNT : _COUNT + 3],
-        spacing=rows[:, _COUNT + 3],
-        property_type=rows[:, _COUNT + 4].long(),
-        taken=rows[:, _COUNT + 5],
-        embedding=torch.from_numpy(embeddings).to(device),
-        prior=rows[:, _COUNT + 6],
+    return Unpacked(
+        PropertyIds(ids),
+        Items(
+            attributes=attributes.nan_to_num(),
+            known=known,
+            position=values[:, _POSITION : _POSITION + 3],
+            spacing=values[:, _POSITION + 3],
+            property_type=values[:, _POSITION + 4].long(),
+            taken=values[:, _POSITION + 5],
+            prior=values[:, _POSITION + 6],
+            embedding=values[:, _EMBEDDING:],
+        ),
+        first,
+        row,
     )

@@ -25,7 +25,6 @@ from ml.candidates import (
     exceeded,
     gather,
     mostly_ties,
-    vector_of,
 )
 from ml.filters import conditions, payloads
 from ml.index_rows import pack
@@ -40,7 +39,11 @@ _BATCH = 1000
 
 
 class Hit(NamedTuple):
-    """A property that a search found, its cosine with the query, and its unit vector (16,)."""
+    """A property that a search found, and its cosine with the query.
+
+    Attributes:
+        vector: its unit vector (16,); empty unless it was asked for.
+    """
 
     property_id: UUID
     cosine: float
@@ -57,9 +60,10 @@ class Space:
     async def upsert_properties(self, properties: PropertyColumns, items: Items) -> None:
         """Writes the properties as the space's version sees them; replaces those already there."""
         vectors = items.embedding.cpu().numpy()
+        _check(vectors, len(properties))
         rows = [
             payload | {ROW: row}
-            for payload, row in zip(payloads(properties), pack(items), strict=True)
+            for payload, row in zip(payloads(properties), pack(properties.ids, items), strict=True)
         ]
         points = [self._point_id(value) for value in properties.ids]
         await self._upsert(PROPERTIES, points, vectors, rows)
@@ -106,6 +110,8 @@ class Space:
         where: PropertyFilter,
         exclude: Collection[UUID],
         limit: int,
+        *,
+        with_vectors: bool = False,
     ) -> list[Hit]:
         """The ``limit`` properties nearest to the vector (16,), best first.
 
@@ -123,10 +129,10 @@ class Space:
                 filter=wanted,
                 limit=fetched,
                 with_payload=["property_id"],
-                with_vector=True,
+                with_vector=with_vectors,
             )
             (points,) = await self._search([search])
-            hits = [Hit(_property_id(point), point.score, vector_of(point)) for point in points]
+            hits = [Hit(_property_id(point), point.score, _vector(point)) for point in points]
             # Where the last one asked for ties with one beyond it, smaller ids may follow.
             tied = len(hits) == fetched and hits[-1].cosine >= hits[limit - 1].cosine
             if not tied or fetched > limit + MOST_TIES:
@@ -164,8 +170,7 @@ class Space:
                 filter=self._wanted(where, exclude, source.conditions),
                 limit=limit,
                 score_threshold=None if source.above is None else source.above - BELOW,
-                with_payload=["property_id", ROW, *fields],
-                with_vector=True,
+                with_payload=[ROW, *fields],
             )
 
         limits = [one.limit + 1 if one.above is None else 2 * one.limit for one in sources]
@@ -286,11 +291,7 @@ class Space:
         vectors: NDArray[np.float32],
         payload: list[dict[str, Any]],
     ) -> None:
-        if vectors.shape != (len(ids), DIMENSIONS):
-            raise ValueError(
-                f"{len(ids)} points need vectors of shape ({len(ids)}, {DIMENSIONS}), "
-                f"not {vectors.shape}"
-            )
+        _check(vectors, len(ids))
         own = {
             "tenant_id": str(self._model.tenant_id),
             "model_version": str(self._model.version_id),
@@ -358,6 +359,17 @@ def among(key: str, values: Collection[UUID]) -> models.Condition:
 
 def _property_id(point: grpc.ScoredPoint) -> UUID:
     return UUID(point.payload["property_id"].string_value)
+
+
+def _check(vectors: NDArray[np.float32], count: int) -> None:
+    if vectors.shape != (count, DIMENSIONS):
+        raise ValueError(
+            f"{count} points need vectors of shape ({count}, {DIMENSIONS}), not {vectors.shape}"
+        )
+
+
+def _vector(point: grpc.ScoredPoint) -> NDArray[np.float32]:
+    return np.array(point.vectors.vector.dense.data, dtype=np.float32)
 
 
 def _slices(count: int) -> Iterator[slice]:
