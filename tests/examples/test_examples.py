@@ -68,3 +68,7 @@ def test_typescript(environment: dict[str, str]) -> None:
     run(environment, "node", f"{programs}/tsc", folder=TYPESCRIPT)
     printed = run(environment, "node", "build/main.js", folder=TYPESCRIPT).splitlines()
     assert printed[-1] == "After a thumb down, the first is gone."
+    live = ["node", "--experimental-websocket", "build/live.js"]
+    printed = run(environment | {"SECONDS": "2"}, *live, folder=TYPESCRIPT).splitlines()
+    assert printed[0] == "SUBSCRIBED"
+    assert len(printed) == 6
