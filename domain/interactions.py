@@ -28,6 +28,7 @@ from domain import buy_boxes, indexing, properties
 from domain.base import Base, TenantScoped, one_of, storable, vocabulary
 from domain.errors import invalid, not_found
 from domain.events import Event, Topic
+from domain.input_rules import EARLIEST
 from domain.properties import SNAPSHOT, Property
 from domain.snapshots import HISTORY_LIMIT, InteractionLog, InvestorHistory
 from domain.users import User
@@ -151,13 +152,19 @@ async def record(
 
     Raises:
         DomainError: NOT_FOUND for the user or property; INVALID_INPUT for a thumb (use
-            ``submit_feedback``) or a time in the future.
+            ``submit_feedback``), a time in the future or one before 1900.
     """
     if kind in THUMBS:
         raise invalid(f"kind {kind}: give thumbs with submitFeedback", "kind")
     now = datetime.now(UTC)
     if occurred_at is not None and occurred_at.astimezone(UTC) > now:
         raise invalid(f"occurredAt {occurred_at.isoformat()} is in the future", "occurredAt")
+    # The first moment of the year 1 would be stored as one that is infinitely long ago.
+    if occurred_at is not None and occurred_at.astimezone(UTC) < EARLIEST:
+        raise invalid(
+            f"occurredAt {occurred_at.isoformat()}: use a time from {EARLIEST.date()} on",
+            "occurredAt",
+        )
     await _lock_investor(work, user_id)
     await properties.get(work, property_id, "propertyId")
     same = select(Interaction).where(

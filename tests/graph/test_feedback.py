@@ -138,11 +138,12 @@ async def test_only_analysts_act_for_others(
     [
         (SUBMIT, {"reason": "x" * 2001}, "INVALID_INPUT", ["reason"]),
         (SUBMIT, {"reason": "zero \x00"}, "INVALID_INPUT", ["reason"]),
-        (SUBMIT, {"reason": "half \udc00"}, "INVALID_INPUT", ["reason"]),
         (SUBMIT, {"propertyId": "7"}, "INVALID_INPUT", ["propertyId"]),
         (SUBMIT, {"userId": "7"}, "INVALID_INPUT", ["userId"]),
         (RECORD, {"occurredAt": "2999-01-01T00:00:00Z"}, "INVALID_INPUT", ["occurredAt"]),
         (RECORD, {"occurredAt": "0001-01-01T00:00:00+14:00"}, "INVALID_INPUT", ["occurredAt"]),
+        (RECORD, {"occurredAt": "0001-01-01T00:00:00Z"}, "INVALID_INPUT", ["occurredAt"]),
+        (RECORD, {"occurredAt": "1899-12-31T23:59:59Z"}, "INVALID_INPUT", ["occurredAt"]),
     ],
 )
 async def test_inputs_that_break_a_rule_come_back_in_the_payload(
