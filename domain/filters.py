@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from domain.vocabulary import ListingStatus, PropertyType
@@ -101,6 +102,20 @@ RANGES: dict[str, str] = {
     "condition_score": "condition_score",
 }
 """The parts of a filter that are ranges, and the property's value that each is about."""
+
+
+class Labels(NamedTuple):
+    """What a property is found by, and no model reads.
+
+    Attributes:
+        external_id: its id in the tenant's own systems.
+        state: its state, as in the source.
+        words: what a search for text looks at; see ``words_of``.
+    """
+
+    external_id: str
+    state: str | None
+    words: tuple[str, ...]
 
 
 APOSTROPHES = "'\u2018\u2019"

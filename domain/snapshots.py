@@ -13,7 +13,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.filters import RANGES, Box, Circle, Polygon, PropertyFilter, Range
+from domain.filters import RANGES, Box, Circle, Labels, Polygon, PropertyFilter, Range
 from domain.shortlists import Key, Kin, Ranked, Reach, Shortlist, Similar
 from domain.vocabulary import PropertyType
 
@@ -74,20 +74,6 @@ class ModelKey(NamedTuple):
 
     tenant_id: UUID
     version_id: UUID
-
-
-class Labels(NamedTuple):
-    """What a property is found by, and no model reads.
-
-    Attributes:
-        external_id: its id in the tenant's own systems.
-        state: its state, as in the source.
-        words: what a search for text looks at; see ``domain.filters.words_of``.
-    """
-
-    external_id: str
-    state: str | None
-    words: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -290,6 +276,18 @@ class Twin(Protocol):
         With a ``diversity`` above 0 the list ends after three hundred, in an order as for ``rank``;
         a longer list begins with the shorter one.
         """
+        ...
+
+    async def nearest(
+        self,
+        model: ModelKey,
+        vector: NDArray[np.float32],
+        where: PropertyFilter,
+        exclude: Collection[UUID],
+        limit: int,
+        diversity: float = 0.0,
+    ) -> list[Similar]:
+        """The ``limit`` indexed properties nearest to a unit vector (16,); else as ``similar``."""
         ...
 
     async def score(

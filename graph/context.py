@@ -11,6 +11,7 @@ import strawberry
 from domain.broker import Broker, Listener, Wanted
 from domain.database import Database
 from domain.errors import DomainError, forbidden
+from domain.reading import Reading
 from domain.recommendations import Recommender
 from domain.work import Work
 from graph.identity import Principal
@@ -64,10 +65,14 @@ class Context:
         """A unit of work of the caller's tenant; resolvers run concurrently and open one each."""
         return self._database.work(self.principal.tenant_id)
 
+    def read(self) -> AbstractAsyncContextManager[Reading]:
+        """A transaction that reads the caller's tenant; as ``work``, for what is asked often."""
+        return self._database.read(self.principal.tenant_id)
+
     @cached_property
     def loaders(self) -> Loaders:
         """The loaders of this request, and what they have read so far."""
-        return Loaders(self.work, self.recommender, self.principal)
+        return Loaders(self.work, self.read, self.recommender, self.principal)
 
     @asynccontextmanager
     async def changes(self) -> AsyncIterator[Work]:

@@ -8,11 +8,12 @@ from uuid import UUID
 
 from strawberry.dataloader import DataLoader
 
-from domain import interactions, properties, users
+from domain import interactions, property_rows, users
 from domain.errors import DomainError, invalid, not_found
 from domain.interactions import Interaction
-from domain.properties import Property
 from domain.property_facets import Counts, Facet, count_facets
+from domain.property_rows import PropertyValues
+from domain.reading import Reading
 from domain.reasons import Reason
 from domain.recommendations import (
     AudienceAsk,
@@ -73,6 +74,18 @@ class KinAsk(NamedTuple):
     before: Place | None
 
 
+class NearList(NamedTuple):
+    """A page of what is nearest to a vector; see ``Recommender.similar_to``."""
+
+    vector: tuple[float, ...]
+    version: str | None
+    where: PropertyFilter
+    first: int
+    after: Place | None
+    diversity: float
+    before: Place | None
+
+
 class Loaders:
     """The loaders of one request; each batch opens its own unit of work.
 
@@ -87,6 +100,7 @@ class Loaders:
         counterfactuals: the price that would bring it among the best.
         recommendations: a page of an investor's recommendations.
         similar: a page of what is like a property.
+        near: a page of what is nearest to a vector.
         interested: a page of the investors whom a property would suit.
         kin: a page of the investors who buy like one.
         facets: how many of the properties that match have each value.
@@ -95,10 +109,12 @@ class Loaders:
     def __init__(
         self,
         work: Callable[[], AbstractAsyncContextManager[Work]],
+        read: Callable[[], AbstractAsyncContextManager[Reading]],
         recommender: Recommender,
         principal: Principal,
     ) -> None:
         self._work = work
+        self._read = read
         self._recommender = recommender
         self._principal = principal
         self._lists = 0
@@ -115,15 +131,16 @@ class Loaders:
         self.counterfactuals = DataLoader(self._counterfactuals)
         self.recommendations = DataLoader(self._recommendations)
         self.similar = DataLoader(self._similar)
+        self.near = DataLoader(self._near)
         self.interested = DataLoader(self._interested)
         self.kin = DataLoader(self._kin)
         self.facets = DataLoader(self._facets)
 
-    def remember(self, found: Iterable[Property]) -> None:
+    def remember(self, found: Iterable[PropertyValues]) -> None:
         """Note properties that were read elsewhere, so that they are not read again."""
         self.properties.prime_many({item.id: item for item in found})
 
-    async def require_properties(self, wanted: Sequence[UUID], field: str) -> list[Property]:
+    async def require_properties(self, wanted: Sequence[UUID], field: str) -> list[PropertyValues]:
         """The properties of those ids, in order. Raises DomainError NOT_FOUND naming the place."""
         found = []
         for place, item in enumerate(await self.properties.load_many(wanted)):
@@ -132,9 +149,9 @@ class Loaders:
             found.append(item)
         return found
 
-    async def _properties(self, wanted: list[UUID]) -> list[Property | None]:
-        async with self._work() as work:
-            found = await properties.get_many(work, wanted)
+    async def _properties(self, wanted: list[UUID]) -> list[PropertyValues | None]:
+        async with self._read() as reading:
+            found = await property_rows.get_many(reading, wanted)
         return [found.get(property_id) for property_id in wanted]
 
     async def _users(self, wanted: list[UUID]) -> list[User | None]:
@@ -191,7 +208,7 @@ class Loaders:
     async def _list_by_list(
         self,
         wanted: list[Recommendation],
-        answer: Callable[[Ranking, Sequence[Property]], Awaitable[list[T]]],
+        answer: Callable[[Ranking, Sequence[PropertyValues]], Awaitable[list[T]]],
     ) -> list[T]:
         """What is asked of recommendations, in one call for all those of a list."""
         lists: dict[Ranking, list[Recommendation]] = {}
@@ -232,7 +249,15 @@ class Loaders:
         self, wanted: list[RankedList]
     ) -> list[Page[SimilarProperty] | BaseException]:
         async def answer(asked: RankedList) -> Page[SimilarProperty]:
-            page = await self._recommender.similar(self._principal.tenant_id, *asked)
+            page = await self._recommender.likeness.similar(self._principal.tenant_id, *asked)
+            self.remember(item.property for item in page.items)
+            return page
+
+        return await self._ranked(wanted, answer)
+
+    async def _near(self, wanted: list[NearList]) -> list[Page[SimilarProperty] | BaseException]:
+        async def answer(asked: NearList) -> Page[SimilarProperty]:
+            page = await self._recommender.likeness.similar_to(self._principal.tenant_id, *asked)
             self.remember(item.property for item in page.items)
             return page
 

@@ -8,6 +8,7 @@ import strawberry
 from domain import properties, property_search
 from domain.errors import not_found
 from domain.property_input import PROPERTY_COLUMNS
+from domain.property_rows import PropertyRow, PropertyValues
 from domain.snapshots import PropertyFilter
 from domain.vocabulary import ListingStatus, PropertyType
 from graph.context import Info
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from graph.audience import InterestedUserConnection
     from graph.facets import PropertyFacets
     from graph.feedback import Feedback
-    from graph.recommendations import SimilarPropertyConnection
+    from graph.similarity import SimilarPropertyConnection
 
 T = TypeVar("T", bound=type[Any])
 
@@ -95,7 +96,7 @@ class FieldProvenance:
 class Property(Node):
     """A property."""
 
-    row: strawberry.Private[properties.Property]
+    row: strawberry.Private[PropertyValues]
     external_id: str
     address: str | None
     city: str | None
@@ -128,16 +129,17 @@ class Property(Node):
     )
 
     @staticmethod
-    def of(row: properties.Property) -> "Property":
+    def of(row: PropertyValues) -> "Property":
         """A property as a client sees it."""
-        values: dict[str, Any] = {name: getattr(row, name) for name in PROPERTY_COLUMNS}
-        return Property(
+        found = Property.__new__(Property)
+        # What its constructor would do, value by value, for each of a page.
+        found.__dict__.update(
+            row._asdict() if isinstance(row, PropertyRow) else _values(row),
             id=global_id("Property", row.id),
             row=row,
-            engagement=row.engagement,
             price_per_square_foot=row.price_per_square_foot,
-            **values,
         )
+        return found
 
     @strawberry.field(
         description="Where its values come from, field by field.",
@@ -194,9 +196,9 @@ class Property(Node):
         last: RankedLast = None,
         before: RankedBefore = None,
         diversity: Diversity = None,
-    ) -> Annotated["SimilarPropertyConnection", strawberry.lazy("graph.recommendations")]:
+    ) -> Annotated["SimilarPropertyConnection", strawberry.lazy("graph.similarity")]:
         """As the query of the same name."""
-        from graph.recommendations import list_similar
+        from graph.similarity import list_similar
 
         page = window("similar", first, after, last, before)
         return await list_similar(info.context, self.row.id, where, diversity, page)
@@ -220,6 +222,10 @@ class Property(Node):
 
         page = window("interested", first, after, last, before)
         return await list_interested(info.context, self.row.id, page)
+
+
+def _values(row: properties.Property) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in (*PROPERTY_COLUMNS, "engagement")}
 
 
 def camel_case(name: str) -> str:

@@ -169,37 +169,6 @@ class RecommendationConnection:
             return await property_search.count(work, self.where, excluded)
 
 
-@strawberry.type(description="A property like another, in a list.")
-class SimilarPropertyEdge:
-    """A property like another, in a list."""
-
-    cursor: str = strawberry.field(description="Its place, for `after`.")
-    similarity: float = strawberry.field(
-        description="How alike they are: the cosine of their embeddings, mapped to 0 to 1."
-    )
-    node: Property = strawberry.field(description="The property.")
-
-
-@strawberry.type(description="A page of properties like another, the most alike first.")
-class SimilarPropertyConnection:
-    """A page of properties like another."""
-
-    property_id: strawberry.Private[UUID]
-    where: strawberry.Private[snapshots.PropertyFilter]
-    edges: list[SimilarPropertyEdge] = strawberry.field(description="The page's, in order.")
-    page_info: PageInfo = strawberry.field(description="Where the page stands.")
-
-    @strawberry.field(
-        description="How many other properties match the filter; counted only if asked for. The "
-        "list shows the thousand of them that are most alike.",
-        directives=[weight(QUERY)],
-    )
-    async def total_count(self, info: Info) -> int:
-        """One more query."""
-        async with info.context.work() as work:
-            return await property_search.count(work, self.where, [self.property_id])
-
-
 @strawberry.type(description="How well a property fits an investor.")
 class Affinity:
     """How well a property fits an investor."""
@@ -232,32 +201,6 @@ async def list_recommendations(
     )
 
 
-async def list_similar(
-    context: Context, property_id: UUID, where: PropertyFilter | None, diversity: float | None,
-    window: Window,
-) -> SimilarPropertyConnection:  # fmt: skip
-    """A page of what is like a property."""
-    matching = to_filter(where)
-    asked = RankedList(
-        property_id, matching, window.size, window.after, diversity or 0.0, window.before
-    )
-    page = await context.loaders.similar.load(asked)
-    edges = [
-        SimilarPropertyEdge(
-            cursor=place_cursor("similar", item.place),
-            similarity=item.similarity,
-            node=Property.of(item.property),
-        )
-        for item in page.items
-    ]
-    return SimilarPropertyConnection(
-        property_id=property_id,
-        where=matching,
-        edges=edges,
-        page_info=ranked_page_info([edge.cursor for edge in edges], page),
-    )
-
-
 async def recommend(
     info: Info,
     user_id: UserId = None,
@@ -272,22 +215,6 @@ async def recommend(
     investor = info.context.investor(user_id, "userId")
     page = window("recommendations", first, after, last, before)
     return await list_recommendations(info.context, investor, where, diversity, page)
-
-
-async def similar_properties(
-    info: Info,
-    property_id: Annotated[strawberry.ID, strawberry.argument(description="Like which one.")],
-    where: Where = None,
-    first: First = None,
-    after: After = None,
-    last: RankedLast = None,
-    before: RankedBefore = None,
-    diversity: Diversity = None,
-) -> SimilarPropertyConnection:
-    """What is like a property."""
-    wanted = parse_id(property_id, "Property", "propertyId")
-    page = window("similar", first, after, last, before)
-    return await list_similar(info.context, wanted, where, diversity, page)
 
 
 async def affinity(

@@ -10,19 +10,21 @@ from graphql import (
     Undefined,
 )
 
+from graph.audience import similar_users
 from graph.buy_boxes import set_buy_box
 from graph.errors import RequestErrorCode
 from graph.facets import property_facets
 from graph.feedback import record_interaction, retract_feedback, submit_feedback
 from graph.limits.directives import as_many_as, page_of, weight
 from graph.limits.weights import QUERY, RANKING, SEARCH, WRITE
+from graph.members import delete_user, list_users, upsert_users
 from graph.pagination import DEFAULT_PAGE
 from graph.properties import Property, find_property, list_properties
-from graph.members import delete_user, list_users, upsert_users
 from graph.property_writes import delete_property, upsert_properties
 from graph.reasons import REASONS
-from graph.recommendations import affinity, recommend, similar_properties
+from graph.recommendations import affinity, recommend
 from graph.refetch import find_node, find_nodes
+from graph.similarity import similar_properties, similar_to
 from graph.subscriptions import Subscription
 from graph.users import User, find_user, me
 
@@ -58,12 +60,24 @@ class Query:
     similar_properties = strawberry.field(
         resolver=similar_properties,
         description="What is most like a property, by the model.",
-        directives=[weight(SEARCH), page_of(DEFAULT_PAGE, "first")],
+        directives=[weight(SEARCH), page_of(DEFAULT_PAGE, "first", "last")],
+    )
+    similar_to = strawberry.field(
+        resolver=similar_to,
+        description="What is nearest to an embedding, by the model: to the mean of a few "
+        "properties' embeddings, say.",
+        directives=[weight(SEARCH), page_of(DEFAULT_PAGE, "first", "last")],
     )
     recommendations = strawberry.field(
         resolver=recommend,
         description="What is recommended to an investor, the best first, with reasons.",
-        directives=[weight(RANKING), page_of(DEFAULT_PAGE, "first")],
+        directives=[weight(RANKING), page_of(DEFAULT_PAGE, "first", "last")],
+    )
+    similar_users = strawberry.field(
+        resolver=similar_users,
+        description="The investors who buy like one, the most alike first; for analysts and "
+        "admins.",
+        directives=[weight(RANKING), page_of(DEFAULT_PAGE, "first", "last")],
     )
     affinity = strawberry.field(
         resolver=affinity,

@@ -1,22 +1,19 @@
 """The recommender: what the rest of the house asks."""
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
 from uuid import UUID
 
-from sqlalchemy import and_, select, true
-
-from domain import interactions, properties, property_search, tenants, users
+from domain import histories, properties, property_rows, tenants
 from domain.database import Database
-from domain.errors import DomainError, ErrorCode
-from domain.properties import Property
+from domain.property_rows import PropertyValues
 from domain.reasons import Reason, cold_reasons
 from domain.recommendations.audience import Audience
 from domain.recommendations.cold_start import ENGAGEMENT, ColdListing, cold_score
 from domain.recommendations.concentration import Concentration, concentration
 from domain.recommendations.counterfactuals import TOP, Counterfactual, repriced, smallest_change
 from domain.recommendations.explanations import Explainer, named_in
-from domain.recommendations.listings import MAX_DEPTH, Growing, Parts, Whole
+from domain.recommendations.likeness import Likeness, hydrate
+from domain.recommendations.listings import Parts, Whole
 from domain.recommendations.paging import (
     Origin,
     Page,
@@ -30,13 +27,10 @@ from domain.recommendations.paging import (
 from domain.recommendations.ranking import (
     Ranking,
     Recommendation,
-    SimilarProperty,
     has_approvals,
     ranking_of,
-    state_of,
-    version_of,
 )
-from domain.snapshots import ModelKey, PropertyFilter, Ranked, Reach, Shortlist, Similar, Twin
+from domain.snapshots import ModelKey, PropertyFilter, Ranked, Reach, Shortlist, Twin
 
 
 class Recommender:
@@ -44,12 +38,14 @@ class Recommender:
 
     Attributes:
         audience: answers with investors instead of properties.
+        likeness: answers with what is like a property or near a vector.
     """
 
     def __init__(self, database: Database, twin: Twin) -> None:
         self._database = database
         self._twin = twin
         self.audience = Audience(database, twin)
+        self.likeness = Likeness(database, twin)
 
     async def recommend(
         self,
@@ -72,11 +68,11 @@ class Recommender:
         """
         place = before or after
         check_diversity(diversity, place)
-        async with self._database.work(tenant_id) as work:
-            ranking = await ranking_of(work, user_id, where, place)
+        async with self._database.read(tenant_id) as reading:
+            ranking = await ranking_of(reading, user_id, where, place)
         if ranking.model is None:
             return await self._cold(ranking, first, after, before, diversity)
-        found: dict[UUID, Property] = {}
+        found: dict[UUID, PropertyValues] = {}
         page = await self._ranked(ranking, first, after, before, diversity, found)
         items = [
             Recommendation(found[item.property_id], item.score, at.rank, at, ranking)
@@ -85,7 +81,7 @@ class Recommender:
         return Page(items, page.has_next, page.has_previous)
 
     async def reasons(
-        self, ranking: Ranking, found: Sequence[Property]
+        self, ranking: Ranking, found: Sequence[PropertyValues]
     ) -> list[tuple[Reason, ...]]:
         """Why each of some properties of an investor's list is on it; at most three reasons.
 
@@ -98,22 +94,22 @@ class Recommender:
                 for item in found
             ]
         causes = await self._twin.explain(ranking.model, history, properties.columns_of(found))
-        rows = {item.id: item for item in found}
+        rows: dict[UUID, PropertyValues] = {item.id: item for item in found}
         if unread := named_in(causes) - rows.keys():
-            async with self._database.work(ranking.tenant_id) as work:
-                rows |= await properties.get_many(work, list(unread))
+            async with self._database.read(ranking.tenant_id) as reading:
+                rows |= await property_rows.get_many(reading, unread)
         explainer = Explainer(history, rows)
         return [explainer.reasons(item, why) for item, why in zip(found, causes, strict=True)]
 
     async def concentration(
-        self, ranking: Ranking, found: Sequence[Property]
+        self, ranking: Ranking, found: Sequence[PropertyValues]
     ) -> list[Concentration]:
         """What buying each of the properties would do to the investor's exposure; one query."""
         async with self._database.work(ranking.tenant_id) as work:
             return await concentration(work, ranking.user_id, found)
 
     async def counterfactuals(
-        self, ranking: Ranking, found: Sequence[Property]
+        self, ranking: Ranking, found: Sequence[PropertyValues]
     ) -> list[Counterfactual | None]:
         """The smallest change of price that would bring each property among the best ten.
 
@@ -136,79 +132,24 @@ class Recommender:
         by_id = {item.id: change for item, change in zip(asked, changes, strict=True)}
         return [by_id.get(item.id) for item in found]
 
-    async def similar(
-        self,
-        tenant_id: UUID,
-        property_id: UUID,
-        where: PropertyFilter,
-        first: int,
-        after: Place | None = None,
-        diversity: float = 0.0,
-        before: Place | None = None,
-    ) -> Page[SimilarProperty]:
-        """The ``first`` matching properties most like one, after a place in the list.
-
-        With ``before`` it is the last ``first`` before that place instead.
-
-        Raises:
-            DomainError: NOT_FOUND for the property; INVALID_INPUT for the diversity;
-                NO_ACTIVE_MODEL; CURSOR_EXPIRED.
-        """
-        place = before or after
-        check_diversity(diversity, place)
-        async with self._database.work(tenant_id) as work:
-            anchor = await properties.get(work, property_id, "propertyId")
-            version_id = await tenants.active_version_id(work)
-        if version_id is None:
-            raise DomainError(
-                ErrorCode.NO_ACTIVE_MODEL,
-                "No model is active yet; similar properties need one. Train it first.",
-            )
-        model, columns = ModelKey(tenant_id, version_id), properties.columns_of([anchor])
-        origin = Origin(str(version_id), 0.0, state_of(columns))
-        if place is not None:
-            version_of(place, version_id)
-        found: dict[UUID, Property] = {}
-
-        async def most_alike(limit: int) -> list[Similar]:
-            return await self._twin.similar(model, columns, where, [property_id], limit, diversity)
-
-        async def shown(ids: Collection[UUID]) -> set[UUID]:
-            return await self._hydrate(tenant_id, ids, where, found)
-
-        if diversity:
-            page = await page_of_diverse(
-                Whole(await most_alike(MAX_DEPTH)), shown, first, after, before, origin, diversity
-            )
-        else:
-            if place is not None:
-                check_state(origin, place)
-            listing = Growing(most_alike, place.rank if place else 0)
-            page = placed(await page_of(listing, shown, first, after, before), origin, Reach())
-        items = [
-            SimilarProperty(found[item.property_id], item.similarity, at) for at, item in page.items
-        ]
-        return Page(items, page.has_next, page.has_previous)
-
     async def affinity(
-        self, tenant_id: UUID, user_ids: Sequence[UUID], found: Sequence[Property]
+        self, tenant_id: UUID, user_ids: Sequence[UUID], found: Sequence[PropertyValues]
     ) -> dict[tuple[UUID, UUID], float]:
         """Calibrated affinity in [0, 1] of each (user, property) pair: the recommended score.
 
         One query and one batch of the model, however many pairs. Unknown users are left out.
         """
-        async with self._database.work(tenant_id) as work:
-            known = list(await users.get_many(work, list(user_ids)))
-            version_id = await tenants.active_version_id(work)
-            histories = await interactions.histories(work, known, datetime.now(UTC))
+        async with self._database.read(tenant_id) as reading:
+            known = await histories.investors(reading, user_ids)
+        version_id = known.active_version
         ranked = [
             history
-            for history in histories.values()
+            for history in known.histories.values()
             if version_id is not None and has_approvals(history)
         ]
         scores: dict[tuple[UUID, UUID], float] = {
             (user_id, item.id): cold_score(item, history.buy_box)
-            for user_id, history in histories.items()
+            for user_id, history in known.histories.items()
             for item in found
         }
         if ranked and version_id is not None:
@@ -220,11 +161,11 @@ class Recommender:
         return scores
 
     async def embeddings(
-        self, tenant_id: UUID, found: Sequence[Property]
+        self, tenant_id: UUID, found: Sequence[PropertyValues]
     ) -> dict[UUID, list[float]]:
         """The 16 floats of each property in the active version's space; empty if none is active."""
-        async with self._database.work(tenant_id) as work:
-            version_id = await tenants.active_version_id(work)
+        async with self._database.read(tenant_id) as reading:
+            version_id = await tenants.active_version_id(reading)
         if version_id is None:
             return {}
         columns = properties.columns_of(found)
@@ -238,7 +179,7 @@ class Recommender:
         after: Place | None,
         before: Place | None,
         diversity: float,
-        found: dict[UUID, Property],
+        found: dict[UUID, PropertyValues],
     ) -> Page[tuple[Place, Ranked]]:
         """A page of a list that a model ranks; the rows of its properties go into ``found``."""
         model, place = ranking.model, before or after
@@ -252,7 +193,7 @@ class Recommender:
         async def shown(ids: Collection[UUID]) -> set[UUID]:
             # Ranked with what was excluded at first, so that no diverse list is another.
             wanted = set(ids) - ranking.excluded_since
-            return await self._hydrate(ranking.tenant_id, wanted, ranking.where, found)
+            return await hydrate(self._database, ranking.tenant_id, wanted, ranking.where, found)
 
         origin = Origin(ranking.version, ranking.history.as_of, ranking.state)
         reach = place.reach if place else None
@@ -266,23 +207,6 @@ class Recommender:
         parts = Parts(rank, reach)
         page = await page_of(parts, shown, first, after, before)
         return placed(page, origin, parts.reach)
-
-    async def _hydrate(
-        self,
-        tenant_id: UUID,
-        property_ids: Collection[UUID],
-        where: PropertyFilter,
-        found: dict[UUID, Property],
-    ) -> set[UUID]:
-        # The index may lag behind the database, which has the last word on what matches.
-        matches = and_(true(), *property_search.matching(where))
-        async with self._database.work(tenant_id) as work:
-            rows = await work.session.scalars(
-                select(Property).where(Property.id.in_(property_ids), matches)
-            )
-            fresh = {item.id: item for item in rows}
-        found |= fresh
-        return set(fresh)
 
     async def _cold(
         self,

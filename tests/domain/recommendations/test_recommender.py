@@ -225,7 +225,7 @@ async def test_pages_of_diverse_similar_properties_are_the_list(rt: Runtime, tow
         seen: list[UUID] = []
         after: Place | None = None
         while True:
-            page = await rt.recommender.similar(
+            page = await rt.recommender.likeness.similar(
                 town.tenant.id, town.south[0], ALL, size, after, diversity
             )
             seen += [item.property.id for item in page.items]
@@ -370,7 +370,7 @@ async def test_without_a_model_the_firms_engagement_ranks_and_says_so(
     )
     assert all(reasons[-1].kind is ReasonKind.NO_ACTIVE_MODEL for reasons in explained)
     with pytest.raises(DomainError) as refused:
-        await rt.recommender.similar(tenant.id, town.south[0], ALL, 5)
+        await rt.recommender.likeness.similar(tenant.id, town.south[0], ALL, 5)
     assert refused.value.code is ErrorCode.NO_ACTIVE_MODEL
     async with database.work(tenant.id) as work:
         found = await properties.get(work, town.south[0])
@@ -382,7 +382,7 @@ async def test_similar_properties_are_of_the_same_kind_and_paged(rt: Runtime, to
     seen: list[UUID] = []
     after: Place | None = None
     while True:
-        page = await rt.recommender.similar(town.tenant.id, anchor, ALL, 11, after)
+        page = await rt.recommender.likeness.similar(town.tenant.id, anchor, ALL, 11, after)
         seen += [item.property.id for item in page.items]
         assert all(0 <= item.similarity <= 1 for item in page.items)
         if not page.has_next:
@@ -442,7 +442,7 @@ async def test_another_tenants_ids_are_not_found(
 ) -> None:
     for call in (
         rt.recommender.recommend(other_tenant.id, town.southerners[0], ALL, 5),
-        rt.recommender.similar(other_tenant.id, town.south[0], ALL, 5),
+        rt.recommender.likeness.similar(other_tenant.id, town.south[0], ALL, 5),
         rt.recommender.recommend(other_tenant.id, uuid4(), ALL, 5),
     ):
         with pytest.raises(DomainError) as refused:

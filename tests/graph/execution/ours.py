@@ -9,7 +9,8 @@ from domain.errors import DomainError, not_found
 from graph.nodes import Node
 from graph.properties import Property, PropertyConnection
 from graph.reasons import REASONS, Reason
-from graph.recommendations import Affinity, RecommendationConnection, SimilarPropertyConnection
+from graph.recommendations import Affinity, RecommendationConnection
+from graph.similarity import SimilarPropertyConnection
 from graph.users import User
 from tests.graph.execution.values import Later, Maker
 
