@@ -11,6 +11,7 @@ from strawberry.dataloader import DataLoader
 import graph.enums  # noqa: F401 - before the types that have them
 from domain import properties
 from domain.vocabulary import ListingStatus, PropertyType
+from graph.limits.directives import page_of
 from graph.loaders import Pair
 from graph.nodes import global_id
 from graph.properties import Property, UserId, page_info
@@ -102,7 +103,7 @@ class Serving:
     """
 
     def __init__(self, kind: type) -> None:
-        name = kind.__name__
+        name = f"Bench{kind.__name__}"
         recommendation: Any = narrowed(Recommendation, f"{name}Recommendation", property=kind)
         edge: Any = narrowed(RecommendationEdge, f"{name}Edge", node=recommendation)
         connection: Any = narrowed(RecommendationConnection, f"{name}Connection", edges=list[edge])
@@ -134,7 +135,7 @@ class Serving:
             return pages[first]
 
         recommendations.__annotations__["return"] = connection
-        field = strawberry.field(resolver=recommendations)
+        field = strawberry.field(resolver=recommendations, directives=[page_of(20, "first")])
         self.query = strawberry.type(type("Query", (), {"recommendations": field}))
         self.edges = edges
 
