@@ -63,7 +63,8 @@ def redis_settings(redis_url: str) -> RedisSettings:
     """
     found = RedisSettings.from_dsn(redis_url)
     found.retry = Retry(ExponentialBackoff(cap=1.0, base=0.05), retries=8)
-    found.retry_on_error = [RedisConnectionError, RedisTimeoutError, BusyLoadingError]
+    # Where nobody listens yet, the attempt to connect fails with an error of the system.
+    found.retry_on_error = [RedisConnectionError, RedisTimeoutError, BusyLoadingError, OSError]
     return found
 
 

@@ -1,6 +1,11 @@
 """What reaches the queues, and what does not."""
 
+import asyncio
 import json
+import os
+import signal
+from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import pytest
@@ -8,6 +13,7 @@ from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
 from arq.jobs import SerializationError
 
+import embedded
 from domain.database import Database
 from domain.tenants import Tenant
 from domain.work import Job
@@ -103,6 +109,22 @@ async def test_only_a_commit_enqueues(redis: ArqRedis, queued: Database, tenant:
 
 async def test_ping(queue: JobQueue) -> None:
     await queue.ping()
+
+
+async def test_the_queue_survives_a_restart_of_redis(tmp_path: Path) -> None:
+    url = embedded.ensure(tmp_path, postgres=False, qdrant=False).redis_url
+    assert url is not None
+    queue = await JobQueue.connect(url)
+    path = urlsplit(url).path
+    os.rename(path, f"{path}.aside")
+    pid = embedded.status(tmp_path)["redis"].pid
+    assert pid is not None
+    # Its keeper starts it again; until then there is nothing to connect to.
+    os.kill(pid, signal.SIGKILL)
+    # On the connection that there was, and on new ones.
+    await asyncio.gather(*(queue.ping() for _ in range(3)))
+    await queue.close()
+    embedded.release(tmp_path)
 
 
 async def test_arguments_that_arq_cannot_pack_are_named(redis: ArqRedis) -> None:
