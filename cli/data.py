@@ -173,6 +173,37 @@ def list_users(tenant: TenantOption) -> None:
     _print(run_in_tenant(tenant, body))
 
 
+@users.command("upsert")
+def upsert_user(
+    tenant: TenantOption,
+    external_id: Annotated[str, typer.Argument(help="The id in the tenant's own systems.")],
+    email: Annotated[str | None, typer.Option(help="E-mail address.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name.")] = None,
+    role: Annotated[Role | None, typer.Option(help="A viewer if new and not said.")] = None,
+    active: Annotated[bool | None, typer.Option(help="Whether it may sign in.")] = None,
+) -> None:
+    """Create or change a user: the way to a tenant's first admin."""
+    given = {"email": email, "name": name, "role": role, "active": active}
+    said = {field: value for field, value in given.items() if value is not None}
+
+    async def body(work: "Work", _: "Services") -> str:
+        from pydantic import ValidationError
+
+        from domain import members
+        from domain.errors import invalid
+        from domain.input_rules import explain
+
+        try:
+            item = members.MemberInput(external_id=external_id, **said)
+        except ValidationError as error:
+            detail = error.errors()[0]
+            raise invalid(f"{detail['loc'][0]} {detail['input']!r}: {explain(detail)}") from None
+        (written,) = await members.upsert(work, [item])
+        return f"{written.user.external_id}\t{written.user.role}\t{written.outcome.lower()}"
+
+    _print([run_in_tenant(tenant, body)])
+
+
 def token(
     tenant: TenantOption,
     user: Annotated[str | None, typer.Option(help="Email or external id.")] = None,

@@ -53,6 +53,43 @@ def test_production_starts_nothing_and_makes_no_secret(
     assert not (tmp_path / "data").exists()
 
 
+OIDC = {"OIDC_ISSUER": "https://issuer.example/", "OIDC_AUDIENCE": "api"}
+
+
+def test_an_issuer_does_for_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in (URLS | OIDC | {"ENVIRONMENT": "production"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("OIDC_ALGORITHMS", "ES256, RS256")
+    found = load()
+    assert found.oidc_algorithms == ("ES256", "RS256")
+    assert runtime.services(found).jwt_secret == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"JWT_SECRET": "s" * 32}, "not both"),
+        ({"OIDC_AUDIENCE": ""}, "needs OIDC_AUDIENCE"),
+        ({"OIDC_ISSUER": ""}, "need OIDC_ISSUER"),
+        ({"OIDC_ISSUER": "issuer.example"}, "https://"),
+        ({"OIDC_ISSUER": "http://issuer.example", "ENVIRONMENT": "production"} | URLS, "https://"),
+        ({"OIDC_JWKS_URL": "http://x/keys", "ENVIRONMENT": "production"} | URLS, "OIDC_JWKS_URL"),
+        ({"OIDC_ALGORITHMS": "RS256,HS256"}, "OIDC_ALGORITHMS"),
+        ({"OIDC_ALGORITHMS": "none"}, "OIDC_ALGORITHMS"),
+        ({"TOKEN_CLOCK_SKEW": "-1"}, "TOKEN_CLOCK_SKEW"),
+    ],
+)
+def test_settings_of_an_issuer_that_cannot_be_used_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in (OIDC | changes).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=says):
+        load()
+
+
 def test_a_short_secret_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JWT_SECRET", "short")

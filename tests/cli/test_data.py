@@ -81,6 +81,21 @@ def test_a_token_of_a_service_names_what_it_may_call(
         assert problem in " ".join(refused.stderr.replace("│", " ").split())
 
 
+def test_the_first_admin_is_made_here(twin: Twin, slug: str) -> None:
+    upsert = ("users", "upsert", "--tenant", slug, "ann")
+    made = twin(*upsert, "--email", "ann@example.com", "--role", "admin")
+    assert made.stdout == "ann\tadmin\tcreated\n"
+    assert twin(*upsert, "--name", "Ann").stdout == "ann\tadmin\tupdated\n"
+    for arguments, problem in (
+        (("--email", "nobody"), "email 'nobody': not an e-mail address"),
+        (("--no-active",), "last active admin"),
+        (("--role", "owner"), "owner"),
+    ):
+        refused = twin(*upsert, *arguments)
+        assert refused.exit_code in (1, 2)
+        assert problem in refused.stderr
+
+
 def test_tokens_of_an_issuer_are_not_made_here(
     twin: Twin, slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
