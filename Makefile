@@ -29,7 +29,7 @@ define INSTALL
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test conformance examples fuzz lint lint-shipping format bench bench-twin bench-served prior evaluate evaluate-simulation schema schema-check migrate constraints clean
+.PHONY: help serve test conformance examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-served prior evaluate evaluate-simulation schema schema-check migrate constraints clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-20s %s\n", $$1, $$2}' Makefile
@@ -54,6 +54,9 @@ examples: ## generate and compile the TypeScript client, and run all examples ag
 fuzz: $(DEV) ## send the server malformed and hostile requests (ARGS="--requests 20000 --seed 1")
 	$(BIN)/python -m conformance.fuzz $(ARGS)
 
+differential: $(DEV) ## compare the compiled executor with Strawberry's (ARGS="--documents 5000 --seed 0")
+	$(BIN)/python -m tests.graph.execution.differential $(ARGS)
+
 lint: $(DEV) ## check style, types and who imports whom
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -71,6 +74,10 @@ format: $(DEV) ## put the code into the style that lint asks for
 
 bench: $(SERVE) ## measure the server, the search and the training (ARGS goes to bench)
 	$(BIN)/python -m bench $(ARGS)
+
+bench-graphql: $(DEV) ## measure GraphQL alone, in process and over HTTP, beside stock Strawberry
+	$(BIN)/python -m bench.graphql_query
+	$(BIN)/python -m bench.graphql_over_http
 
 bench-twin: $(SERVE) ## measure training, embedding and re-ranking (ARGS="--quick")
 	$(BIN)/python -m bench.twin $(ARGS)
