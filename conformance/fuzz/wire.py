@@ -159,7 +159,9 @@ def urls(rng: Random, world: World) -> Message:
     text = rng.choice(
         (text, text, text + "&query=", text * 9, "%", "%zz=%ff", "?" * 99, "a=b&" * 50)
     )
-    return message(None, signed(rng, world), method="GET", target=f"{PATH}?{text}")
+    made = message(None, signed(rng, world), method="GET", target=f"{PATH}?{text}")
+    # The HTTP parser refuses longer ones.
+    return replace(made, http=len(text) < 65_000)
 
 
 def methods(rng: Random, world: World) -> Message:
