@@ -324,6 +324,19 @@ async def test_bounds_belong_to_the_filter(
         assert await space.query(unit(1)[0], where, (), 5) == []
 
 
+async def test_points_without_what_is_indexed_now_are_outdated(
+    index: EmbeddingIndex, columns: PropertyColumns, items: Items
+) -> None:
+    space = index.space(new_key())
+    await space.upsert_properties(columns.take(range(3)), seen_as(items, unit(3)))
+    assert not await index.outdated()
+    # As an earlier build left it, which knew nothing of states.
+    await index._client.delete_payload_index(PROPERTIES, "state")
+    assert await index.outdated()
+    await index.ensure_collections()
+    assert not await index.outdated()
+
+
 async def test_a_foreign_collection_is_refused() -> None:
     client = AsyncQdrantClient(":memory:")
     try:
