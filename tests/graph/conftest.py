@@ -35,7 +35,6 @@ class Session:
         """The whole body of the response, which is 200."""
         response = await self.client.post(
             "/graphql",
-            # As ASCII, so that half a surrogate pair can be sent.
             content=json.dumps({"query": query, "variables": variables}),
             headers={
                 "Authorization": f"Bearer {self.token}",

@@ -82,7 +82,6 @@ async def test_what_is_said_is_kept_counts_at_once_and_can_be_taken_back(
     [
         ({"zipcodes": ["98103"] + [str(n) for n in range(50)]}, ["zipcodes"]),
         ({"cities": ["Kent", "x" * 101]}, ["cities", "1"]),
-        ({"cities": ["\ud800"]}, ["cities", "0"]),
         ({"zipcodes": ["9\x008"]}, ["zipcodes", "0"]),
         ({"price": {"min": 2, "max": 1}}, ["price", "min"]),
         ({"price": {"max": -1}}, ["price", "max"]),

@@ -67,7 +67,7 @@ async def test_nothing_is_written_if_one_breaks_a_rule(analyst: Session) -> None
         good,
         {"externalId": "B", "latitude": 91, "capRate": 7.5},
         {"externalId": ""},
-        {"externalId": "C", "city": "\ud800"},
+        {"externalId": "C", "city": "\x00"},
         {"externalId": "D", "yearBuilt": 12},
     )
     assert {tuple(error["path"]) for error in payload["errors"]} == {
