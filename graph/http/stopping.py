@@ -1,6 +1,7 @@
 """What is done first when the process is told to stop."""
 
 import asyncio
+import logging
 import os
 import signal
 import threading
@@ -8,6 +9,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
+
+logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -27,7 +30,10 @@ def before_stopping(close: Callable[[], Awaitable[None]]) -> Iterator[None]:
     closing: asyncio.Task[None] | None = None
 
     async def close_all() -> None:
-        await close()
+        try:
+            await close()
+        except Exception:
+            logger.exception("could not close before stopping")
 
     def handle(number: int, _frame: FrameType | None) -> None:
         # Of the loop's thread, but anywhere in it.
