@@ -29,7 +29,7 @@ define INSTALL
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test conformance examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-served prior evaluate evaluate-simulation schema schema-check migrate constraints clean
+.PHONY: help serve test test-paging conformance examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-served prior evaluate evaluate-simulation schema schema-check migrate constraints clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-20s %s\n", $$1, $$2}' Makefile
@@ -50,6 +50,9 @@ conformance: ## audit the server against GraphQL over HTTP, and a stock Strawber
 examples: ## generate and compile the TypeScript client, and run all examples against a server
 	@$(MAKE) --silent --no-print-directory -j2 $(DEV) $(TYPESCRIPT)
 	@$(WITH_NODE); $(BIN)/python -m pytest tests/examples
+
+test-paging: $(DEV) ## page through lists for minutes while others write
+	PAGING_ROUNDS=10 $(BIN)/python -m pytest tests/graph/test_paging.py $(ARGS)
 
 fuzz: $(DEV) ## send the server malformed and hostile requests (ARGS="--requests 20000 --seed 1")
 	$(BIN)/python -m conformance.fuzz $(ARGS)
