@@ -64,7 +64,6 @@ NUMERIC_COLUMNS: tuple[str, ...] = (
 )
 """The property columns that reach the model as numbers, in the order of ``numeric``."""
 
-
 HISTORY_LIMIT = 128
 """How many of an investor's newest interactions the model reads; the domain loads no more."""
 
@@ -106,7 +105,14 @@ class PropertyColumns:
         return len(self.ids)
 
     def column(self, name: str) -> NDArray[np.float64]:
-        """The numeric column ``name``, float64 (n,). Raises ValueError for an unknown name."""
+        """The numeric column ``name`` or ``price_per_square_foot``, float64 (n,).
+
+        Raises ValueError for an unknown name.
+        """
+        if name == "price_per_square_foot":
+            price, area = self.column("listing_price"), self.column("square_feet")
+            # As ``Property.price_per_square_foot``: of at least one each.
+            return np.where((price >= 1) & (area >= 1), price, np.nan) / np.fmax(area, 1)
         return self.numeric[:, NUMERIC_COLUMNS.index(name)]
 
     def take(self, rows: Sequence[int] | NDArray[np.intp]) -> "PropertyColumns":

@@ -119,6 +119,7 @@ def worker_settings(found: runtime.Services, loaded: settings.Settings, queue: s
 
         rt = await stack.enter_async_context(runtime.connect(loaded, found))
         context["database"], context["queue"] = rt.database, rt.queue
+        # First, so that a worker that dies in between does not forget it.
         if await rt.index.outdated():
             await reindex_all(context)
         context["indexer"] = await Indexer.open(rt.database, rt.index, rt.twin)

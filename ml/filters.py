@@ -9,7 +9,6 @@ from math import inf, nextafter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from qdrant_client import models
 
 from domain.snapshots import (
@@ -44,7 +43,7 @@ _MILLIMETRE = 0.001
 
 def payloads(columns: PropertyColumns) -> list[dict[str, Any]]:
     """The payload of each property, n dictionaries of JSON values."""
-    numbers = {name: _numbers(columns, name).tolist() for name in RANGES.values()}
+    numbers = {name: columns.column(name).tolist() for name in RANGES.values()}
     numbers["listed_at"] = columns.listed_at.tolist()
     latitudes, longitudes = columns.column("latitude"), columns.column("longitude")
     located = (np.abs(latitudes) <= 90) & (np.abs(longitudes) <= 180)
@@ -75,16 +74,6 @@ def payloads(columns: PropertyColumns) -> list[dict[str, Any]]:
             payload["location"] = {"lat": float(latitudes[row]), "lon": float(longitudes[row])}
         result.append(payload)
     return result
-
-
-def _numbers(columns: PropertyColumns, name: str) -> NDArray[np.float64]:
-    if name != "price_per_square_foot":
-        return columns.column(name)
-    # As ``Property.price_per_square_foot``: both are at least one.
-    price, area = columns.column("listing_price"), columns.column("square_feet")
-    quotient = np.full(len(columns), np.nan)
-    np.divide(price, area, where=(price >= 1) & (area >= 1), out=quotient)
-    return quotient
 
 
 def conditions(where: PropertyFilter) -> list[models.Condition]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from domain.properties import columns_of
 from domain.property_rows import PropertyValues
-from domain.snapshots import NUMERIC_COLUMNS, PropertyColumns, Range
+from domain.snapshots import NUMERIC_COLUMNS, PropertyColumns, PropertyFilter
 
 TOP = 10
 """A property is among the best if it is one of so many."""
@@ -48,7 +48,7 @@ def repriced(found: Sequence[PropertyValues]) -> PropertyColumns:
 
 
 def smallest_change(
-    rows: PropertyColumns, scores: NDArray[np.float64], threshold: float, within: Range | None
+    rows: PropertyColumns, scores: NDArray[np.float64], threshold: float, where: PropertyFilter
 ) -> list[Counterfactual | None]:
     """The smallest change for each property that lifts its score above the threshold.
 
@@ -56,13 +56,18 @@ def smallest_change(
         rows: of ``repriced``.
         scores: float64, one for each of the rows.
         threshold: the score to exceed.
-        within: the prices that the list admits.
+        where: what the list admits; a property that a change leads out of it is not on it.
     """
     prices = rows.column("listing_price")
     lifted = scores > threshold
-    if within is not None:
-        lifted &= prices >= (-np.inf if within.min is None else within.min)
-        lifted &= prices <= (np.inf if within.max is None else within.max)
+    for values, within in (
+        (prices, where.price),
+        (rows.column("cap_rate"), where.cap_rate),
+        (rows.column("price_per_square_foot"), where.price_per_square_foot),
+    ):
+        if within is not None:
+            lifted &= values >= (-np.inf if within.min is None else within.min)
+            lifted &= values <= (np.inf if within.max is None else within.max)
     found: list[Counterfactual | None] = []
     for start in range(0, len(rows), len(STEPS)):
         hits = np.flatnonzero(lifted[start : start + len(STEPS)])

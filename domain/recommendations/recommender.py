@@ -128,7 +128,7 @@ class Recommender:
             return [None] * len(found)
         rows = repriced(asked)
         scores = await self._twin.score(ranking.model, [ranking.history], rows)
-        changes = smallest_change(rows, scores[0], best[-1][1].score, ranking.where.price)
+        changes = smallest_change(rows, scores[0], best[-1][1].score, ranking.where)
         by_id = {item.id: change for item, change in zip(asked, changes, strict=True)}
         return [by_id.get(item.id) for item in found]
 

@@ -1,5 +1,6 @@
 """The price that would bring a property among the best: tried in order, nothing else changed."""
 
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -7,13 +8,14 @@ import pytest
 
 from domain.properties import Property, columns_of
 from domain.recommendations.counterfactuals import STEPS, Counterfactual, repriced, smallest_change
-from domain.snapshots import NUMERIC_COLUMNS, Range
+from domain.snapshots import NUMERIC_COLUMNS, PropertyFilter, Range
 from domain.vocabulary import PropertyType
 
 
 def house(number: int, price: float, cap_rate: float | None) -> Property:
     return Property(
         id=UUID(int=number), listing_price=price, cap_rate=cap_rate, bedrooms=3, owners=number,
+        square_feet=1000.0,
         property_type=PropertyType.CONDO,
     )  # fmt: skip
 
@@ -52,20 +54,29 @@ def test_the_price_changes_and_with_it_the_cap_rate_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lifting", "within", "expected"),
+    ("lifting", "where", "expected"),
     [
-        ((), None, None),
-        ((-0.5,), None, Counterfactual(100_000.0, -0.5)),
-        ((0.03, -0.04), None, Counterfactual(206_000.0, 0.03)),
-        ((-0.03, 0.03), None, Counterfactual(194_000.0, -0.03)),
-        ((-0.03, 0.2), Range(min=195_000), Counterfactual(240_000.0, 0.2)),
-        ((-0.03, 0.2), Range(195_000, 230_000), None),
+        ((), {}, None),
+        ((-0.5,), {}, Counterfactual(100_000.0, -0.5)),
+        ((0.03, -0.04), {}, Counterfactual(206_000.0, 0.03)),
+        ((-0.03, 0.03), {}, Counterfactual(194_000.0, -0.03)),
+        ((-0.03, 0.2), {"price": Range(min=195_000)}, Counterfactual(240_000.0, 0.2)),
+        ((-0.03, 0.2), {"price": Range(195_000, 230_000)}, None),
+        ((-0.03, -0.05), {"cap_rate": Range(min=0.0625)}, Counterfactual(190_000.0, -0.05)),
+        (
+            (-0.03, 0.05),
+            {"price_per_square_foot": Range(min=195)},
+            Counterfactual(210_000.0, 0.05),
+        ),
     ],
 )
 def test_the_first_that_lifts_is_taken(
-    lifting: tuple[float, ...], within: Range | None, expected: Counterfactual | None
+    lifting: tuple[float, ...], where: dict[str, Any], expected: Counterfactual | None
 ) -> None:
     rows = repriced([house(1, 200_000.0, 0.06), house(2, 900_000.0, None)])
     # As good as the threshold is not above it.
     scores = [0.5 + 0.1 * (step in lifting) for step in STEPS] + [0.5] * len(STEPS)
-    assert smallest_change(rows, np.array(scores), 0.5, within) == [expected, None]
+    assert smallest_change(rows, np.array(scores), 0.5, PropertyFilter(**where)) == [
+        expected,
+        None,
+    ]
