@@ -102,7 +102,7 @@ def planned(
     """A plan; not compiled, only fields of leaves have a short cut."""
     document = parse(QUERY)
     operation: Any = document.definitions[0]
-    plan = Plan(schema, document, operation)
+    plan = Plan(schema, document, operation, at_once=True)
     if not compiled:
         # What it learns now, it keeps.
         with (

@@ -39,21 +39,25 @@ _path = partial(tuple.__new__, Path)
 _IMMUTABLE = (str, int, float, bool, type(None), Enum, UUID, date, datetime)
 
 
-class CompiledExecutor(Executor[None]):
-    """Executes an operation once, with what its variant knows, and learns what is not known yet."""
+class PlainExecutor(Executor[None]):
+    """Executes an operation as graphql-core does, for Strawberry's resolvers."""
 
-    variant: Variant
     operation_extensions: dict[str, Any] | None = None
 
     # Of another class of executors, but it only needs what all of them have.
     build_resolve_info: Any = StrawberryGraphQLCoreExecutionContext.build_resolve_info
 
-    def use(self, variant: Variant) -> "CompiledExecutor":
+
+class CompiledExecutor(PlainExecutor):
+    """Executes an operation once, with what its variant knows, and learns what is not known yet."""
+
+    variant: Variant
+
+    def use(self, variant: Variant) -> None:
         """Execute with what is known of the operation."""
         self.variant = variant
         self._relevant_sub_fields = variant.sub_fields
         self._arguments: dict[int, dict[str, Any] | None] = {}
-        return self
 
     def execute_collected_root_fields(
         self,
@@ -313,7 +317,9 @@ class CompiledExecutor(Executor[None]):
             )
             if not all(isinstance(value, _IMMUTABLE) for value in coerced.values()):
                 return None
-            return method.convert(coerced)
+            converted = method.convert(coerced)
+            shared = all(isinstance(value, _IMMUTABLE) for value in converted.values())
+            return converted if shared else None
         except Exception:
             # graphql-core's own way runs into the same, and reports it.
             return None

@@ -13,6 +13,7 @@ from graphql import (
     GraphQLSchema,
     GraphQLSkipDirective,
     OperationDefinitionNode,
+    OperationType,
     VariableNode,
     Visitor,
     visit,
@@ -26,7 +27,7 @@ from graphql.execution.collect_fields import FragmentDetails
 from graphql.execution.execute import create_source_event_stream
 from graphql.pyutils import AbortSignal, AwaitableOrValue
 
-from graph.execution.executor import CompiledExecutor
+from graph.execution.executor import CompiledExecutor, PlainExecutor
 from graph.execution.fields import Variant
 from graph.execution.variables import Variables
 
@@ -42,6 +43,8 @@ class Plan:
         document: valid against the schema.
         operation: one of the document's.
         hide_suggestions: whether errors keep to themselves what could have been meant.
+        at_once: compile it when it is executed first. Otherwise when it is executed again, since
+            compiling takes longer than executing, and many documents come but once.
 
     Raises:
         ValueError: the schema offers @defer or @stream, or a fragment has variables of its own.
@@ -54,12 +57,15 @@ class Plan:
         operation: OperationDefinitionNode,
         *,
         hide_suggestions: bool = False,
+        at_once: bool = False,
     ) -> None:
         if schema.get_directive("defer") or schema.get_directive("stream"):
             raise ValueError("schema: plans answer at once; take @defer and @stream from it")
         self._schema = schema
         self._operation = operation
         self._hide_suggestions = hide_suggestions
+        # A subscription is executed for each event.
+        self._at_once = at_once or operation.operation is OperationType.SUBSCRIPTION
         self._variables = Variables(schema, operation, hide_suggestions)
         self._fragments = {
             one.name.value: one
@@ -72,6 +78,7 @@ class Plan:
         conditions = _Conditions()
         visit(document, conditions)
         self._conditions = sorted(conditions.variables)
+        self._asked: set[tuple[Any, ...]] = set()
         self._variants: dict[tuple[Any, ...], Variant] = {}
 
     def execute(
@@ -143,11 +150,12 @@ class Plan:
         variable_values: dict[str, Any] | None,
         root_value: Any,
         abort_signal: AbortSignal | None,
-    ) -> CompiledExecutor | list[GraphQLError]:
+    ) -> PlainExecutor | list[GraphQLError]:
         values = self._variables.coerce(variable_values or {})
         if isinstance(values, list):
             return values
-        executor = CompiledExecutor(
+        variant = self._variant(values.coerced)
+        executor = (CompiledExecutor if variant else PlainExecutor)(
             self._schema,
             self._fragments,
             self._details,
@@ -161,19 +169,23 @@ class Plan:
             hide_suggestions=self._hide_suggestions,
             abort_signal=abort_signal,
         )
-        return executor.use(self._variant(values.coerced))
+        if variant is not None and isinstance(executor, CompiledExecutor):
+            executor.use(variant)
+        return executor
 
-    def _variant(self, coerced: dict[str, Any]) -> Variant:
-        if len(self._conditions) > MAX_CONDITIONS:
-            return Variant()
+    def _variant(self, coerced: dict[str, Any]) -> Variant | None:
+        """What is known of the operation with these variables; None if it is not worth knowing."""
         values = tuple(coerced.get(name) for name in self._conditions)
         variant = self._variants.get(values)
-        if variant is None:
-            variant = Variant()
-            # Anything but a Boolean is refused when fields are collected.
-            if all(type(value) is bool for value in values):
-                self._variants[values] = variant
-        return variant
+        if variant is not None:
+            return variant
+        # Anything but a Boolean is refused when fields are collected.
+        if len(values) > MAX_CONDITIONS or any(type(value) is not bool for value in values):
+            return None
+        if self._at_once or values in self._asked:
+            self._variants[values] = Variant()
+        self._asked.add(values)
+        return self._variants.get(values)
 
 
 class _Conditions(Visitor):

@@ -38,7 +38,7 @@ def stock(schema: GraphQLSchema, document: DocumentNode) -> Execute:
 def compiled(schema: GraphQLSchema, document: DocumentNode) -> Execute:
     """A plan, made once."""
     operation = operation_of(document)
-    plan = Plan(schema, document, operation)
+    plan = Plan(schema, document, operation, at_once=True)
     return plan.subscribe if operation.operation.value == "subscription" else plan.execute
 
 

@@ -10,7 +10,7 @@ from graphql import GraphQLFloat, GraphQLInt, GraphQLNonNull, GraphQLSchema
 from graph.execution import compiler, executor, fields, leaves, shapes
 from graph.execution.compiler import Compiler
 from graph.execution.executor import CompiledExecutor
-from graph.execution.fields import Learner
+from graph.execution.fields import Learner, Variant
 from graph.execution.plan import Plan
 from graph.execution.variables import Variables
 from tests.graph.execution.differential import compare, world_context
@@ -83,17 +83,16 @@ def _plain_fields_first(patch: pytest.MonkeyPatch) -> None:
 
 
 def _one_variant_for_all(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Plan, "_variant", lambda self, _: self._variants.setdefault((), fields.Variant()))
+    patch.setattr(Plan, "_variant", lambda self, _: self._variants.setdefault((), Variant()))
 
 
 def _arguments_of_another_request(patch: pytest.MonkeyPatch) -> None:
     use = CompiledExecutor.use
     shared: dict[int, Any] = {}
 
-    def used(self: CompiledExecutor, variant: Any) -> CompiledExecutor:
+    def used(self: CompiledExecutor, variant: Any) -> None:
         use(self, variant)
         self._arguments = shared.setdefault(id(variant), {})
-        return self
 
     patch.setattr(CompiledExecutor, "use", used)
 

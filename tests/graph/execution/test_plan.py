@@ -23,7 +23,6 @@ from tests.graph.execution.comparison import operation_of
 from tests.graph.execution.values import Maker
 from tests.graph.execution.world import Context, build_world
 
-
 SEED = 11
 """Of three trees."""
 
@@ -35,7 +34,7 @@ def schema() -> GraphQLSchema:
 
 def plan_of(schema: GraphQLSchema, text: str) -> Plan:
     document = parse(text)
-    return Plan(schema, document, operation_of(document))
+    return Plan(schema, document, operation_of(document), at_once=True)
 
 
 async def run(plan: Plan, context: Context, **variables: Any) -> ExecutionResult:
@@ -63,6 +62,14 @@ async def test_plain_values_never_enter_graphql_core(
     monkeypatch.setattr(Executor, "complete_value", refuse)
     found = await run(plan, Context(Maker(schema, SEED, 0)))
     assert found == expected
+
+
+async def test_compiles_what_is_asked_again(schema: GraphQLSchema) -> None:
+    document = parse("query ($no: Boolean!) { trees { id name @skip(if: $no) } }")
+    plan = Plan(schema, document, operation_of(document))
+    for no, compiled in ((True, 0), (False, 0), (True, 1), (True, 1), (False, 2)):
+        await run(plan, Context(Maker(schema, SEED, 0)), no=no)
+        assert len(plan._variants) == compiled
 
 
 async def test_keeps_no_request_alive(schema: GraphQLSchema) -> None:
