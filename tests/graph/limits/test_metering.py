@@ -11,7 +11,7 @@ from domain.database import Database
 from domain.tenants import Tenant
 from graph.app import build
 from runtime import Runtime
-from settings import Settings
+from settings import Settings, SettingsError, load
 from tests.factories import add_property, add_user
 from tests.graph.conftest import Session, SignIn
 
@@ -168,3 +168,10 @@ async def test_the_schema_is_not_told_in_production(serve: Serve, investor: Sess
         assert ("data" in body) is answers
         (error,) = (await ask(client, investor, "{ mee }")).json()["errors"]
         assert ("Did you mean" in error["message"]) is answers
+
+
+def test_a_bucket_must_hold_the_dearest_operation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COST_LIMIT", "300")
+    monkeypatch.setenv("RATE_LIMIT_CAPACITY", "299")
+    with pytest.raises(SettingsError, match=r"RATE_LIMIT_CAPACITY 299: use at least .* 300"):
+        load()

@@ -12,11 +12,10 @@ from sqlalchemy import text
 from starlette.applications import Starlette
 from starlette.types import Message
 
-from domain import properties
 from domain.database import Database
 from domain.tenants import Tenant
-from domain.work import Work
 from graph.app import build
+from graph.loaders import Loaders
 from runtime import Runtime
 from settings import Settings
 from tests.factories import add_property, add_user
@@ -47,14 +46,20 @@ async def house(tenant: Tenant, database: Database) -> str:
         return property_id((await add_property(work)).id)
 
 
-@pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch, tenant: Tenant) -> str:
-    """Reading properties takes the database a minute; what marks its query."""
+@pytest.fixture(params=["reading", "working"])
+def slow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tenant: Tenant) -> str:
+    """Loading properties takes the database a minute; what marks its query."""
+    statement = f"SELECT pg_sleep(60), '{tenant.id}'"
 
-    async def get_many(work: Work, _: Any) -> Any:
-        await work.session.execute(text(f"SELECT pg_sleep(60), '{tenant.id}'"))
+    async def load(self: Loaders, _: Any) -> Any:
+        if request.param == "reading":
+            async with self._read() as reading:
+                await reading._connection.execute(statement)
+        else:
+            async with self._work() as work:
+                await work.session.execute(text(statement))
 
-    monkeypatch.setattr(properties, "get_many", get_many)
+    monkeypatch.setattr(Loaders, "_properties", load)
     return str(tenant.id)
 
 
@@ -137,8 +142,12 @@ async def test_what_nobody_waits_for_is_ended_in_the_database_too(
         await asking
     await until(backends(0))
     assert client.received == []
+
+    async def quiet() -> bool:
+        return asyncio.all_tasks() <= before
+
     # No loader, no watcher: nothing of it is left.
-    assert asyncio.all_tasks() <= before
+    await until(quiet)
 
 
 async def test_who_stays_is_answered(app: Starlette, investor: Session, house: str) -> None:
