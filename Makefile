@@ -78,9 +78,10 @@ format: $(DEV) ## put the code into the style that lint asks for
 bench: $(SERVE) ## measure the server, the search and the training (ARGS goes to bench)
 	$(BIN)/python -m bench $(ARGS)
 
-bench-graphql: $(DEV) ## measure GraphQL alone, in process and over HTTP, beside stock Strawberry
+bench-graphql: $(DEV) ## measure GraphQL alone beside stock Strawberry, then end to end (ARGS: the latter's)
 	$(BIN)/python -m bench.graphql_query
 	$(BIN)/python -m bench.graphql_over_http
+	$(BIN)/python -m bench.graphql_served $(ARGS)
 
 bench-twin: $(SERVE) ## measure training, embedding and re-ranking (ARGS="--quick")
 	$(BIN)/python -m bench.twin $(ARGS)

@@ -9,10 +9,7 @@ import argparse
 import asyncio
 import os
 import platform
-import socket
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -26,6 +23,7 @@ import httpx
 
 import runtime
 from bench.generate_properties import write
+from bench.server import free_port, ready, silent, start_server
 from cli.first_start import INVESTOR, load_sample
 from domain import tenants, users
 from domain.imports import import_properties
@@ -54,10 +52,6 @@ QUERIES = {
 def row(what: str, figure: str) -> None:
     """Print one row of the table."""
     print(f"| {what} | {figure} |", flush=True)
-
-
-async def silent(_share: float, _message: str) -> None:
-    """Report no progress."""
 
 
 async def measure_import(rt: runtime.Runtime, folder: Path, rows: int) -> None:
@@ -137,23 +131,6 @@ async def timed(call: Callable[[], Awaitable[Any]], count: int, at_once: int) ->
     return times
 
 
-def start_server(data_dir: Path, port: int) -> subprocess.Popen[bytes]:
-    """Start one server process on the services of the folder."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "--factory", "graph.app:create_app",
-         "--port", str(port), "--log-level", "warning", "--no-access-log"],
-        env=os.environ | {"DATA_DIR": str(data_dir), "LOG_LEVEL": "warning"},
-    )  # fmt: skip
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        found: int = probe.getsockname()[1]
-    return found
-
-
 async def bench(folder: Path, rows: int, requests: int) -> None:
     """Measure everything in a folder of its own."""
     settings = Settings(_env_file=None, data_dir=folder / "data")
@@ -179,18 +156,6 @@ async def bench(folder: Path, rows: int, requests: int) -> None:
     finally:
         server.terminate()
         server.wait()
-
-
-async def ready(client: httpx.AsyncClient) -> None:
-    """Wait until the server answers. Raises TimeoutError after a minute."""
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                (await client.get("/readyz")).raise_for_status()
-            except httpx.HTTPError:
-                await asyncio.sleep(0.1)
-            else:
-                return
 
 
 def main() -> None:

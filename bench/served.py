@@ -21,8 +21,9 @@ import torch
 from numpy.typing import NDArray
 
 import runtime
-from bench.__main__ import ask, free_port, ready, silent, start_server
+from bench.__main__ import ask
 from bench.sample_columns import portfolio_columns
+from bench.server import free_port, ready, silent, start_server
 from domain import model_versions, tenants, users
 from domain.imports import import_interactions, import_properties
 from domain.vocabulary import Role
