@@ -118,12 +118,12 @@ class Labels(NamedTuple):
     words: tuple[str, ...]
 
 
-APOSTROPHES = "'\u2018\u2019"
+APOSTROPHES = "'\u2019"
 """Left out of words: O'Brien is obrien."""
 
 SEPARATORS = (
     ' !"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n\r'
-    "\u00a0\u00ab\u00b7\u00bb\u2010\u2011\u2012\u2013\u2014\u201c\u201d\u2026\u2116"
+    "\u00a0\u00ab\u00b7\u00bb\u2010\u2011\u2012\u2013\u2014\u2018\u201c\u201d\u2026\u2116"
 )
 """What stands between words; no word holds what means something in LIKE."""
 

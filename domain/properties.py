@@ -38,11 +38,13 @@ from domain.work import Work
 if TYPE_CHECKING:
     from domain.property_rows import PropertyValues
 
-_QUOTED = (SEPARATORS + APOSTROPHES).replace("'", "''")
+_BETWEEN = "[]" + SEPARATORS.replace("]", "").replace("-", "").replace("\\", "\\\\") + "-]+"
+# An expression, for translate() compares every letter with every separator: ten times as slow.
 SEARCH = (
-    "' ' || translate(lower((external_id || ' ' || coalesce(address, '') || ' ' || "
-    "coalesce(city, '') || ' ' || coalesce(state, '') || ' ' || coalesce(zipcode, '')) "
-    f"COLLATE pg_c_utf8), '{_QUOTED}', '{' ' * len(SEPARATORS)}')"
+    "' ' || regexp_replace(replace(replace(lower((external_id || ' ' || coalesce(address, '') || "
+    "' ' || coalesce(city, '') || ' ' || coalesce(state, '') || ' ' || coalesce(zipcode, '')) "
+    f"COLLATE pg_c_utf8), '{APOSTROPHES[0] * 2}', ''), '{APOSTROPHES[1]}', ''), "
+    f"'{_BETWEEN}', ' ', 'g')"
 )
 """What ``Property.search`` is made of, in SQL."""
 

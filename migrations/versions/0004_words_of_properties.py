@@ -6,17 +6,16 @@ from alembic import op
 revision: str = "0004"
 down_revision: str | None = "0003"
 
-SEPARATORS = (
-    ' !"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n\r'
-    "\u00a0\u00ab\u00b7\u00bb\u2010\u2011\u2012\u2013\u2014\u201c\u201d\u2026\u2116"
+BETWEEN = (
+    '[] !"#$%&()*+,./:;<=>?@[\\\\^_`{|}~\t\n\r'
+    "\u00a0\u00ab\u00b7\u00bb\u2010\u2011\u2012\u2013\u2014\u2018\u201c\u201d\u2026\u2116-]+"
 )
-LEFT_OUT = "''\u2018\u2019"
-"""With the apostrophe doubled, as SQL quotes it."""
+"""What stands between words."""
 
 WORDS = (
-    "' ' || translate(lower((external_id || ' ' || coalesce(address, '') || ' ' || "
-    "coalesce(city, '') || ' ' || coalesce(state, '') || ' ' || coalesce(zipcode, '')) "
-    f"COLLATE pg_c_utf8), '{SEPARATORS}{LEFT_OUT}', '{' ' * len(SEPARATORS)}')"
+    "' ' || regexp_replace(replace(replace(lower((external_id || ' ' || coalesce(address, '') || "
+    "' ' || coalesce(city, '') || ' ' || coalesce(state, '') || ' ' || coalesce(zipcode, '')) "
+    f"COLLATE pg_c_utf8), '''', ''), '\u2019', ''), '{BETWEEN}', ' ', 'g')"
 )
 
 
