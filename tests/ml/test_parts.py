@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from domain.snapshots import PropertyColumns, Reach
 from ml.candidates import EVERYTHING, Candidates
+from ml.index_rows import PropertyIds
 from ml.reranker import Items
 from ml.retrieval import PART, split
 from ml.scoring import LoadedTwin
@@ -19,7 +20,8 @@ from tests.ml.worlds import make_history
 
 def found_by(sources: NDArray[np.bool_], ids: list[UUID], above: tuple[float, ...]) -> Candidates:
     empty = torch.empty(0)
-    return Candidates(tuple(ids), Items(*[empty] * 8), [], sources, above)
+    content = np.array([one.bytes for one in ids], dtype="S16")
+    return Candidates(PropertyIds(content), Items(*[empty] * 8), [], sources, above)
 
 
 def listed(
