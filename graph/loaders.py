@@ -117,6 +117,7 @@ class Loaders:
         self._read = read
         self._recommender = recommender
         self._principal = principal
+        self._affinities: dict[Pair, float] = {}
         self._lists = 0
         self._audiences = 0
         self._counterfactuals_asked = 0
@@ -139,6 +140,11 @@ class Loaders:
     def remember(self, found: Iterable[PropertyValues]) -> None:
         """Note properties that were read elsewhere, so that they are not read again."""
         self.properties.prime_many({item.id: item for item in found})
+
+    def affinity_of(self, pair: Pair) -> float | Awaitable[float]:
+        """The affinity of a pair: at once where a list told it, else what is to be awaited."""
+        known = self._affinities.get(pair)
+        return self.affinity.load(pair) if known is None else known
 
     async def require_properties(self, wanted: Sequence[UUID], field: str) -> list[PropertyValues]:
         """The properties of those ids, in order. Raises DomainError NOT_FOUND naming the place."""
@@ -235,7 +241,7 @@ class Loaders:
             self.remember(item.property for item in page.items)
             if asked.after is None and asked.before is None:
                 # The same number, unless the list is one of an earlier moment.
-                self.affinity.prime_many(
+                self._affinities.update(
                     {
                         Pair(item.ranking.user_id, item.property.id): item.score
                         for item in page.items

@@ -1,5 +1,6 @@
 """Properties: the type, and reading one or a list of them."""
 
+from collections.abc import Awaitable
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -166,12 +167,14 @@ class Property(Node):
         return await info.context.loaders.embeddings.load(self.row.id)
 
     @strawberry.field(
-        description="How well it fits an investor, calibrated to 0 to 1.", directives=[weight(1)]
+        graphql_type=float | None,
+        description="How well it fits an investor, calibrated to 0 to 1.",
+        directives=[weight(1)],
     )
-    async def affinity(self, info: Info, user_id: UserId = None) -> float | None:
-        """One query and one batch of the model for a whole list."""
+    def affinity(self, info: Info, user_id: UserId = None) -> float | Awaitable[float] | None:
+        """One query and one batch of the model for a whole list; nothing on the investor's own."""
         investor = info.context.investor(user_id, "userId")
-        return await info.context.loaders.affinity.load(Pair(investor, self.row.id))
+        return info.context.loaders.affinity_of(Pair(investor, self.row.id))
 
     @strawberry.field(description="The caller's own opinion of it, if it gave one.")
     async def feedback(
