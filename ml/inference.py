@@ -100,8 +100,8 @@ class TwinService:
             return Shortlist([], reach or Reach(found.above))
         met = share_met(box, columns_of(found.ids, found.fields)) if box else None
         scores = twin.score(known, found.items.to(self._device), met)
-        # UUIDs compare in Python as they do in the database.
-        order = sorted(range(len(scores)), key=lambda row: (-scores[row], found.ids[row]))
+        # Stable, so that equals stay in the order of their ids.
+        order = np.argsort(-scores, kind="stable").tolist()
         if diversity:
             pool = np.array(order[:DIVERSIFIED])
             vectors = found.items.embedding.numpy()[pool]
@@ -144,7 +144,9 @@ class TwinService:
     ) -> list[Similar]:
         """See ``Twin.nearest``."""
         wanted = DIVERSIFIED if diversity else limit
-        hits = await self._index.space(model).query(vector, where, exclude, wanted)
+        hits = await self._index.space(model).query(
+            vector, where, exclude, wanted, with_vectors=diversity > 0
+        )
         if diversity and hits:
             cosines = np.array([hit.cosine for hit in hits])
             vectors = np.stack([hit.vector for hit in hits])
