@@ -31,9 +31,6 @@ from strawberry.types.cast import TYPE_CAST_ATTRIBUTE
 from graph.execution.leaves import Unusual, leaf_lines
 from graph.execution.shapes import attribute_of, class_of, classes_of, reads_plainly
 
-MAX_FIELDS = 2000
-"""Compiled for one operation at most; fragments in fragments can unfold to any number."""
-
 Complete = Callable[[Any], Any]
 Read = Callable[[Any, dict[str, Any]], None]
 Collect = Callable[[GraphQLObjectType, FieldDetailsList], GroupedFieldSet]

@@ -19,7 +19,7 @@ from graphql import (
 from graphql.execution.collect_fields import CollectedFields, FieldDetailsList, GroupedFieldSet
 from strawberry.types.cast import TYPE_CAST_ATTRIBUTE
 
-from graph.execution.compiler import MAX_FIELDS, Collect, Compiler, Complete, Read
+from graph.execution.compiler import Collect, Compiler, Complete, Read
 from graph.execution.shapes import Method, attribute_of, class_of, classes_of, method_of
 
 
@@ -98,20 +98,26 @@ class Step(NamedTuple):
 
 
 @dataclass(slots=True)
+class Budget:
+    """How many fields may still be compiled for an operation."""
+
+    left: int
+
+
+@dataclass(slots=True)
 class Variant:
     """What is known of an operation, given which of its fields @skip and @include leave.
 
     Lists of field details are known by their identity; ``root`` and ``sub_fields`` keep them.
     """
 
+    budget: Budget
     root: GroupedFieldSet | None = None
     sub_fields: dict[tuple[GraphQLObjectType, int], tuple[FieldDetailsList, CollectedFields]] = (
         field(default_factory=dict)
     )
     fields: dict[int, KnownField] = field(default_factory=dict)
     steps: dict[int, list[Step]] = field(default_factory=dict)
-    compiled: int = 0
-    """How many fields were compiled."""
 
 
 class Learner:
@@ -191,9 +197,10 @@ class Learner:
         return Objects(item_type, by_class) if by_class else None
 
     def _compile(self, what: Callable[[Compiler], Any]) -> Any:
-        compiler = Compiler(self._schema, self._collect, MAX_FIELDS - self._variant.compiled)
+        budget = self._variant.budget
+        compiler = Compiler(self._schema, self._collect, budget.left)
         made = what(compiler)
-        self._variant.compiled += compiler.size
+        budget.left = max(0, budget.left - compiler.size)
         return made
 
 

@@ -28,11 +28,20 @@ from graphql.execution.execute import create_source_event_stream
 from graphql.pyutils import AbortSignal, AwaitableOrValue
 
 from graph.execution.executor import CompiledExecutor, PlainExecutor
-from graph.execution.fields import Variant
+from graph.execution.fields import Budget, Variant
 from graph.execution.variables import Variables
 
 MAX_CONDITIONS = 4
 """Variables of @skip and @include; with more, what they leave is found anew for each request."""
+
+
+MAX_COMPILED = 2000
+COMPILED_PER_FIELD = 8
+"""How many fields are compiled for an operation at most, in all and for each in its document.
+
+Fragments in fragments can unfold to any number. Objects whose fields are not all plain are tried
+once at each level, which is why a field counts more than once.
+"""
 
 
 class Plan:
@@ -78,6 +87,7 @@ class Plan:
         conditions = _Conditions()
         visit(document, conditions)
         self._conditions = sorted(conditions.variables)
+        self._budget = Budget(min(MAX_COMPILED, COMPILED_PER_FIELD * conditions.fields))
         self._asked: set[tuple[Any, ...]] = set()
         self._variants: dict[tuple[Any, ...], Variant] = {}
 
@@ -183,17 +193,21 @@ class Plan:
         if len(values) > MAX_CONDITIONS or any(type(value) is not bool for value in values):
             return None
         if self._at_once or values in self._asked:
-            self._variants[values] = Variant()
+            self._variants[values] = Variant(self._budget)
         self._asked.add(values)
         return self._variants.get(values)
 
 
 class _Conditions(Visitor):
-    """The variables that decide which fields are selected."""
+    """The variables that decide which fields are selected, and how many fields there are."""
 
     def __init__(self) -> None:
         super().__init__()
         self.variables: set[str] = set()
+        self.fields = 0
+
+    def enter_field(self, *_args: Any) -> None:
+        self.fields += 1
 
     def enter_directive(self, node: Any, *_args: Any) -> None:
         if node.name.value in (GraphQLSkipDirective.name, GraphQLIncludeDirective.name):

@@ -83,7 +83,9 @@ def _plain_fields_first(patch: pytest.MonkeyPatch) -> None:
 
 
 def _one_variant_for_all(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Plan, "_variant", lambda self, _: self._variants.setdefault((), Variant()))
+    patch.setattr(
+        Plan, "_variant", lambda self, _: self._variants.setdefault((), Variant(self._budget))
+    )
 
 
 def _arguments_of_another_request(patch: pytest.MonkeyPatch) -> None:
