@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from qdrant_client import grpc, models
+from qdrant_client import grpc
 
 from ml.index_rows import PropertyIds, unpack
 from ml.reranker import Items
@@ -35,7 +35,7 @@ class Source(NamedTuple):
     """
 
     limit: int
-    conditions: tuple[models.Condition, ...] = ()
+    conditions: tuple[grpc.Condition, ...] = ()
     above: float | None = None
 
 

@@ -2,6 +2,8 @@
 
 One module owns both sides, what a point carries and how a filter asks for it, so that they cannot
 drift apart. A missing value is left out of the payload and thus matches no condition on it.
+Conditions are Qdrant's own messages: the client's models would be checked and turned into those for
+every search, which takes longer than to make them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +11,7 @@ from math import inf, nextafter
 from typing import Any
 
 import numpy as np
-from qdrant_client import models
+from qdrant_client import grpc, models
 
 from domain.snapshots import (
     RANGES,
@@ -76,9 +78,9 @@ def payloads(columns: PropertyColumns) -> list[dict[str, Any]]:
     return result
 
 
-def conditions(where: PropertyFilter) -> list[models.Condition]:
+def conditions(where: PropertyFilter) -> list[grpc.Condition]:
     """The conditions that a property must all meet."""
-    found: list[models.Condition] = []
+    found: list[grpc.Condition] = []
     for key, values in (
         ("property_id", where.ids),
         ("external_id", where.external_ids),
@@ -89,31 +91,29 @@ def conditions(where: PropertyFilter) -> list[models.Condition]:
         ("listing_status", where.listing_statuses),
     ):
         if values:
-            found.append(_among(key, values))
-    for word in where.words:
-        begins = models.MatchPrefix(prefix=word)
-        found.append(models.FieldCondition(key="words", match=begins))
+            found.append(among(key, values))
+    found.extend(_field("words", match=grpc.Match(prefix=word)) for word in where.words)
     for part, key in RANGES.items():
         interval: Range | None = getattr(where, part)
         if interval is not None and (interval.min is not None or interval.max is not None):
-            bounds = models.Range(gte=interval.min, lte=interval.max)
-            found.append(models.FieldCondition(key=key, range=bounds))
+            found.append(_field(key, range=grpc.Range(gte=interval.min, lte=interval.max)))
     if where.listed_after is not None:
-        later = models.Range(gt=where.listed_after.timestamp())
-        found.append(models.FieldCondition(key="listed_at", range=later))
+        later = grpc.Range(gt=where.listed_after.timestamp())
+        found.append(_field("listed_at", range=later))
     if where.listed_before is not None:
-        earlier = models.Range(lt=where.listed_before.timestamp())
-        found.append(models.FieldCondition(key="listed_at", range=earlier))
+        earlier = grpc.Range(lt=where.listed_before.timestamp())
+        found.append(_field("listed_at", range=earlier))
     for key, flag in (("renovation_needed", where.renovation_needed), ("owned", where.owned)):
         if flag is not None:
-            found.append(models.FieldCondition(key=key, match=models.MatchValue(value=flag)))
+            found.append(_field(key, match=grpc.Match(boolean=flag)))
     found.extend(_located(where))
     if where.exclude_ids:
-        found.append(models.Filter(must_not=[_among("property_id", where.exclude_ids)]))
+        unwanted = grpc.Filter(must_not=[among("property_id", where.exclude_ids)])
+        found.append(grpc.Condition(filter=unwanted))
     return found
 
 
-def _located(where: PropertyFilter) -> Iterator[models.Condition]:
+def _located(where: PropertyFilter) -> Iterator[grpc.Condition]:
     if where.circle is not None:
         yield _within_circle(where.circle)
     if where.box is not None:
@@ -122,19 +122,29 @@ def _located(where: PropertyFilter) -> Iterator[models.Condition]:
         yield _within_polygon(where.polygon)
 
 
-def _among(key: str, values: Iterable[object]) -> models.Condition:
-    match = models.MatchAny(any=[str(value) for value in values])
-    return models.FieldCondition(key=key, match=match)
+def equals(key: str, value: object) -> grpc.Condition:
+    """Points whose payload field is that."""
+    return _field(key, match=grpc.Match(keyword=str(value)))
 
 
-def unowned() -> models.Condition:
+def among(key: str, values: Iterable[object]) -> grpc.Condition:
+    """Points whose payload field is one of those."""
+    strings = grpc.RepeatedStrings(strings=[str(value) for value in values])
+    return _field(key, match=grpc.Match(keywords=strings))
+
+
+def _field(key: str, **what: Any) -> grpc.Condition:
+    return grpc.Condition(field=grpc.FieldCondition(key=key, **what))
+
+
+def unowned() -> grpc.Condition:
     """Of which no investor of the tenant is an owner."""
-    return models.FieldCondition(key="owned", match=models.MatchValue(value=False))
+    return _field("owned", match=grpc.Match(boolean=False))
 
 
-def within_any(circles: Sequence[Circle]) -> models.Condition:
+def within_any(circles: Sequence[Circle]) -> grpc.Condition:
     """Within at least one of the circles."""
-    return models.Filter(should=[_within_circle(circle) for circle in circles])
+    return grpc.Condition(filter=grpc.Filter(should=list(map(_within_circle, circles))))
 
 
 def _name(vocabulary: type[PropertyType] | type[ListingStatus], code: int) -> str | None:
@@ -143,30 +153,28 @@ def _name(vocabulary: type[PropertyType] | type[ListingStatus], code: int) -> st
     return str(values[code]) if 0 <= code < len(values) else None
 
 
-def _within_circle(circle: Circle) -> models.Condition:
+def _within_circle(circle: Circle) -> grpc.Condition:
     # Qdrant's circles and boxes are open, ours are closed: a hair wider makes up for it.
-    return models.FieldCondition(
-        key="location",
-        geo_radius=models.GeoRadius(
-            center=models.GeoPoint(lat=circle.latitude, lon=circle.longitude),
+    return _field(
+        "location",
+        geo_radius=grpc.GeoRadius(
+            center=grpc.GeoPoint(lat=circle.latitude, lon=circle.longitude),
             radius=circle.radius_km * 1000 + _MILLIMETRE,
         ),
     )
 
 
-def _within_box(box: Box) -> models.Condition:
-    return models.FieldCondition(
-        key="location",
-        geo_bounding_box=models.GeoBoundingBox(
-            top_left=models.GeoPoint(lat=nextafter(box.north, 90), lon=nextafter(box.west, -180)),
-            bottom_right=models.GeoPoint(
-                lat=nextafter(box.south, -90), lon=nextafter(box.east, 180)
-            ),
+def _within_box(box: Box) -> grpc.Condition:
+    return _field(
+        "location",
+        geo_bounding_box=grpc.GeoBoundingBox(
+            top_left=grpc.GeoPoint(lat=nextafter(box.north, 90), lon=nextafter(box.west, -180)),
+            bottom_right=grpc.GeoPoint(lat=nextafter(box.south, -90), lon=nextafter(box.east, 180)),
         ),
     )
 
 
-def _within_polygon(polygon: Polygon) -> models.Condition:
-    ring = [models.GeoPoint(lat=latitude, lon=longitude) for latitude, longitude in polygon.corners]
-    exterior = models.GeoLineString(points=[*ring, ring[0]])
-    return models.FieldCondition(key="location", geo_polygon=models.GeoPolygon(exterior=exterior))
+def _within_polygon(polygon: Polygon) -> grpc.Condition:
+    ring = [grpc.GeoPoint(lat=latitude, lon=longitude) for latitude, longitude in polygon.corners]
+    exterior = grpc.GeoLineString(points=[*ring, ring[0]])
+    return _field("location", geo_polygon=grpc.GeoPolygon(exterior=exterior))

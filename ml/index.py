@@ -6,12 +6,12 @@ Here are the two collections; what is in them is reached through ``ml.space.Spac
 from collections.abc import Collection
 from uuid import UUID
 
-from qdrant_client import AsyncQdrantClient, models
+from qdrant_client import AsyncQdrantClient, grpc, models
 
 from domain.snapshots import ModelKey
-from ml.filters import PAYLOAD_INDEXES
+from ml.filters import PAYLOAD_INDEXES, among, equals
 from ml.model import DIMENSIONS
-from ml.space import PROPERTIES, USERS, Space, among, equals
+from ml.space import PROPERTIES, USERS, Space
 
 # Qdrant's own threshold is meant for vectors of a thousand dimensions; of ours, hundreds of
 # thousands would stay without a graph.
@@ -65,13 +65,8 @@ class EmbeddingIndex:
         """Deletes the tenant's properties from all of its versions; unknown ids are ignored."""
         if not ids:
             return
-        owned: list[models.Condition] = [
-            equals("tenant_id", tenant_id),
-            among("property_id", ids),
-        ]
-        await self._client.delete(
-            PROPERTIES, models.FilterSelector(filter=models.Filter(must=owned))
-        )
+        owned = [equals("tenant_id", tenant_id), among("property_id", ids)]
+        await self._client.delete(PROPERTIES, grpc.Filter(must=owned))
 
     async def _ensure_collection(self, name: str) -> None:
         wanted = models.VectorParams(size=DIMENSIONS, distance=models.Distance.COSINE)

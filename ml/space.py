@@ -12,7 +12,6 @@ from uuid import UUID, uuid5
 import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import AsyncQdrantClient, grpc, models
-from qdrant_client.conversions.conversion import RestToGrpc
 
 from domain.snapshots import ModelKey, PropertyColumns, PropertyFilter
 from ml.candidates import (
@@ -26,7 +25,7 @@ from ml.candidates import (
     gather,
     mostly_ties,
 )
-from ml.filters import conditions, payloads
+from ml.filters import among, conditions, equals, payloads
 from ml.index_rows import pack
 from ml.model import DIMENSIONS
 from ml.reranker import Items
@@ -91,18 +90,18 @@ class Space:
         """Deletes the properties; unknown ids are ignored."""
         if ids:
             owned = self._filter(must=[among("property_id", ids)])
-            await self._client.delete(PROPERTIES, models.FilterSelector(filter=owned))
+            await self._client.delete(PROPERTIES, owned)
 
     async def delete_users(self, ids: Collection[UUID]) -> None:
         """Deletes the investors; unknown ids are ignored."""
         if ids:
             owned = self._filter(must=[among("user_id", ids)])
-            await self._client.delete(USERS, models.FilterSelector(filter=owned))
+            await self._client.delete(USERS, owned)
 
     async def drop(self) -> None:
         """Deletes all properties and investors of the space."""
         for collection in (PROPERTIES, USERS):
-            await self._client.delete(collection, models.FilterSelector(filter=self._filter()))
+            await self._client.delete(collection, self._filter())
 
     async def query(
         self,
@@ -124,12 +123,12 @@ class Space:
         wanted = self._wanted(where, exclude)
         fetched = limit + 1
         while True:
-            search = models.QueryRequest(
-                query=vector.tolist(),
+            search = grpc.QueryPoints(
+                query=grpc.Query(nearest=_input(vector)),
                 filter=wanted,
                 limit=fetched,
-                with_payload=["property_id"],
-                with_vector=with_vectors,
+                with_payload=_only("property_id"),
+                with_vectors=grpc.WithVectorsSelector(enable=with_vectors),
             )
             (points,) = await self._search([search])
             hits = [Hit(_property_id(point), point.score, _vector(point)) for point in points]
@@ -158,19 +157,15 @@ class Space:
             sources: how many of what; a property that several bring is there once.
             fields: further fields of the payload to bring along.
         """
-        query = models.RecommendQuery(
-            recommend=models.RecommendInput(
-                positive=interests.tolist(), strategy=models.RecommendStrategy.BEST_SCORE
-            )
-        )
+        query = _nearest_to_any(interests)
 
-        def search(source: Source, limit: int) -> models.QueryRequest:
-            return models.QueryRequest(
+        def search(source: Source, limit: int) -> grpc.QueryPoints:
+            return grpc.QueryPoints(
                 query=query,
                 filter=self._wanted(where, exclude, source.conditions),
                 limit=limit,
                 score_threshold=None if source.above is None else source.above - BELOW,
-                with_payload=[ROW, *fields],
+                with_payload=_only(ROW, *fields),
             )
 
         limits = [one.limit + 1 if one.above is None else 2 * one.limit for one in sources]
@@ -202,21 +197,17 @@ class Space:
             The investors, the most alike first, and what all of them exceed in likeness.
         """
         unwanted = [among("user_id", exclude)] if exclude else None
-        query = models.RecommendQuery(
-            recommend=models.RecommendInput(
-                positive=vectors.tolist(), strategy=models.RecommendStrategy.BEST_SCORE
-            )
-        )
+        query = _nearest_to_any(vectors)
         wanted = limit + 1 if above is None else 2 * limit
         # Each investor has as many points as interests; the nearest of them comes first.
         fetched = 2 * wanted
         while True:
-            search = models.QueryRequest(
+            search = grpc.QueryPoints(
                 query=query,
                 filter=self._filter(must_not=unwanted),
                 limit=fetched,
                 score_threshold=None if above is None else above - BELOW,
-                with_payload=["user_id"],
+                with_payload=_only("user_id"),
             )
             (points,) = await self._search([search], USERS)
             nearest: dict[str, float] = {}
@@ -264,7 +255,7 @@ class Space:
         }
 
     async def _scroll(
-        self, collection: str, wanted: models.Filter, field: str, *, with_vectors: bool = False
+        self, collection: str, wanted: grpc.Filter, field: str, *, with_vectors: bool = False
     ) -> AsyncIterator[list[models.Record]]:
         """All points that match, in batches, with one field of their payload."""
         offset: Any = None
@@ -305,16 +296,15 @@ class Space:
             await self._client.upsert(collection, batch)
 
     async def _search(
-        self, searches: list[models.QueryRequest], collection: str = PROPERTIES
+        self, searches: list[grpc.QueryPoints], collection: str = PROPERTIES
     ) -> list[list[grpc.ScoredPoint]]:
         """The points of each search, as the protocol has them.
 
         The client would turn every one of hundreds into models, which costs more than the search.
         """
-        request = grpc.QueryBatchPoints(
-            collection_name=collection,
-            query_points=[RestToGrpc.convert_query_request(one, collection) for one in searches],
-        )
+        for one in searches:
+            one.collection_name = collection
+        request = grpc.QueryBatchPoints(collection_name=collection, query_points=searches)
         answer = await self._client.grpc_points.QueryBatch(request)
         return [list(one.result) for one in answer.result]
 
@@ -322,39 +312,28 @@ class Space:
         self,
         where: PropertyFilter,
         exclude: Collection[UUID],
-        further: Sequence[models.Condition] = (),
-    ) -> models.Filter:
+        further: Sequence[grpc.Condition] = (),
+    ) -> grpc.Filter:
         """What matches, is not excluded, and meets the further conditions."""
         unwanted = [among("property_id", exclude)] if exclude else None
         return self._filter(must=[*conditions(where), *further], must_not=unwanted)
 
     def _filter(
         self,
-        must: Sequence[models.Condition] = (),
-        must_not: list[models.Condition] | None = None,
-    ) -> models.Filter:
+        must: Sequence[grpc.Condition] = (),
+        must_not: list[grpc.Condition] | None = None,
+    ) -> grpc.Filter:
         """The given conditions within the space; every read and delete goes through here."""
         own = [
             equals("tenant_id", self._model.tenant_id),
             equals("model_version", self._model.version_id),
         ]
-        return models.Filter(must=[*own, *must], must_not=must_not)
+        return grpc.Filter(must=[*own, *must], must_not=must_not)
 
     def _point_id(self, value: UUID, place: int = 0) -> str:
         """The id of the point of a property, or of an investor's interest, in the space."""
         name = f"{self._model.tenant_id}:{self._model.version_id}:{value}"
         return str(uuid5(_NAMESPACE, f"{name}:{place}" if place else name))
-
-
-def equals(key: str, value: UUID) -> models.Condition:
-    """Points whose payload field is that id."""
-    return models.FieldCondition(key=key, match=models.MatchValue(value=str(value)))
-
-
-def among(key: str, values: Collection[UUID]) -> models.Condition:
-    """Points whose payload field is one of those ids."""
-    match = models.MatchAny(any=[str(value) for value in values])
-    return models.FieldCondition(key=key, match=match)
 
 
 def _property_id(point: grpc.ScoredPoint) -> UUID:
@@ -366,6 +345,23 @@ def _check(vectors: NDArray[np.float32], count: int) -> None:
         raise ValueError(
             f"{count} points need vectors of shape ({count}, {DIMENSIONS}), not {vectors.shape}"
         )
+
+
+def _input(vector: NDArray[np.float32]) -> grpc.VectorInput:
+    return grpc.VectorInput(dense=grpc.DenseVector(data=vector.tolist()))
+
+
+def _nearest_to_any(vectors: NDArray[np.float32]) -> grpc.Query:
+    """What is most like any of the vectors (k, 16)."""
+    return grpc.Query(
+        recommend=grpc.RecommendInput(
+            positive=list(map(_input, vectors)), strategy=grpc.RecommendStrategy.BestScore
+        )
+    )
+
+
+def _only(*fields: str) -> grpc.WithPayloadSelector:
+    return grpc.WithPayloadSelector(include=grpc.PayloadIncludeSelector(fields=fields))
 
 
 def _vector(point: grpc.ScoredPoint) -> NDArray[np.float32]:
