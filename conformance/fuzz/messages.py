@@ -43,6 +43,7 @@ class Message:
         whole: whether the server can tell where it ends; it may wait for more of one that is not.
         http: whether it is HTTP at all; one that is not may be refused by the HTTP parser.
         head: whether the answer has no body.
+        upgrade: whether it asks for a WebSocket, which a library of its own may refuse.
     """
 
     data: bytes
@@ -51,6 +52,7 @@ class Message:
     whole: bool = True
     http: bool = True
     head: bool = False
+    upgrade: bool = False
 
 
 def message(

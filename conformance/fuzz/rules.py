@@ -47,8 +47,6 @@ def fault(asked: Message, answer: Answer) -> str | None:
         return f"status {answer.status}"
     if asked.statuses and answer.status not in asked.statuses and asked.http:
         return f"status {answer.status}, not {sorted(asked.statuses)}"
-    if not asked.http and answer.status == 400 and answer.body == PARSER_REFUSAL:
-        return None
     if asked.head or answer.status in (101, 204):
         return "a body" if answer.body else None
     return _content_fault(asked, answer)
@@ -56,9 +54,7 @@ def fault(asked: Message, answer: Answer) -> str | None:
 
 def _content_fault(asked: Message, answer: Answer) -> str | None:
     if "json" not in answer.kind:
-        # A changed head may ask for GraphiQL's page.
-        page = answer.kind == "text/html" and not asked.http
-        return None if page else f"status {answer.status} of type {answer.kind!r}"
+        return _foreign_fault(asked, answer)
     try:
         content = json.loads(answer.body)
     except ValueError:
@@ -71,6 +67,15 @@ def _content_fault(asked: Message, answer: Answer) -> str | None:
     if (answer.status or 0) >= 400 and not errors:
         return f"status {answer.status} without errors"
     return next(filter(None, map(_error_fault, errors)), None) or _leak(content.get("data"))
+
+
+def _foreign_fault(asked: Message, answer: Answer) -> str | None:
+    """What is wrong with an answer of libraries, or with the page that a changed head asks for."""
+    refused = asked.upgrade or (answer.status == 400 and answer.body == PARSER_REFUSAL)
+    if not asked.http and refused:
+        return _leak(answer.body.decode(errors="replace"))
+    page = answer.kind == "text/html" and not asked.http
+    return None if page else f"status {answer.status} of type {answer.kind!r}"
 
 
 def _error_fault(error: Any) -> str | None:

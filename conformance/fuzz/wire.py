@@ -220,6 +220,40 @@ def pipelined(rng: Random, world: World) -> Message:
     return replace(made, whole=False, http=False)
 
 
+def websockets(rng: Random, world: World) -> Message:
+    """A WebSocket's handshake, proper or not, and frames with what is no message there."""
+    head = [
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Key", rng.choice(("dGhlIHNhbXBsZSBub25jZQ==", "x"))),
+        ("Sec-WebSocket-Version", rng.choice(("13", "13", "13", "8"))),
+        ("Sec-WebSocket-Protocol", rng.choice(("graphql-transport-ws", "graphql-ws", "x"))),
+    ]
+    token = {"authorization": f"Bearer {rng.choice(world.tokens)}"}
+    query = {"query": rng.choice(("{ me { id } }", "{", Documents(rng, world).operation()))}
+    said = [
+        json.dumps({"type": kind, "id": rng.choice(("1", "1", 1, None)), "payload": payload})
+        for kind in rng.sample(("connection_init", "subscribe", "complete", "ping", "x"), 3)
+        for payload in (token, query, wrong(rng))[: rng.randrange(1, 4)]
+    ]
+    said += rng.sample(("{", "[]", "null", "x" * 70_000, "\x00", '{"type": 7}'), 2)
+    made = message(None, head, method="GET")
+    frames = b"".join(_frame(text.encode(errors="surrogatepass"), rng) for text in said)
+    return replace(made, data=made.data + frames, whole=False, http=False, upgrade=True)
+
+
+def _frame(data: bytes, rng: Random) -> bytes:
+    """A frame of text or bytes, masked with zeros as a client's must be masked with something."""
+    size = len(data)
+    if size < 126:
+        length = bytes([0x80 | size])
+    elif size < 2**16:
+        length = b"\xfe" + size.to_bytes(2, "big")
+    else:
+        length = b"\xff" + size.to_bytes(8, "big")
+    return bytes([rng.choice((0x81, 0x81, 0x81, 0x82))]) + length + bytes(4) + data
+
+
 def _chunked(body: bytes, size: int) -> bytes:
     parts = (body[at : at + size] for at in range(0, len(body), size))
     return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
@@ -228,6 +262,6 @@ def _chunked(body: bytes, size: int) -> bytes:
 WIRE: dict[Callable[[Random, World], Message], int] = {
     flipped_body: 14, flipped_head: 5, truncated: 3, noise: 2, encodings: 6, headers: 8,
     content_types: 4, forged: 4, urls: 8, methods: 3, paths: 3, oversized: 1, chunks: 4,
-    pipelined: 2,
+    pipelined: 2, websockets: 3,
 }  # fmt: skip
 """Each kind, and how often it is sent beside the others."""

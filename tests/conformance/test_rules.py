@@ -12,6 +12,7 @@ WHOLE = Message(b"")
 REFUSED = Message(b"", refused=True)
 FORGED = Message(b"", statuses=frozenset({403}))
 BROKEN = Message(b"", whole=False, http=False)
+SOCKET = Message(b"", whole=False, http=False, upgrade=True)
 
 
 def answer(content: Any, status: int | None = 200, kind: str = "application/json") -> Answer:
@@ -51,6 +52,7 @@ PAYLOAD = {"data": {"submitFeedback": {"errors": [{"message": "KeyError: 'x'"}]}
         (FORGED, answer({"data": {"__typename": "Query"}}), "not [403]"),
         (Message(b"", head=True), Answer(200, "application/json", b"{}"), "a body"),
         (BROKEN, Answer(503, "text/plain", b""), "status 503"),
+        (SOCKET, Answer(400, "text/plain", b"ValueError: x"), "ValueError"),
     ],
 )
 def test_what_is_wrong_is_found(asked: Message, found: Answer, says: str) -> None:
@@ -67,6 +69,8 @@ def test_what_is_wrong_is_found(asked: Message, found: Answer, says: str) -> Non
         (REFUSED, answer({"errors": failed()["errors"]}, 400)),
         (FORGED, answer({"errors": failed()["errors"]}, 403)),
         (BROKEN, Answer(None)),
+        (SOCKET, Answer(101)),
+        (SOCKET, Answer(426, "text/plain", b"Use a WebSocket client.")),
         (BROKEN, Answer(400, "text/plain", PARSER_REFUSAL)),
         (BROKEN, Answer(200, "text/html", b"<html>")),
     ],
