@@ -42,6 +42,8 @@ PING_EVERY = 20.0
 PONG_WITHIN = 10.0
 SEND_WITHIN = 10.0
 """Seconds that a client may leave a message unread while its buffers are full."""
+CLOSE_WITHIN = 1.0
+"""Seconds that the closing frame may take; then the connection is cut."""
 IDLE_AFTER = 600.0
 """Seconds after which a socket without an operation is closed."""
 
@@ -153,7 +155,7 @@ class _Socket:
 
     async def _close(self, error: ClosedError) -> None:
         with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
-            async with asyncio.timeout(1.0):
+            async with asyncio.timeout(CLOSE_WITHIN):
                 await self._websocket.close(error.code, error.reason)
 
     async def _send(self, message: Message) -> None:

@@ -3,14 +3,14 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from domain import users
 from domain.tenants import Tenant
@@ -213,6 +213,26 @@ async def test_operations_of_a_socket_are_limited(
         for operation in "abc":
             await ask(socket, operation, FOLLOW)
         assert await closed(socket) == (1013, "At most 2 operations at a time")
+
+
+async def test_who_does_not_read_is_cut_off(
+    app: Starlette, address: str, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "SEND_WITHIN", 0.2)
+    monkeypatch.setattr(websocket, "CLOSE_WITHIN", 0.1)
+    before = app.state.connections._open
+    # After one message the client reads no further, and the buffers between them fill.
+    options = {"max_queue": 1, "close_timeout": 0.1}
+    async with signed_in(address, session.token, **options) as socket:
+        assert app.state.connections._open == before + 1
+        with suppress(ConnectionClosed, TimeoutError):
+            async with asyncio.timeout(1):
+                for _ in range(100):
+                    await say(socket, type="ping", payload={"much": "x" * 500_000})
+        async with asyncio.timeout(30):
+            while app.state.connections._open > before:  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0.05)
+        socket.transport.abort()
 
 
 async def test_a_socket_ends_with_its_token(
