@@ -82,7 +82,11 @@ def describe_columns(kind: T) -> T:
     return kind
 
 
-@strawberry.type(description="Where the value of one field of a property comes from.")
+@strawberry.type(
+    description="Where the value of one field of a property comes from.",
+    # Part of the property's own row, however many there are.
+    directives=[weight(0)],
+)
 class FieldProvenance:
     """Where the value of one field comes from."""
 

@@ -154,13 +154,14 @@ def test_what_came_back_is_counted() -> None:
 
 
 def test_an_object_that_does_not_tell_its_type_counts_as_the_dearest() -> None:
-    fields = "id ... on Property { provenance { field } } ... on User { name }"
+    fields = "id ... on Property { similarProperties { edges { cursor } } } ... on User { name }"
     data = {"node": {"id": "a", "name": "b"}}
     assert price(f'{{ node(id: "a") {{ {fields} }} }}').actual(data, {}) == 1
     named = price(f'{{ node(id: "a") {{ __typename {fields} }} }}')
     assert named.actual({"node": data["node"] | {"__typename": "User"}}, {}) == 1
-    property_ = {"__typename": "Property", "id": "a", "provenance": [{"field": "city"}] * 3}
-    assert named.actual({"node": property_}, {}) == 1 + 3
+    similar = {"edges": [{"cursor": "c"}] * 3}
+    property_ = {"__typename": "Property", "id": "a", "similarProperties": similar}
+    assert named.actual({"node": property_}, {}) == 1 + 20 + 1 + 3
 
 
 def test_every_list_of_objects_has_a_size() -> None:
