@@ -11,7 +11,6 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Text,
-    and_,
     case,
     cast,
     delete,
@@ -24,15 +23,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from domain import buy_boxes, indexing, properties
+from domain import indexing, properties
 from domain.base import Base, TenantScoped, one_of, storable, vocabulary
 from domain.errors import invalid, not_found
 from domain.events import Event, Topic
 from domain.input_rules import EARLIEST
-from domain.properties import SNAPSHOT, Property
-from domain.snapshots import HISTORY_LIMIT, InteractionLog, InvestorHistory
+from domain.properties import Property
+from domain.snapshots import InteractionLog
 from domain.users import User
-from domain.vocabulary import EXCLUDING, INTERACTION_WEIGHTS, THUMBS, InteractionKind
+from domain.vocabulary import INTERACTION_WEIGHTS, THUMBS, InteractionKind
 from domain.work import Work
 
 REASON_LIMIT = 2000
@@ -266,72 +265,6 @@ async def feedback(
         )
     )
     return {row.property_id: row for row in rows}
-
-
-async def excluded(work: Work, user_id: UUID) -> dict[UUID, datetime]:
-    """What is not to be recommended to the investor, and since when that is known.
-
-    It is what the investor owns, dislikes or dismissed.
-    """
-    rows = await work.session.execute(
-        select(Interaction.property_id, func.min(Interaction.created_at))
-        .where(Interaction.user_id == user_id, Interaction.kind.in_(EXCLUDING))
-        .group_by(Interaction.property_id)
-    )
-    return {row[0]: row[1] for row in rows}
-
-
-async def histories(
-    work: Work, user_ids: Sequence[UUID], as_of: datetime | None = None
-) -> dict[UUID, InvestorHistory]:
-    """What each investor did last, at most ``HISTORY_LIMIT`` acts, empty if nothing, and wants.
-
-    Args:
-        work: the unit of work.
-        user_ids: the investors.
-        as_of: the histories as they were known then; now if not given.
-    """
-    moment = as_of or datetime.now(UTC)
-    newest_first = func.row_number().over(
-        partition_by=Interaction.user_id,
-        order_by=(Interaction.occurred_at.desc(), Interaction.id.desc()),
-    )
-    acts = (
-        select(
-            Interaction.user_id,
-            Interaction.property_id,
-            Interaction.kind,
-            extract("epoch", Interaction.occurred_at).label("occurred_at"),
-            newest_first.label("place"),
-        )
-        .where(Interaction.user_id.in_(user_ids), Interaction.created_at <= moment)
-        .subquery()
-    )
-    # From the users, since one may have said what it wants and done nothing yet.
-    query = (
-        select(User.id, User.buy_box, acts.c.kind, acts.c.occurred_at, *SNAPSHOT)
-        .outerjoin(acts, and_(acts.c.user_id == User.id, acts.c.place <= HISTORY_LIMIT))
-        .outerjoin(Property, Property.id == acts.c.property_id)
-        .where(User.id.in_(user_ids))
-        .order_by(User.id, acts.c.place)
-    )
-    boxes: dict[UUID, Any] = {}
-    by_user: dict[UUID, list[tuple[Any, ...]]] = {user_id: [] for user_id in user_ids}
-    for user_id, box, *act in await work.session.execute(query):
-        boxes[user_id] = box
-        if act[0] is not None:
-            by_user[user_id].append(tuple(act))
-    return {
-        user_id: InvestorHistory(
-            user_id=user_id,
-            properties=properties.columns([row[2:] for row in rows]),
-            kind=np.array([_KINDS[row[0]] for row in rows], dtype=np.int8),
-            occurred_at=np.array([row[1] for row in rows], dtype=np.float64),
-            as_of=moment.timestamp(),
-            buy_box=buy_boxes.loads(boxes.get(user_id)),
-        )
-        for user_id, rows in by_user.items()
-    }
 
 
 async def active_investors(work: Work) -> list[UUID]:

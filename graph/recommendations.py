@@ -5,7 +5,7 @@ from uuid import UUID
 
 import strawberry
 
-from domain import interactions, property_search, recommendations, snapshots
+from domain import histories, property_search, recommendations, snapshots
 from domain.errors import invalid, not_found
 from graph.context import Context, Info
 from graph.filters import PropertyFilter, Where, to_filter
@@ -165,7 +165,7 @@ class RecommendationConnection:
     async def total_count(self, info: Info) -> int:
         """One more query."""
         async with info.context.work() as work:
-            excluded = await interactions.excluded(work, self.user_id)
+            excluded = await histories.excluded(work, self.user_id)
             return await property_search.count(work, self.where, excluded)
 
 

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import event
 from starlette.applications import Starlette
 
+from domain.reading import Reading, Statement
 from domain.tenants import Tenant
 from domain.vocabulary import Role
 from graph.app import build
@@ -92,7 +93,7 @@ def sign_in(rt: Runtime, client: httpx.AsyncClient) -> SignIn:
 
 
 @pytest.fixture
-async def statements(rt: Runtime) -> AsyncIterator[list[str]]:
+async def statements(rt: Runtime, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[str]]:
     """The SQL that the server runs in this test, but for setting tenants and checking tokens."""
     noted: list[str] = []
     aside = ("set_config", "tenants.slug = ", "users.external_id = ")
@@ -101,6 +102,13 @@ async def statements(rt: Runtime) -> AsyncIterator[list[str]]:
         if not any(part in statement for part in aside):
             noted.append(statement)
 
+    fetch = Reading.fetch
+
+    async def noted_fetch(reading: Reading, statement: Statement, **values: Any) -> Any:
+        note(None, None, statement.text)
+        return await fetch(reading, statement, **values)
+
+    monkeypatch.setattr(Reading, "fetch", noted_fetch)
     engine = rt.database._engine.sync_engine
     event.listen(engine, "before_cursor_execute", note)
     yield noted

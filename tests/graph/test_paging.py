@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from domain import interactions, properties
+from domain import histories, interactions, properties
 from domain.database import Database
 from domain.properties import Property
 from domain.tenants import Tenant
@@ -137,7 +137,7 @@ async def test_nothing_is_shown_twice_or_missed_while_others_write(
     await train(rt, town.tenant, epochs=2)
     reader, anchor = town.southerners[0], town.south[0]
     async with database.work(town.tenant.id) as work:
-        history = (await interactions.histories(work, [reader]))[reader]
+        history = (await histories.get_many(work, [reader]))[reader]
         for house in town.north[-2:]:
             await interactions.record(work, reader, house, InteractionKind.DEAL)
     session = sign_in(town.tenant, reader)

@@ -284,9 +284,9 @@ async def test_affinity_of_a_list_costs_the_same_for_two_and_for_forty(
         assert all(0 <= one["affinity"] <= 1 and len(one["embedding"]) == 16 for one in found)
         counts.append(len(statements))
     assert batches == [2, 40]
-    # The list; for the affinities the users, the version and the histories; the version for the
-    # embeddings; the opinions. No property is read again.
-    assert counts == [6, 6]
+    # The list; the investor, with the history and the version, for the affinities; the version for
+    # the embeddings; the opinions. No property is read again.
+    assert counts == [4, 4]
 
 
 async def test_a_property_in_many_places_is_read_once(

@@ -4,10 +4,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain import buy_boxes, interactions, properties, property_search
+from domain import buy_boxes, histories, interactions, properties, property_search
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
-from domain.properties import Property
+from domain.property_rows import PropertyValues
 from domain.reasons import NearnessReason, RangeReason, ReasonKind
 from domain.recommendations import ENGAGEMENT, Place, Ranking, Recommendation
 from domain.recommendations.counterfactuals import STEPS
@@ -58,7 +58,7 @@ async def test_lists_fall_in_score_and_give_a_true_reason(
     assert scores == sorted(scores, reverse=True)
     assert all(0 <= score <= 1 for score in scores)
     async with database.work(town.tenant.id) as work:
-        history = (await interactions.histories(work, [user_id]))[user_id]
+        history = (await histories.get_many(work, [user_id]))[user_id]
     own = set(history.properties.ids)
     explained = await rt.recommender.reasons(items[0].ranking, [item.property for item in items])
     for item, reasons in zip(items, explained, strict=True):
@@ -258,7 +258,7 @@ async def test_a_list_whose_feedback_was_taken_back_expires(
 
 
 async def lifting_steps(
-    rt: Runtime, ranking: Ranking, row: Property, threshold: float
+    rt: Runtime, ranking: Ranking, row: PropertyValues, threshold: float
 ) -> list[float]:
     """The changes of price, in the order of trial, that lift the score above the threshold."""
     assert ranking.model is not None
