@@ -108,7 +108,7 @@ class Items:
     embedding: Tensor
     prior: Tensor
 
-    def __getitem__(self, index: Tensor | tuple[slice | int, Tensor] | None) -> "Items":
+    def __getitem__(self, index: Tensor | slice | tuple[slice | int, Tensor] | None) -> "Items":
         """The items at the index, in its shape; with None, as a batch of one."""
         return Items(*(getattr(self, field.name)[index] for field in fields(self)))
 
@@ -268,21 +268,25 @@ class Reranker(nn.Module):
         return (torch.cat(blocks) + NEAREST_KM).log()
 
     def opinions(self, acts: Acts) -> Opinions:
-        """What all acts on a property amount to: the sum of their weights, at the newest of them.
+        """What all acts on a property amount to; see ``weights``."""
+        return Opinions(acts.items, self.weights(acts.row, acts.kind, acts.age, acts.present))
 
+    def weights(self, row: Tensor, kind: Tensor, age: Tensor, present: Tensor) -> Tensor:
+        """What acts (b, h) on properties amount to, float32 (b, h); the arguments are as in `Acts`.
+
+        The sum of the weights of all acts on a property, at the newest of them, and 0 elsewhere.
         The weight of one act depends on its kind, which gives the sign, and on its age. A thumb
         down takes back whatever speaks for the property: what is said outweighs what was done.
         """
-        age = (acts.age.clamp(min=0.0) + _AGES_YEARS[0]).log()
-        size = (self.kind[acts.kind] + _hinges(age, self.age_knots) @ self.age).exp()
-        signed = torch.where(self.approves[acts.kind], size, -size) * acts.present
-        same = (acts.row[:, :, None] == acts.row[:, None]) & acts.present[:, None]
-        rejected = (same & (acts.kind == _THUMBS_DOWN)[:, None]).any(dim=2)
+        elapsed = (age.clamp(min=0.0) + _AGES_YEARS[0]).log()
+        size = (self.kind[kind] + _hinges(elapsed, self.age_knots) @ self.age).exp()
+        signed = torch.where(self.approves[kind], size, -size) * present
+        same = (row[:, :, None] == row[:, None]) & present[:, None]
+        rejected = (same & (kind == _THUMBS_DOWN)[:, None]).any(dim=2)
         total = (same * signed[:, None]).sum(dim=2)
         against = (same * signed.clamp(max=0.0)[:, None]).sum(dim=2)
-        total = torch.where(rejected, against, total)
-        newest = ~same.tril(-1).any(dim=2) & acts.present
-        return Opinions(acts.items, total * newest)
+        newest = ~same.tril(-1).any(dim=2) & present
+        return torch.where(rejected, against, total) * newest
 
     def forward(self, opinions: Opinions, candidates: Items, without: Part | None = None) -> Tensor:
         """Scores (b, c) of candidates (b, c). ``without`` treats one part as merely usual."""

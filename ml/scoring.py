@@ -28,7 +28,7 @@ from ml.dataset import YEAR
 from ml.features import FeatureStatistics, attributes, encode
 from ml.folded_reranker import FoldedReranker
 from ml.model import INTERESTS, FoldedTower
-from ml.reranker import EARTH_RADIUS_KM, Acts, Items, Opinions, Part, Reranker, positions
+from ml.reranker import EARTH_RADIUS_KM, Items, Opinions, Part, Reranker, positions
 
 _BUY_BOX = 3.0
 """Log-odds that meeting all of a buy box is worth to an investor without any history."""
@@ -109,33 +109,35 @@ class LoadedTwin:
         ids = history.properties.ids[:HISTORY_LIMIT]
         count = len(ids)
         place = {one: row for row, one in enumerate(dict.fromkeys(ids))}
-        first = [ids.index(one) for one in place]
-        items = self.items(history.properties.take(first))
-        row = self._tensor(np.array([place[one] for one in ids]), torch.int64)
+        kind = self._tensor(history.kind[:count], torch.int64)
         age = np.maximum(0.0, history.as_of - history.occurred_at[:count]) / YEAR
-        acts = Acts(
-            items=items[row[None]],
-            row=row[None],
-            kind=self._tensor(history.kind[:count], torch.int64)[None],
-            age=self._tensor(age, torch.float32)[None],
-            present=torch.ones((1, count), dtype=torch.bool, device=self._device),
-        )
-        opinions = self._reranker.opinions(acts)
-        weight = opinions.weight[0]
+        weight = self._reranker.weights(
+            self._tensor(np.array([place[one] for one in ids]), torch.int64)[None],
+            kind[None],
+            self._tensor(age, torch.float32)[None],
+            torch.ones((1, count), dtype=torch.bool, device=self._device),
+        )[0]
         strongest = weight.abs().argsort(descending=True, stable=True)[:_OPINIONS]
         strongest = strongest[weight[strongest] != 0]
-        approved = strongest[weight[strongest] > 0]
-        if not len(approved):
+        looked_at, held = strongest, len(strongest)
+        approved = (weight[strongest] > 0).nonzero()[:, 0]
+        approvals = len(approved)
+        if not approvals:
             # All that was approved of was disliked since; it still says where to look.
-            approved = self._reranker.approves[acts.kind[0]].nonzero()[:, 0]
-        interests = opinions.items[0, approved[:INTERESTS]]
+            taken_back = self._reranker.approves[kind].nonzero()[:, 0]
+            approvals = len(taken_back)
+            looked_at = torch.cat((strongest, taken_back[:INTERESTS]))
+            approved = torch.arange(held, len(looked_at), device=self._device)
+        # Of all that was ever done, only this is read more closely.
+        items = self.items(history.properties.take(looked_at.tolist()))
+        interests = items[approved[:INTERESTS]]
         return Investor(
             history=history,
             properties=tuple(ids[one] for one in strongest.tolist()),
-            opinions=Opinions(opinions.items[:, strongest], opinions.weight[:, strongest]),
+            opinions=Opinions(items[:held][None], weight[strongest][None]),
             interests=interests.embedding.cpu().numpy(),
             surroundings=_surroundings(interests),
-            buy_box_worth=_BUY_BOX * _BUY_BOX_FADES / (_BUY_BOX_FADES + len(approved)),
+            buy_box_worth=_BUY_BOX * _BUY_BOX_FADES / (_BUY_BOX_FADES + approvals),
         )
 
     @torch.inference_mode()
