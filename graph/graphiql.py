@@ -121,6 +121,9 @@ def ready_queries(property_ids: tuple[UUID, ...]) -> list[dict[str, str]]:
             "filter": {"propertyTypes": ["SINGLE_FAMILY"], "price": {"max": 600000}},
             "orderBy": {"field": "LISTED_AT", "direction": "DESC"},
         },
+        "facets": {"filter": {"text": "seattle", "bedrooms": {"min": 3}}},
+        "interested": dict(one),
+        "live": {},
     }
     return [
         {

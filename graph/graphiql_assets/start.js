@@ -14,21 +14,51 @@
     : 'Not signed in: put {"Authorization": "Bearer <token>"} under Headers.';
 
   // A header that the reader sets wins, so that one can look as somebody else.
-  async function fetcher(params, options) {
+  function post(params, options, accept) {
     const headers = new Headers({
-      Accept: 'application/json',
+      Accept: accept,
       'Content-Type': 'application/json',
       ...(options && options.headers),
     });
     if (config.token && !headers.has('Authorization')) {
       headers.set('Authorization', `Bearer ${config.token}`);
     }
-    const response = await fetch('/graphql', {
-      method: 'POST',
-      headers,
-      body: JSON.stringify(params),
-    });
-    return response.json();
+    return fetch('/graphql', { method: 'POST', headers, body: JSON.stringify(params) });
+  }
+
+  // The responses of a subscription, which come as server-sent events.
+  async function* events(params, options) {
+    const response = await post(params, options, 'text/event-stream');
+    if (!response.headers.get('Content-Type').startsWith('text/event-stream')) {
+      yield response.json();
+      return;
+    }
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    try {
+      for (let text = ''; ; ) {
+        const { value, done } = await reader.read();
+        if (done) return;
+        const parts = (text + value).split('\n\n');
+        text = parts.pop();
+        for (const part of parts) {
+          const data = part.split('\n').find((line) => line.startsWith('data: {'));
+          if (data) yield JSON.parse(data.slice('data: '.length));
+        }
+      }
+    } finally {
+      await reader.cancel();
+    }
+  }
+
+  function fetcher(params, options) {
+    const definitions = (options && options.documentAST && options.documentAST.definitions) || [];
+    const subscribes = definitions.some(
+      (one) =>
+        one.operation === 'subscription' &&
+        (!params.operationName || (one.name && one.name.value === params.operationName)),
+    );
+    if (subscribes) return events(params, options);
+    return post(params, options, 'application/json').then((response) => response.json());
   }
 
   // In memory: ids of another database, kept from another day, would only confuse.

@@ -52,6 +52,8 @@ async def test_the_page_signs_in_as_a_sample_investor(
     schema = build_schema()._schema
     for tab in config["tabs"]:
         assert validate(schema, parse(tab["query"])) == []
+        if "subscription" in tab["query"]:
+            continue  # It would not end.
         body = {"query": tab["query"], "variables": json.loads(tab["variables"])}
         answer = (await client.post("/graphql", json=body, headers=headers)).json()
         # There is no model in this tenant, and only likeness needs one.
@@ -104,4 +106,4 @@ async def test_programs_get_no_page(client: httpx.AsyncClient) -> None:
 
 
 def test_ready_queries_without_a_sample() -> None:
-    assert len(ready_queries(())) == 5
+    assert len(ready_queries(())) == 8
