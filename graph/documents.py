@@ -138,7 +138,7 @@ class DocumentStore:
         self._recent: OrderedDict[str, Document] = OrderedDict()
         self._trusted: dict[str, Document] = {}
         for name, text in (trusted or {}).items():
-            document = self._read(_sha256(text), text)
+            document = self._read(_sha256(text), text, stays=True)
             if document.errors:
                 raise ValueError(f"trusted document {name!r}: {document.errors[0].message}")
             # By its hash as well, so that clients may send the text.
@@ -197,7 +197,7 @@ class DocumentStore:
             _, oldest = self._recent.popitem(last=False)
             self._bytes -= oldest.size
 
-    def _read(self, sha256: str, text: str) -> Document:
+    def _read(self, sha256: str, text: str, *, stays: bool = False) -> Document:
         size = len(text.encode())
         try:
             node = parse(
@@ -218,7 +218,13 @@ class DocumentStore:
         operations = [
             Operation(
                 one,
-                Plan(self._schema, node, one),
+                Plan(
+                    self._schema,
+                    node,
+                    one,
+                    hide_suggestions=not self._suggestions,
+                    at_once=stays,
+                ),
                 self._pricer.price(node, one),
                 root_fields(node, one),
             )

@@ -46,6 +46,10 @@ class Later:
     def __init__(self, value: Any) -> None:
         self._value = value
 
+    def __repr__(self) -> str:
+        # Two worlds hold two of them; where one is taken for text, the texts are compared.
+        return "later"
+
     def __await__(self) -> Generator[None, None, Any]:
         yield
         if isinstance(self._value, Exception):
