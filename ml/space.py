@@ -28,6 +28,7 @@ from ml.candidates import (
 from ml.filters import among, conditions, equals, payloads
 from ml.index_rows import pack
 from ml.model import DIMENSIONS
+from ml.queries import nearest_to, nearest_to_any, only
 from ml.reranker import Items
 
 PROPERTIES = "property_embeddings"
@@ -124,10 +125,10 @@ class Space:
         fetched = limit + 1
         while True:
             search = grpc.QueryPoints(
-                query=grpc.Query(nearest=_input(vector)),
+                query=nearest_to(vector),
                 filter=wanted,
                 limit=fetched,
-                with_payload=_only("property_id"),
+                with_payload=only("property_id"),
                 with_vectors=grpc.WithVectorsSelector(enable=with_vectors),
             )
             (points,) = await self._search([search])
@@ -157,7 +158,7 @@ class Space:
             sources: how many of what; a property that several bring is there once.
             fields: further fields of the payload to bring along.
         """
-        query = _nearest_to_any(interests)
+        query = nearest_to_any(interests)
 
         def search(source: Source, limit: int) -> grpc.QueryPoints:
             return grpc.QueryPoints(
@@ -165,7 +166,7 @@ class Space:
                 filter=self._wanted(where, exclude, source.conditions),
                 limit=limit,
                 score_threshold=None if source.above is None else source.above - BELOW,
-                with_payload=_only(ROW, *fields),
+                with_payload=only(ROW, *fields),
             )
 
         limits = [one.limit + 1 if one.above is None else 2 * one.limit for one in sources]
@@ -197,7 +198,7 @@ class Space:
             The investors, the most alike first, and what all of them exceed in likeness.
         """
         unwanted = [among("user_id", exclude)] if exclude else None
-        query = _nearest_to_any(vectors)
+        query = nearest_to_any(vectors)
         wanted = limit + 1 if above is None else 2 * limit
         # Each investor has as many points as interests; the nearest of them comes first.
         fetched = 2 * wanted
@@ -207,7 +208,7 @@ class Space:
                 filter=self._filter(must_not=unwanted),
                 limit=fetched,
                 score_threshold=None if above is None else above - BELOW,
-                with_payload=_only("user_id"),
+                with_payload=only("user_id"),
             )
             (points,) = await self._search([search], USERS)
             nearest: dict[str, float] = {}
@@ -345,23 +346,6 @@ def _check(vectors: NDArray[np.float32], count: int) -> None:
         raise ValueError(
             f"{count} points need vectors of shape ({count}, {DIMENSIONS}), not {vectors.shape}"
         )
-
-
-def _input(vector: NDArray[np.float32]) -> grpc.VectorInput:
-    return grpc.VectorInput(dense=grpc.DenseVector(data=vector.tolist()))
-
-
-def _nearest_to_any(vectors: NDArray[np.float32]) -> grpc.Query:
-    """What is most like any of the vectors (k, 16)."""
-    return grpc.Query(
-        recommend=grpc.RecommendInput(
-            positive=list(map(_input, vectors)), strategy=grpc.RecommendStrategy.BestScore
-        )
-    )
-
-
-def _only(*fields: str) -> grpc.WithPayloadSelector:
-    return grpc.WithPayloadSelector(include=grpc.PayloadIncludeSelector(fields=fields))
 
 
 def _vector(point: grpc.ScoredPoint) -> NDArray[np.float32]:
