@@ -57,7 +57,7 @@ test-paging: $(DEV) ## page through lists for minutes while others write
 fuzz: $(DEV) ## send the server malformed and hostile requests (ARGS="--requests 20000 --seed 1")
 	$(BIN)/python -m conformance.fuzz $(ARGS)
 
-differential: $(DEV) ## compare the compiled executor with Strawberry's (ARGS="--documents 5000 --seed 0")
+differential: $(DEV) ## compare the compiled executor with Strawberry's (ARGS="--documents 5400 --seed 0")
 	$(BIN)/python -m tests.graph.execution.differential $(ARGS)
 
 lint: $(DEV) ## check style, types and who imports whom

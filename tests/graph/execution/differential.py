@@ -105,7 +105,9 @@ def world_context(schema: GraphQLSchema) -> MakeContext:
 def main() -> None:
     """Compare, print what was compared, and fail if anything differs."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--documents", type=int, default=5000)
+    parser.add_argument(
+        "--documents", type=int, default=5400, help="tried; one in fifteen is not valid"
+    )
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     # What is cancelled before it begins, because a field beside it failed, was never awaited; the
