@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from strawberry import Schema
 from strawberry.asgi import GraphQL
 
-from bench.graphql_fixture import Context, FilledProperty, Serving, SyncProperty
+from bench.graphql_fixture import Context, query_type
 from bench.graphql_query import by_hand
 from graph.documents import DocumentStore
 from graph.http.connections import Connections
@@ -21,7 +21,6 @@ from graph.http.sse import EventStreams
 from graph.http.view import GraphQLView
 from graph.limits.meter import Meter
 from graph.operations import Operations
-from graph.properties import Property
 from graph.request_log import RequestLog
 
 
@@ -50,13 +49,13 @@ async def ready(_: Request) -> Response:
 
 def stock() -> ASGIApp:
     """``strawberry.asgi.GraphQL``, as its documentation has it."""
-    view = StockGraphQL(Schema(Serving(Property).query))
+    view = StockGraphQL(Schema(query_type(told=False)))
     return Starlette(routes=[Route("/readyz", ready), Route("/graphql", view)])
 
 
-def ours(kind: type) -> ASGIApp:
-    """The server's view, with its limits and its log, on properties of a class."""
-    documents = DocumentStore(Schema(Serving(kind).query)._schema)
+def ours(*, told: bool) -> ASGIApp:
+    """The server's view, with its limits and its log."""
+    documents = DocumentStore(Schema(query_type(told=told))._schema)
     operations = Operations(documents, Meter(10_000_000, 10_000_000, 0), 30)
 
     async def new_context(_scope: Scope, _headers: Headers) -> Any:
@@ -68,19 +67,14 @@ def ours(kind: type) -> ASGIApp:
     return Starlette(routes=routes, middleware=[Middleware(RequestLog)])
 
 
-def loaded() -> ASGIApp:
+def waiting() -> ASGIApp:
     """Ours, affinities by a dataloader."""
-    return ours(Property)
+    return ours(told=False)
 
 
-def by_method() -> ASGIApp:
-    """Ours, affinities by a method, from what the list found."""
-    return ours(SyncProperty)
-
-
-def filled() -> ASGIApp:
-    """Ours, affinities filled in by the list."""
-    return ours(FilledProperty)
+def told() -> ASGIApp:
+    """Ours, affinities told by the list."""
+    return ours(told=True)
 
 
 def floor() -> ASGIApp:

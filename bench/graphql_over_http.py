@@ -18,9 +18,8 @@ from bench.server import Server, message, server
 CONNECTIONS = 16
 SERVERS = {
     "strawberry.asgi.GraphQL": "stock",
-    "ours, affinity by a dataloader": "loaded",
-    "ours, affinity by a method, from what the list found": "by_method",
-    "ours, affinity an attribute": "filled",
+    "ours, affinity by a dataloader": "waiting",
+    "ours, affinity told by the list": "told",
     "floor: raw ASGI, by hand": "floor",
 }
 

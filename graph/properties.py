@@ -13,6 +13,7 @@ from domain.property_rows import PropertyRow, PropertyValues
 from domain.snapshots import PropertyFilter
 from domain.vocabulary import ListingStatus, PropertyType
 from graph.context import Info
+from graph.execution import READY
 from graph.filters import Where, to_filter
 from graph.limits.directives import at_most, page_of, weight
 from graph.limits.weights import AUDIENCE, QUERY, SEARCH
@@ -132,10 +133,12 @@ class Property(Node):
     price_per_square_foot: float | None = strawberry.field(
         description="The listing price over the living area."
     )
+    told_affinity: strawberry.Private[float | None] = None
+    """The caller's own, where a list told it."""
 
     @staticmethod
-    def of(row: PropertyValues) -> "Property":
-        """A property as a client sees it."""
+    def of(row: PropertyValues, told_affinity: float | None = None) -> "Property":
+        """A property as a client sees it, with the caller's affinity if that is known already."""
         found = Property.__new__(Property)
         # What its constructor would do, value by value, for each of a page.
         found.__dict__.update(
@@ -143,6 +146,7 @@ class Property(Node):
             id=global_id("Property", row.id),
             row=row,
             price_per_square_foot=row.price_per_square_foot,
+            told_affinity=told_affinity,
         )
         return found
 
@@ -174,9 +178,12 @@ class Property(Node):
         graphql_type=float | None,
         description="How well it fits an investor, calibrated to 0 to 1.",
         directives=[weight(1)],
+        metadata={READY: "told_affinity"},
     )
     def affinity(self, info: Info, user_id: UserId = None) -> float | Awaitable[float] | None:
-        """One query and one batch of the model for a whole list; nothing on the investor's own."""
+        """One query and one batch of the model for a whole list; nothing on the caller's own."""
+        if user_id is None and self.told_affinity is not None:
+            return self.told_affinity
         investor = info.context.investor(user_id, "userId")
         return info.context.loaders.affinity_of(Pair(investor, self.row.id))
 

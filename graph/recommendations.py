@@ -89,11 +89,11 @@ class Recommendation:
     )
 
     @staticmethod
-    def of(item: recommendations.Recommendation) -> "Recommendation":
-        """A recommendation as a client sees it."""
+    def of(item: recommendations.Recommendation, *, own: bool) -> "Recommendation":
+        """A recommendation as a client sees it; its score may be the caller's own affinity."""
         return Recommendation(
             item=item,
-            property=Property.of(item.property),
+            property=Property.of(item.property, item.score if own else None),
             score=item.score,
             rank=item.rank,
             model_version=item.ranking.version,
@@ -187,9 +187,12 @@ async def list_recommendations(
         user_id, matching, window.size, window.after, diversity or 0.0, window.before
     )
     page = await context.loaders.recommendations.load(asked)
+    # A later page is of the investor as it was known when the first was asked for.
+    own = user_id == context.principal.user and window.after is None and window.before is None
     edges = [
         RecommendationEdge(
-            cursor=place_cursor("recommendations", item.place), node=Recommendation.of(item)
+            cursor=place_cursor("recommendations", item.place),
+            node=Recommendation.of(item, own=own),
         )
         for item in page.items
     ]

@@ -7,5 +7,6 @@ leaves.py and shapes.py tell from others.
 """
 
 from graph.execution.plan import Plan
+from graph.execution.shapes import READY
 
-__all__ = ["Plan"]
+__all__ = ["READY", "Plan"]

@@ -29,7 +29,7 @@ from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
 from strawberry.types.cast import TYPE_CAST_ATTRIBUTE
 
 from graph.execution.leaves import Unusual, leaf_lines
-from graph.execution.shapes import attribute_of, class_of, classes_of, reads_plainly
+from graph.execution.shapes import attribute_of, class_of, classes_of, reads_plainly, ready_of
 
 Complete = Callable[[Any], Any]
 Read = Callable[[Any, dict[str, Any]], None]
@@ -74,6 +74,7 @@ class Compiler:
 
     Attributes:
         size: how many fields were looked at.
+        hopes: whether objects count as plain whose values need to be ready; see ``shapes.READY``.
     """
 
     def __init__(self, schema: GraphQLSchema, collect: Collect, limit: int) -> None:
@@ -83,6 +84,7 @@ class Compiler:
         self._objects: dict[tuple[GraphQLObjectType, int], str | None] = {}
         self._limit = limit
         self.size = 0
+        self.hopes = False
 
     def completion(self, kind: GraphQLOutputType, details: FieldDetailsList) -> Complete | None:
         """A function that completes the values of a field, or raises; None if not all are plain."""
@@ -121,15 +123,19 @@ class Compiler:
         return self._objects[place]
 
     def _write_object(self, kind: GraphQLObjectType, details: FieldDetailsList) -> str | None:
-        lines = self._is(kind)
-        items = []
+        first, rest, items = self._is(kind), [], []
         for index, (key, selected) in enumerate(self._collect(kind, details).items()):
-            field_lines = self._field(kind, selected, f"v{index}")
-            if field_lines is None:
+            lines = self._field(kind, selected, f"v{index}")
+            if lines is None and (ready := self._ready(kind, selected)) is not None:
+                # Looked at first of all, so that little is done in vain.
+                first.append(f"if o.{ready} is None: raise Unusual")
+                lines = self._plain(kind, selected, f"v{index}", ready)
+                self.hopes = True
+            if lines is None:
                 return None
-            lines += field_lines
+            rest += lines
             items.append(f"{key!r}: v{index}")
-        return self._define("o", [*lines, f"return {{{', '.join(items)}}}"])
+        return self._define("o", [*first, *rest, f"return {{{', '.join(items)}}}"])
 
     def _is(self, kind: GraphQLObjectType) -> list[str]:
         """Lines that raise unless ``o`` is of the type's own class."""
@@ -152,7 +158,20 @@ class Compiler:
             return [f"{v} = {kind.name!r}"]
         field = self._schema.get_field(kind, name)
         attribute = attribute_of(field) if field else None
-        if field is None or attribute is None or not reads_plainly(owner, attribute):
+        return None if attribute is None else self._plain(kind, details, v, attribute)
+
+    def _ready(self, kind: GraphQLObjectType, details: FieldDetailsList) -> str | None:
+        """The attribute of ``o`` that may hold a field's value already; None without one."""
+        field = self._schema.get_field(kind, details[0].node.name.value)
+        given = any(one.node.arguments or one.node.directives for one in details)
+        return None if field is None or given else ready_of(field)
+
+    def _plain(
+        self, kind: GraphQLObjectType, details: FieldDetailsList, v: str, attribute: str
+    ) -> Lines | None:
+        """Lines that complete what an attribute of ``o`` holds as the value of a field."""
+        field, owner = self._schema.get_field(kind, details[0].node.name.value), class_of(kind)
+        if field is None or owner is None or not reads_plainly(owner, attribute):
             return None
         lines = self._value(field.type, details, v)
         return None if lines is None else [f"{v} = o.{attribute}", *lines]

@@ -160,7 +160,9 @@ class Learner:
         definition = self._schema.get_field(parent, nodes[0].name.value)
         assert definition is not None, "the document was validated"
         kind = definition.type
-        complete = self._compile(lambda compiler: compiler.completion(kind, details))
+        complete, hopes = self._compile(
+            lambda compiler: (compiler.completion(kind, details), compiler.hopes)
+        )
         attribute, method = attribute_of(definition), method_of(definition)
         return KnownField(
             parent=parent,
@@ -172,7 +174,7 @@ class Learner:
             method=method,
             arguments={} if (attribute or method) and _takes_nothing(definition, nodes) else None,
             complete=complete,
-            objects=self._objects(kind, details) if complete is None else None,
+            objects=self._objects(kind, details) if complete is None or hopes else None,
         )
 
     def _objects(self, kind: GraphQLOutputType, details: FieldDetailsList) -> Objects | None:

@@ -27,6 +27,10 @@ from strawberry.types.union import StrawberryUnion
 
 from graph.execution.leaves import BACKREF
 
+READY = "ready"
+"""Key in a Strawberry field's metadata: the attribute that may hold what the field's method would
+return without arguments, known before it was asked for; None while it is not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Method:
@@ -97,6 +101,14 @@ def method_of(field: GraphQLField) -> Method | None:
         make_info=make_info,
         convert=convert,
     )
+
+
+def ready_of(field: GraphQLField) -> str | None:
+    """The attribute that may hold a field's value already; see ``READY``. None without one."""
+    if method_of(field) is None:
+        return None
+    name: str | None = field.extensions[BACKREF].metadata.get(READY)
+    return name
 
 
 def class_of(kind: GraphQLObjectType) -> type | None:

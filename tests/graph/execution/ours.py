@@ -21,6 +21,10 @@ class Loader:
     def __init__(self, maker: Maker) -> None:
         self._maker = maker
 
+    def __call__(self, key: Any) -> Any:
+        """Where a method of the loaders is meant."""
+        return self.load(key)
+
     def load(self, _key: Any) -> Any:
         random = self._maker.random
         found = [0.5, None, [0.25, 0.5], not_found("property", ("id",)), "wrong", []]
