@@ -1,9 +1,9 @@
 """Carries events from any process to the listeners of every server process, over Redis.
 
 Each tenant has a channel of its own, and a process is subscribed to those that somebody in it
-listens to, all over one connection. Delivery is at most once, as Redis's is; a listener that may
-have missed something, because the connection was lost or it was slow, is told so by an event of
-the topic MISSED and reads everything anew.
+listens to, all over one connection. Delivery is not certain, as Redis's is not: a listener that may
+have missed something, because its connection was lost or it was slow, is told so by an event of
+the topic MISSED and reads everything anew. Of what could not be published nobody learns.
 """
 
 import asyncio
@@ -35,6 +35,9 @@ PING_EVERY = 10.0
 RECONNECT_AFTER = 0.5
 MAX_PENDING = 1000
 """Different events that wait for one listener; of more it only learns that there were more."""
+
+ONCE_MORE = Retry(NoBackoff(), 1, (RedisConnectionError,))
+"""A listener would not learn of what was lost, but takes the same event twice for one."""
 
 MISSED = Event(Topic.MISSED)
 Wanted = Callable[[Event], bool]
@@ -97,7 +100,7 @@ class Broker:
             redis_url,
             socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
-            # A mutation does not wait for Redis to come back, and listeners try again themselves.
+            # Those who publish and who listen try again themselves, each in its own way.
             retry=Retry(NoBackoff(), 0),
         )
         self._channels: dict[UUID, _Channel] = {}
@@ -105,21 +108,26 @@ class Broker:
         self._receiving: asyncio.Task[None] | None = None
 
     async def publish(self, tenant_id: UUID, events: Sequence[Event]) -> None:
-        """Tell the tenant's listeners.
+        """Tell the tenant's listeners; once more if the connection was lost at it.
 
         Raises:
-            redis.exceptions.RedisError: Redis does not answer.
+            redis.exceptions.RedisError: Redis does not answer: nobody learns of the events.
         """
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for event in events:
-                pipe.publish(f"{PREFIX}{tenant_id}", event.encode())
-            await pipe.execute()
+
+        async def publish() -> None:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for event in events:
+                    pipe.publish(f"{PREFIX}{tenant_id}", event.encode())
+                await pipe.execute()
+
+        await ONCE_MORE.call_with_retry(publish, _failed)
 
     @asynccontextmanager
     async def listen(self, tenant_id: UUID, wanted: Wanted) -> AsyncIterator[Listener]:
         """Listen to a tenant's events.
 
-        Once the block begins no event is missed without a word, whether Redis answers or not.
+        Once the block begins no event that was published is missed without a word, whether Redis
+        answers or not.
 
         Args:
             tenant_id: whose; the caller's own.
@@ -158,16 +166,23 @@ class Broker:
         while True:
             try:
                 async with self._redis.pubsub() as pubsub:
-                    # From here on new channels are added to this connection.
-                    self._pubsub = pubsub
-                    await pubsub.subscribe(ALWAYS, *(f"{PREFIX}{one}" for one in self._channels))
-                    await self._read(pubsub)
+                    await self._listen_on(pubsub)
             except Exception as error:
                 logger.warning("cut off from other processes' events, trying again: %r", error)
-            self._pubsub = None
             for channel in self._channels.values():
                 channel.confirmed.clear()
             await asyncio.sleep(RECONNECT_AFTER)
+
+    async def _listen_on(self, pubsub: PubSub) -> None:
+        # Whoever subscribes before it is connected would make another connection, unread.
+        await pubsub.connect()  # type: ignore[no-untyped-call]
+        try:
+            # From here on new channels are added to this connection; those before are in the call.
+            self._pubsub = pubsub
+            await pubsub.subscribe(ALWAYS, *(f"{PREFIX}{one}" for one in self._channels))
+            await self._read(pubsub)
+        finally:
+            self._pubsub = None
 
     async def _read(self, pubsub: PubSub) -> None:
         silent = False
@@ -204,3 +219,7 @@ class Broker:
             with suppress(asyncio.CancelledError):
                 await self._receiving
         await self._redis.aclose()
+
+
+async def _failed(_: Exception) -> None:
+    """Between two attempts nothing is done: a broken connection is not used again."""

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -174,6 +174,68 @@ async def test_without_redis_the_work_is_done_all_the_same(
     assert "could not publish MODEL" in caplog.text
     await database.close()
     await lost.close()
+
+
+@asynccontextmanager
+async def behind(
+    url: str, path: Path, *, delay: float = 0, cut: bytes | None = None
+) -> AsyncIterator[str]:
+    """The URL of a Redis that takes its time to answer, and hangs up once when it is told that."""
+    streams: list[asyncio.StreamWriter] = []
+    cuts = [] if cut is None else [cut]
+
+    async def carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter, wait: float) -> None:
+        with suppress(OSError):
+            while data := await source.read(65536):
+                if cuts and cuts[0] in data:
+                    del cuts[0]
+                    break
+                await asyncio.sleep(wait)
+                sink.write(data)
+        sink.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        theirs, ours = await asyncio.open_unix_connection(urlsplit(url).path)
+        streams.extend((writer, ours))
+        await asyncio.gather(carry(reader, ours, 0), carry(theirs, writer, delay))
+
+    server = await asyncio.start_unix_server(serve, path / "proxy.sock")
+    yield f"unix://{path}/proxy.sock"
+    server.close()
+    for one in streams:
+        one.close()
+
+
+async def test_listeners_that_come_while_the_connection_is_made_all_hear(
+    services: runtime.Services, brokers: tuple[Broker, Broker], tmp_path: Path
+) -> None:
+    tenants = [uuid4() for _ in range(4)]
+    async with behind(services.redis_url, tmp_path, delay=0.1) as url, AsyncExitStack() as stack:
+        slow = Broker(url)
+        listening = []
+        for one in tenants:
+            entered = stack.enter_async_context(slow.listen(one, anything))
+            listening.append(asyncio.create_task(entered))
+            await asyncio.sleep(0.05)
+        listeners = await asyncio.gather(*listening)
+        for tenant in tenants:
+            await brokers[0].publish(tenant, [Event(Topic.JOB, tenant)])
+        for tenant, listener in zip(tenants, listeners, strict=True):
+            assert await soon(listener) == [Event(Topic.JOB, tenant)]
+        await slow.close()
+
+
+async def test_what_a_lost_connection_swallows_is_published_again(
+    services: runtime.Services, brokers: tuple[Broker, Broker], tmp_path: Path
+) -> None:
+    async with (
+        brokers[0].listen(A, anything) as listener,
+        behind(services.redis_url, tmp_path, cut=b"PUBLISH") as url,
+    ):
+        cut_off = Broker(url)
+        await cut_off.publish(A, [Event(Topic.MODEL)])
+        assert await soon(listener) == [Event(Topic.MODEL)]
+        await cut_off.close()
 
 
 @pytest.fixture
