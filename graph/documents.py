@@ -20,7 +20,6 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     parse,
-    specified_rules,
     validate,
 )
 
@@ -128,8 +127,7 @@ class DocumentStore:
     ) -> None:
         self._schema = schema
         self._only_trusted = only_trusted
-        further = () if introspection else (NoSchemaIntrospectionCustomRule,)
-        self._rules = (*specified_rules, *further)
+        self._introspection = introspection
         self._suggestions = suggestions
         self._pricer = Pricer(schema)
         self._max_documents = max_documents
@@ -209,9 +207,11 @@ class DocumentStore:
         except GraphQLError as error:
             return Document(sha256, size, {}, (error,))
         # First, since some of the rules compare each field with each other.
-        errors = too_large(node) or validate(
-            self._schema, node, self._rules, hide_suggestions=not self._suggestions
-        )
+        errors = too_large(node)
+        if not errors and not self._introspection:
+            errors = validate(self._schema, node, [NoSchemaIntrospectionCustomRule])
+        if not errors:
+            errors = validate(self._schema, node, hide_suggestions=not self._suggestions)
         if errors:
             return Document(sha256, size, {}, tuple(errors))
         definitions = [one for one in node.definitions if isinstance(one, OperationDefinitionNode)]

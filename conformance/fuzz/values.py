@@ -31,6 +31,9 @@ NUMBERS = (
     0.5, -0.0, 1e-320, 1e308, -1e308, float("nan"), float("inf"), float("-inf"),
 )  # fmt: skip
 
+DIGITS = "9" * 5000
+"""More than Python makes a number of."""
+
 
 def fitting(rng: Random, world: World, kind: GraphQLInputType, depth: int = 0) -> Any:
     """A value that the type allows, though no rule of the server may."""
@@ -57,7 +60,8 @@ def _scalar(rng: Random, world: World, name: str) -> Any:
     if name == "Boolean":
         return rng.random() < 0.5
     if name == "Int":
-        return rng.choice((rng.randrange(1, 101), rng.randrange(-(2**31), 2**31), 0, 5))
+        # The most that an Int can be multiplies, where lists lie in lists.
+        return rng.choice((rng.randrange(1, 101), rng.randrange(-(2**31), 2**31), 0, 5, 2**31 - 1))
     if name == "Float":
         return rng.choice((rng.random(), rng.uniform(-1e6, 1e6), 1e308, -0.0, rng.randrange(10**6)))
     if name == "ID":
@@ -68,7 +72,9 @@ def _scalar(rng: Random, world: World, name: str) -> Any:
 
 
 def identity(rng: Random, world: World) -> str:
-    """An id: one that exists, another tenant's, one of the wrong type, or an altered one."""
+    """An id: one that exists, another tenant's, one of the wrong type, an altered one, a number."""
+    if rng.random() < 0.02:
+        return DIGITS
     known = [one for ids in world.ids.values() for one in ids]
     one = rng.choice((*known, *world.foreign_ids))
     return altered(rng, one) if rng.random() < 0.3 else one
@@ -111,4 +117,5 @@ def literal(value: Any, enums: frozenset[str] = frozenset()) -> str:
         return "[" + ", ".join(literal(one, enums) for one in value) + "]"
     if isinstance(value, str) and value in enums:
         return value
-    return json.dumps(value)
+    # An ID may be written as an Int.
+    return DIGITS if value == DIGITS else json.dumps(value)

@@ -6,18 +6,23 @@ from typing import Any, TypeAlias
 from graphql import (
     FieldNode,
     GraphQLField,
+    GraphQLInputObjectType,
+    GraphQLInputType,
+    GraphQLInt,
     IntValueNode,
     ListValueNode,
     NullValueNode,
     ObjectValueNode,
     OperationDefinitionNode,
+    Undefined,
     ValueNode,
     VariableNode,
+    get_named_type,
+    get_nullable_type,
     value_from_ast_untyped,
 )
 
-MOST = 2**31 - 1
-"""What an Int can hold; nothing above it is ever executed."""
+from graph.limits.cost import MOST
 
 MaybeCount: TypeAlias = Callable[[Any], int | None]
 """How many, given the variables; None if nothing is said."""
@@ -57,32 +62,37 @@ class Arguments:
 
     def count(self, name: str, *path: str) -> MaybeCount:
         """The number in an argument, or of its items, by the path to it through input objects."""
-        default = self._definition.args[name].default_value
+        argument = self._definition.args[name]
+        default = argument.default_value
+        how_many = _number if _is_int(argument.type, path) else _items
         if name not in self._given:
-            found = _how_many(_within(default, path))
+            found = how_many(_within(default, path))
             return lambda _: found
-        return self._count(self._given[name], path, default)
+        return self._count(self._given[name], path, default, how_many)
 
-    def _count(self, node: ValueNode, path: tuple[str, ...], default: Any) -> MaybeCount:
+    def _count(
+        self, node: ValueNode, path: tuple[str, ...], default: Any, how_many: MaybeCount
+    ) -> MaybeCount:
         if isinstance(node, VariableNode):
             self._reader.depends = True
             variable = node.name.value
             otherwise = self._reader.default(node)
             if otherwise is None:
                 otherwise = default
-            return lambda variables: _how_many(_within(variables.get(variable, otherwise), path))
+            return lambda variables: how_many(_within(variables.get(variable, otherwise), path))
         if path and isinstance(node, ObjectValueNode):
             fields = {one.name.value: one.value for one in node.fields}
             if path[0] in fields:
-                return self._count(fields[path[0]], path[1:], None)
+                return self._count(fields[path[0]], path[1:], None, how_many)
             return lambda _: None
         found: int | None = 1
         if path or isinstance(node, NullValueNode):
             found = None
         elif isinstance(node, ListValueNode):
             found = len(node.values)
-        elif isinstance(node, IntValueNode):
-            found = _how_many(int(node.value))
+        elif isinstance(node, IntValueNode) and how_many is _number:
+            # The document is valid, and so it is an Int.
+            found = _number(int(node.value))
         return lambda _: found
 
 
@@ -92,10 +102,23 @@ def _within(value: Any, path: tuple[str, ...]) -> Any:
     return value
 
 
-def _how_many(value: Any) -> int | None:
-    if isinstance(value, list):
-        return len(value)
+def _is_int(kind: GraphQLInputType, path: tuple[str, ...]) -> bool:
+    for name in path:
+        within = get_named_type(kind)
+        assert isinstance(within, GraphQLInputObjectType), "paths lead through input objects"
+        kind = within.fields[name].type
+    return get_nullable_type(kind) is GraphQLInt
+
+
+def _number(value: Any) -> int | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return int(min(max(value, 0), MOST))
-    # Alone, a value stands for a list of one. Undefined is graphql-core's word for absent.
+    # Of no number; it is refused when it is coerced. Undefined is graphql-core's for absent.
     return 1 if value else None
+
+
+def _items(value: Any) -> int | None:
+    if isinstance(value, list):
+        return len(value)
+    # Alone, a value stands for a list of one.
+    return None if value is None or value is Undefined else 1

@@ -13,6 +13,10 @@ from typing import Any, TypeAlias
 Variables: TypeAlias = Mapping[str, Any]
 """Raw values by name, as the client sent them."""
 
+MOST = 2**31 - 1
+"""What an Int can hold, the most of anything that is executed; a price stops there, too, so that
+every client can read it."""
+
 Count: TypeAlias = Callable[[Variables], int]
 """How many, given the variables."""
 
@@ -85,11 +89,11 @@ class Price:
     @staticmethod
     def of(root: Object, *, depends: bool) -> "Price":
         """The price of an operation whose cost ``depends`` on its variables or does not."""
-        return Price(root, None if depends else _asked(root, {}))
+        return Price(root, None if depends else _most(root, {}))
 
     def asked(self, variables: Variables) -> int:
-        """The most that it may cost with these variables, in points."""
-        return _asked(self.root, variables) if self.fixed is None else self.fixed
+        """The most that it may cost with these variables, in points; ``MOST`` if it is more."""
+        return _most(self.root, variables) if self.fixed is None else self.fixed
 
     def actual(self, data: Mapping[str, Any] | None, variables: Variables) -> int:
         """What it cost by what came back, in points; at most ``asked``.
@@ -103,6 +107,10 @@ class Price:
             fields = self.root.fields
             return self.root.base + sum(f.call(variables) for f in fields if f.there(variables))
         return _actual((self.root,), data, variables)
+
+
+def _most(root: Object, variables: Variables) -> int:
+    return min(_asked(root, variables), MOST)
 
 
 def _asked(priced: Object, variables: Variables) -> int:

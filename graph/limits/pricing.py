@@ -31,9 +31,10 @@ from graphql import (
 from graph.limits.arguments import Arguments, Reader
 from graph.limits.cost import Count, Field, Object, Price, Term, Variables
 from graph.limits.directives import Sizes, declared_sizes, declared_weight, type_weight
+from graph.limits.shape import INTROSPECTION
 
-INTROSPECTION = {"__schema": 100, "__type": 10}
-"""What introspection costs, whatever is asked of it."""
+INTROSPECTED_FIELD = 10
+"""What introspection costs for each of its fields, however many types there are."""
 
 Terms: TypeAlias = frozenset[Term]
 Selected: TypeAlias = list[tuple[FieldNode, Terms]]
@@ -212,7 +213,8 @@ class _Pricing:
         elif when:
             self._reader.depends = True
         if name in INTROSPECTION:
-            return Field(key, INTROSPECTION[name], (), None, when, ())
+            fields = sum(1 + self._fields(node.selection_set) for node, _ in selected)
+            return Field(key, INTROSPECTED_FIELD * fields, (), None, when, ())
         definition = kind.fields[name]
         arguments = self._reader.arguments(definition, selected[0][0])
         declared = declared_sizes(definition)
@@ -229,6 +231,17 @@ class _Pricing:
                 self._object(one, selections, within) for one in _returned(self._schema, definition)
             ),
         )
+
+    def _fields(self, selection_set: SelectionSetNode | None) -> int:
+        """How many fields are written in a selection, the fragments that it spreads included."""
+        found = 0
+        for node in selection_set.selections if selection_set else ():
+            if isinstance(node, FragmentSpreadNode):
+                found += self._fields(self._fragments[node.name.value].selection_set)
+            else:
+                assert isinstance(node, FieldNode | InlineFragmentNode)
+                found += isinstance(node, FieldNode) + self._fields(node.selection_set)
+        return found
 
     @staticmethod
     def _type(kind: GraphQLObjectType, name: str) -> GraphQLOutputType | None:

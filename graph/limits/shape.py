@@ -33,8 +33,14 @@ MAX_ALIASES = 30
 MAX_ROOT_FIELDS = 20
 MAX_FIELDS = 1000
 MAX_FRAGMENTS = 100
+INTROSPECTION_ALIAS = 10
+"""What an alias counts of or within ``__schema`` and ``__type``, whose lists are the whole schema:
+each alias has it written once more."""
 MAX_REPEATS = 50
 """How often the document may ask for fields of the same name in an answer."""
+
+
+INTROSPECTION = ("__schema", "__type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +106,8 @@ def _refused(message: str, node: Node | None = None) -> GraphQLError:
 class _Measure:
     """Measures each fragment once, however often it is spread.
 
-    Introspection counts as one field: it has a rule of its own in graphql-core. A fragment within
-    itself counts as nothing: validation refuses it.
+    Introspection has no depth: graphql-core has a rule of its own for it, and the usual query of
+    tools is deep. A fragment within itself counts as nothing: validation refuses it.
     """
 
     def __init__(self, document: DocumentNode) -> None:
@@ -138,12 +144,14 @@ class _Measure:
 
     def _field(self, node: FieldNode) -> Shape:
         self.names[(node.alias or node.name).value] += 1
-        within = Shape() if node.name.value.startswith("__") else self.of(node.selection_set)
+        within = self.of(node.selection_set)
+        introspects = node.name.value in INTROSPECTION
+        aliases = within.aliases + (node.alias is not None)
         return Shape(
-            depth=within.depth + 1,
+            depth=1 if introspects else within.depth + 1,
             fields=within.fields + 1,
             roots=1,
-            aliases=within.aliases + (node.alias is not None),
+            aliases=aliases * INTROSPECTION_ALIAS if introspects else aliases,
         )
 
     def _fragment(self, name: str) -> Shape:

@@ -49,6 +49,9 @@ PAGE = "edges { node { property { id city } score } }"
         # As many as are sent.
         ('{ affinity(propertyIds: ["a", "b", "c"]) { property { id } score } }', 10 + 2 * 3),
         ('{ nodes(ids: ["a", "b"]) { id } }', 2),
+        # One id, though it looks like a number; some are longer than Python makes numbers of.
+        ("{ nodes(ids: 5) { id } }", 1),
+        (f"{{ nodes(ids: {'9' * 5000}) {{ id }} }}", 1),
         # Under two keys, a field is called twice; under one, once.
         ("{ a: me { id } b: me { id } }", 2),
         ("{ me { id } me { name } }", 1),
@@ -61,9 +64,10 @@ PAGE = "edges { node { property { id city } score } }"
         # What is skipped for certain costs nothing.
         ("{ me { id } recommendations @skip(if: true) { pageInfo { endCursor } } }", 1),
         ("{ ... @include(if: false) { me { id } } }", 0),
-        # Introspection has a fixed price, whatever is asked.
-        ("{ __schema { types { fields { name } } } }", 100),
-        ('{ __type(name: "User") { name } }', 10),
+        # Introspection has a price for each field, wherever it is written.
+        ("{ __schema { types { fields { name } } } }", 10 * 4),
+        ("{ __schema { types { ...F ...F } } } fragment F on __Type { name ... { kind } }", 60),
+        ('{ __type(name: "User") { name } __type(name: "User") { kind } }', 40),
         # The dearest of the types that it may be.
         ('{ node(id: "a") { id } }', 1),
         ('{ node(id: "a") { ... on User { id } ... on Property { affinity } } }', 1 + 1),
@@ -94,6 +98,8 @@ mutation ($input: UpsertPropertiesInput!) {
         ("query ($i: [ID!]!) { nodes(ids: $i) { id } }", {"i": ["a", "b", "c"]}, 3),
         # A single value stands for a list of one.
         ("query ($i: [ID!]!) { nodes(ids: $i) { id } }", {"i": "a"}, 1),
+        ("query ($i: [ID!]!) { nodes(ids: $i) { id } }", {"i": 5}, 1),
+        (f"query ($i: [ID!]! = {'9' * 5000}) {{ nodes(ids: $i) {{ id }} }}", {}, 1),
         ("query ($w: Boolean!) { me @include(if: $w) { id } }", {"w": True}, 1),
         ("query ($w: Boolean!) { me @include(if: $w) { id } }", {"w": False}, 0),
         ("query ($w: Boolean = true) { me @skip(if: $w) { id } }", {}, 0),
@@ -141,6 +147,13 @@ def test_longer_lists_cost_no_less(n: int, m: int, more: int, first: bool) -> No
     shorter = price(NESTED).asked({"n": n, "m": m})
     longer = price(NESTED).asked({"n": n + more * first, "m": m + more * (not first)})
     assert longer >= shorter
+
+
+def test_no_price_is_more_than_clients_can_read() -> None:
+    most = 2**31 - 1
+    assert price(NESTED).asked({"n": most, "m": most}) == most
+    fixed = NESTED.replace("query ($n: Int, $m: Int)", "")
+    assert price(fixed.replace("$n", str(most)).replace("$m", str(most))).fixed == most
 
 
 def test_what_came_back_is_counted() -> None:

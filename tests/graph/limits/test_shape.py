@@ -3,12 +3,13 @@
 from itertools import permutations
 
 import pytest
-from graphql import parse
+from graphql import get_introspection_query, parse
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from graph.documents import DocumentStore
 from graph.errors import RequestRefused
+from graph.limits.meter import Meter
 from graph.limits.shape import (
     MAX_ALIASES,
     MAX_DEPTH,
@@ -19,6 +20,7 @@ from graph.limits.shape import (
     too_large,
 )
 from graph.schema import build_schema
+from settings import Settings
 
 SCHEMA = build_schema()._schema
 
@@ -111,11 +113,43 @@ def test_no_document_is_too_deep_to_be_refused(count: int, levels: int, opening:
         assert document.errors
 
 
-def test_introspection_is_left_to_its_own_rule() -> None:
+def test_the_depth_of_introspection_is_left_to_its_own_rule() -> None:
     text = "{ __schema " + "{ types { fields { type " * 5 + "{ name }" + " } } }" * 5 + " }"
     assert complaints(text) == []
     with pytest.raises(RequestRefused, match="Maximum introspection depth"):
         DocumentStore(SCHEMA).by_text(text).operation(None)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{ __schema { types {" + "fields { name } " * 51 + "} } }", "fields named 'fields' 51"),
+        ("{ __schema { types {" + fields(MAX_FIELDS) + "} } }", "fields 1002"),
+        ("{ __schema { ... { ...F } } } fragment F on X {" + fields(MAX_FIELDS) + "}", "fields 10"),
+        # Each list of introspection is as long as the schema is large, so aliases weigh more.
+        ("{ __schema {" + fields(4, "a: f") + "} }", "aliases 40: at most 30"),
+        ('{ a: __schema { types { name } } b: __type(name: "User") { c: name d: name } }', "40"),
+    ],
+)
+def test_introspection_counts_within_all_other_limits(text: str, says: str) -> None:
+    assert any(says in complaint for complaint in complaints(text))
+
+
+def test_the_usual_introspection_is_within_all_limits() -> None:
+    text = get_introspection_query(
+        specified_by_url=True,
+        directive_is_repeatable=True,
+        schema_description=True,
+        input_value_deprecation=True,
+    )
+    price = DocumentStore(SCHEMA).by_text(text).operation(None).price
+    default = Settings.model_fields["cost_limit"].default
+    assert Meter(default, default, 0).asked(price, {}) > 1000
+
+
+def test_where_introspection_is_off_nothing_else_of_it_is_looked_at() -> None:
+    errors = DocumentStore(SCHEMA, introspection=False).by_text("{ __schema { wrong } }").errors
+    assert ["introspection" in error.message for error in errors] == [True]
 
 
 def test_what_is_too_large_is_not_validated() -> None:
