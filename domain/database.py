@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -83,7 +83,7 @@ class Database:
         self._pool_size = pool_size
         self._enqueue = enqueue
         self._publish = publish
-        self._following: set[asyncio.Task[None]] = set()
+        self._completing: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def work(self, tenant_id: UUID | None) -> AsyncIterator[Work]:
@@ -92,18 +92,36 @@ class Database:
         Without a tenant only the list of tenants can be read. An error inside rolls back and
         discards both. A session serves one task: concurrent tasks open one each.
         """
+        # Leaving the session rolls back what is not committed.
         async with self._sessions() as session:
-            async with session.begin():
-                # Local to the transaction, so that a pooled connection never carries it on.
-                await session.execute(SET_TENANT, {"tenant_id": str(tenant_id or "")})
-                work = Work(session, tenant_id)
-                yield work
-            if work.jobs or work.events:
-                # It is committed: whoever cancels now must not keep it from being followed up.
-                following = asyncio.create_task(self._follow_up(work))
-                self._following.add(following)
-                following.add_done_callback(self._following.discard)
-                await asyncio.shield(following)
+            # Local to the transaction, so that a pooled connection never carries it on.
+            await session.execute(SET_TENANT, {"tenant_id": str(tenant_id or "")})
+            work = Work(session, tenant_id)
+            yield work
+            await self._complete(work)
+
+    async def _complete(self, work: Work) -> None:
+        """Commit and follow up: both or neither, whoever cancels meanwhile."""
+        over = asyncio.Event()
+
+        async def complete() -> None:
+            try:
+                await work.session.commit()
+            finally:
+                over.set()
+            await self._follow_up(work)
+
+        completing = asyncio.create_task(complete())
+        self._completing.add(completing)
+        completing.add_done_callback(self._completing.discard)
+        try:
+            await asyncio.shield(completing)
+        except asyncio.CancelledError:
+            # Until the commit is over the session is in use.
+            while not over.is_set():
+                with suppress(asyncio.CancelledError):
+                    await over.wait()
+            raise
 
     @asynccontextmanager
     async def read(self, tenant_id: UUID) -> AsyncIterator[Reading]:
@@ -202,7 +220,7 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections."""
-        await asyncio.gather(*self._following)
+        await asyncio.gather(*self._completing, return_exceptions=True)
         if self._readers is not None:
             await self._readers.close()
         await self._engine.dispose()
