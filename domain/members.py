@@ -85,7 +85,9 @@ async def upsert(work: Work, items: Sequence[MemberInput]) -> list[Member]:
         # An import that creates users does not wait for the lock.
         raise invalid("an external id or email was taken at the same moment; try again") from None
     if had_admin and not await _has_admin(work):
-        lost = next(place for place in admins if not _is_admin(members[place].user))
+        lost = next((place for place in admins if not _is_admin(members[place].user)), None)
+        if lost is None:
+            raise invalid("the tenant lost its last active admin at the same moment; try again")
         raise _last_admin(str(lost), "active" if items[lost].active is False else "role")
     return members
 

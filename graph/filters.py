@@ -183,11 +183,11 @@ def to_filter(where: PropertyFilter | None) -> snapshots.PropertyFilter:
         exclude_ids=_ids(where.exclude_ids, "excludeIds"),
         external_ids=_texts(where.external_ids, "externalIds"),
         words=_words(where.text),
-        property_types=_values(where.property_types, "propertyTypes"),
+        property_types=bounded(where.property_types, "propertyTypes"),
         zipcodes=_texts(where.zipcodes, "zipcodes"),
         cities=_texts(where.cities, "cities"),
         states=_texts(where.states, "states"),
-        listing_statuses=_values(where.listing_statuses, "listingStatuses"),
+        listing_statuses=bounded(where.listing_statuses, "listingStatuses"),
         listed_after=utc(where.listed_after, "filter", "listedAfter"),
         listed_before=utc(where.listed_before, "filter", "listedBefore"),
         renovation_needed=where.renovation_needed,
@@ -209,7 +209,8 @@ def utc(value: datetime | None, *field: str) -> datetime | None:
         raise invalid(f"{field[-1]}: use a year from 1 to 9999", *field) from None
 
 
-def _values(values: Sequence[T] | None, name: str) -> tuple[T, ...]:
+def bounded(values: Sequence[T] | None, name: str) -> tuple[T, ...]:
+    """Each of a filter's values once. Raises DomainError INVALID_INPUT for too many of them."""
     if values is not None and len(values) > MAX_VALUES:
         raise invalid(f"{name}: {len(values)} values; use at most {MAX_VALUES}", "filter", name)
     # In one order, so that equal filters are equal.
@@ -217,19 +218,20 @@ def _values(values: Sequence[T] | None, name: str) -> tuple[T, ...]:
 
 
 def _texts(values: Sequence[str] | None, name: str) -> tuple[str, ...]:
-    for place, value in enumerate(_values(values, name)):
+    wanted = bounded(values, name)
+    for place, value in enumerate(wanted):
         if not storable(value) or len(value) > MAX_TEXT:
             raise invalid(
                 f"{name}: use text of at most {MAX_TEXT} characters, without zero bytes",
                 "filter", name, str(place),
             )  # fmt: skip
-    return _values(values, name)
+    return wanted
 
 
 def _ids(values: Sequence[strawberry.ID] | None, name: str) -> tuple[UUID, ...]:
     return tuple(
         parse_id(value, "Property", "filter", name, str(place))
-        for place, value in enumerate(_values(values, name))
+        for place, value in enumerate(bounded(values, name))
     )
 
 
