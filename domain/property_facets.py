@@ -40,6 +40,9 @@ PARTS: dict[str, Any] = {
 
 MOST_VALUES = 100
 
+MOST_GROUPED = 31
+"""Columns of one pass: PostgreSQL's GROUPING says them apart by the bits of an integer."""
+
 
 class Facet(NamedTuple):
     """What is to be counted.
@@ -76,12 +79,18 @@ async def count_facets(
 ) -> dict[Facet, Counts]:
     """The facets of the properties that match, in one query.
 
-    Facets that are counted among the same properties share one pass over them.
+    Facets that are counted among the same properties share one pass over them, ``MOST_GROUPED`` at
+    a time; those that differ only in how many values are wanted are counted once.
     """
     among: dict[PropertyFilter, list[Facet]] = {}
-    for facet in dict.fromkeys(facets):
+    for facet in dict.fromkeys(map(_whole, facets)):
         among.setdefault(_without(where, facet.part), []).append(facet)
-    passes = [_one_pass(number, *one) for number, one in enumerate(among.items())]
+    chunks = [
+        (narrowed, some[start : start + MOST_GROUPED])
+        for narrowed, some in among.items()
+        for start in range(0, len(some), MOST_GROUPED)
+    ]
+    passes = [_one_pass(number, *chunk) for number, chunk in enumerate(chunks)]
     counted = (union_all(*passes) if len(passes) > 1 else passes[0]).subquery()
     facet_of = (counted.c.number, counted.c.sets)
     missing_first = (counted.c.value.is_not(None), counted.c.count.desc(), counted.c.value)
@@ -97,11 +106,17 @@ async def count_facets(
     found: dict[tuple[int, int], list[Any]] = {}
     for row in rows:
         found.setdefault((row.number, row.sets), []).append(row)
-    return {
-        facet: _counts(facet, found.get((number, _sets(place, len(some))), []))
-        for number, some in enumerate(among.values())
+    rows_of = {
+        facet: found.get((number, _sets(place, len(some))), [])
+        for number, (_, some) in enumerate(chunks)
         for place, facet in enumerate(some)
     }
+    return {facet: _counts(facet, rows_of[_whole(facet)]) for facet in facets}
+
+
+def _whole(facet: Facet) -> Facet:
+    """The facet with all the values that may be asked for, from which fewer are cut."""
+    return facet._replace(first=MOST_VALUES)
 
 
 def _without(where: PropertyFilter, part: str) -> PropertyFilter:

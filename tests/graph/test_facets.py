@@ -8,6 +8,8 @@ from domain.vocabulary import PropertyType
 from tests.factories import add_property, add_user
 from tests.graph.conftest import Session, SignIn
 
+FIRST = range(1, 31)
+
 
 @pytest.fixture
 async def analyst(tenant: Tenant, database: Database, sign_in: SignIn) -> Session:
@@ -78,6 +80,40 @@ async def test_a_list_has_the_facets_of_all_that_match(
     assert sum(band["count"] for band in facets["price"]["bands"]) == 3
     assert facets["price"]["missing"] == 1
     assert len(statements) == 2
+
+
+async def test_more_facets_than_one_pass_can_group_by(
+    analyst: Session, statements: list[str]
+) -> None:
+    prices = " ".join(
+        f"p{n}: price(boundaries: [{100_000 * n + 50_000}]) {{ bands {{ count }} }}"
+        for n in range(30)
+    )
+    others = "zipcodes { missing } cities { missing } states { missing } bedrooms { missing }"
+    answer = await analyst.data(f"{{ propertyFacets {{ {prices} {others} }} }}")
+    assert answer["propertyFacets"]["zipcodes"] == {"missing": 4}
+    assert answer["propertyFacets"]["bedrooms"] == {"missing": 0}
+    for n in range(30):
+        below = min(n, 11)
+        assert answer["propertyFacets"][f"p{n}"] == {
+            "bands": [{"count": below}, {"count": 11 - below}]
+        }
+    assert len(statements) == 1
+
+
+async def test_shorter_lists_of_values_are_cut_from_one_count(
+    analyst: Session, statements: list[str]
+) -> None:
+    cities = " ".join(f"c{n}: zipcodes(first: {n}) {{ values {{ count }} other }}" for n in FIRST)
+    answer = await analyst.data(f"{{ propertyFacets {{ {cities} }} }}")
+    both = [{"count": 4}, {"count": 4}]
+    for n in FIRST:
+        assert answer["propertyFacets"][f"c{n}"] == {
+            "values": both[:n], "other": 4 if n == 1 else 0
+        }  # fmt: skip
+    assert len(statements) == 1
+    assert "value_0" in statements[0]
+    assert "value_1" not in statements[0]
 
 
 async def test_facets_that_nobody_asks_for_cost_nothing(
