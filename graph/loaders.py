@@ -166,8 +166,12 @@ class Loaders:
         return [found.get(user_id) for user_id in wanted]
 
     async def _feedback(self, wanted: list[UUID]) -> list[Interaction | None]:
+        caller = self._principal.user
+        if caller is None:
+            # A service has no opinions.
+            return [None] * len(wanted)
         async with self._work() as work:
-            found = await interactions.feedback(work, self._principal.user_id, wanted)
+            found = await interactions.feedback(work, caller, wanted)
         return [found.get(property_id) for property_id in wanted]
 
     async def _embeddings(self, wanted: list[UUID]) -> list[list[float] | None]:

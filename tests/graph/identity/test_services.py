@@ -53,6 +53,9 @@ async def test_a_service_calls_what_its_token_names(
     )
     assert body["data"]["properties"]["totalCount"] == 1
     assert body["data"]["recommendations"]["edges"][0]["node"]["user"]["id"] == user_id(user.id)
+    body = await ask("{ properties { edges { node { feedback { sentiment } } } } }")
+    assert body["data"]["properties"]["edges"] == [{"node": {"feedback": None}}]
+    assert "errors" not in body
     body = await ask(
         'mutation { upsertProperties(input: {properties: [{externalId: "a"}]}) { created } }'
     )
