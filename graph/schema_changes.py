@@ -55,12 +55,15 @@ def base_revision() -> str | None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the changes; 1 if a breaking one is not owned up to."""
+    """Print the changes; 1 if a breaking one is not owned up to, or nothing can be compared."""
     base = arguments[0] if arguments else base_revision()
-    old = base and _git("show", f"{base}:{FILE}")
-    if not base or not old:
+    if base is None:
+        if _git("rev-parse", "--is-shallow-repository") == "true":
+            return _refused("a shallow clone has no earlier versions; fetch the whole history")
         print(f"no earlier {FILE} to compare with")  # noqa: T201
         return 0
+    if not (old := _git("show", f"{base}:{FILE}")):
+        return _refused(f"cannot read {FILE} at {base}")
     found = changes(old, Path(FILE).read_text(encoding="utf-8"))
     broken = breaking(found)
     owned = FOOTER in _git("log", "--format=%B", f"{base}..HEAD")
@@ -68,9 +71,13 @@ def main(arguments: Sequence[str]) -> int:
         print(describe(change))  # noqa: T201
     print(f"{len(found)} changes since {base[:12]}, {len(broken)} of them breaking")  # noqa: T201
     if broken and not owned:
-        print(f"error: say why in a commit message: {FOOTER} <reason>", file=sys.stderr)  # noqa: T201
-        return 1
+        return _refused(f"say why in a commit message: {FOOTER} <reason>")
     return 0
+
+
+def _refused(why: str) -> int:
+    print(f"error: {why}", file=sys.stderr)  # noqa: T201
+    return 1
 
 
 if __name__ == "__main__":

@@ -76,3 +76,17 @@ def test_a_release_is_what_is_compared_with(repository: Path) -> None:
     commit(repository, "type Query { a: Int c: Int }", "Add c")
     assert check(repository).returncode == 1
     assert check(repository, "HEAD").returncode == 0
+
+
+def test_what_cannot_be_read_is_no_first_schema(repository: Path, tmp_path: Path) -> None:
+    done = check(repository, "v1.typo")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == "error: cannot read schema.graphql at v1.typo\n"
+    commit(repository, OLD + " type A { a: Int }", "Add A")
+    git(repository, "commit", "--allow-empty", "-m", "Something else")
+    shallow = tmp_path / "shallow"
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{repository}", str(shallow))
+    done = check(shallow)
+    assert done.returncode == 1
+    assert "shallow" in done.stderr
