@@ -1,12 +1,14 @@
 """What a request carries: who asks, its units of work and its loaders."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cached_property
 from typing import TypeAlias
 from uuid import UUID
 
 import strawberry
+from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from domain.broker import Broker, Listener, Wanted
 from domain.database import Database
@@ -113,6 +115,9 @@ class Context:
         if not self.principal.privileged:
             raise forbidden(refusal)
 
+
+NewContext: TypeAlias = Callable[[Scope, Headers], Awaitable[Context]]
+"""Makes the context of an operation that came with these headers."""
 
 Info: TypeAlias = strawberry.Info[Context, None]
 

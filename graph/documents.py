@@ -31,8 +31,11 @@ from graph.limits.pricing import Pricer
 from graph.limits.shape import MAX_COMMENTS, MAX_SOURCE_LENGTH, MAX_TOKENS, too_large
 
 MAX_DOCUMENTS = 2000
-MAX_BYTES = 4 * 1024 * 1024
-"""Of all texts together. A parsed document takes some forty times its text."""
+MAX_BYTES = 1024 * 1024
+"""Of all texts together. Parsed, priced and compiled, a document takes up to 170 times its text."""
+MAX_PASSING = 200
+MAX_PASSING_BYTES = 128 * 1024
+"""Of the documents that cannot be run, and of those that only strangers asked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,15 +94,50 @@ class Document:
             return next(iter(self.operations.values()))
         found = self.operations.get(name) if name else None
         if found is None:
-            names = ", ".join(str(known) for known in self.operations)
+            names = ", ".join(known for known in self.operations if known)
             said = f" {name[:60]!r}" if name else ""
-            message = f"operationName{said}: name one of the document's operations: {names}"
+            fix = f"name one of the document's operations: {names}"
+            if not names:
+                fix = "the document's only operation has no name; send none"
+            message = f"operationName{said}: {fix}"
             raise RequestRefused([coded(message, RequestErrorCode.GRAPHQL_VALIDATION_FAILED)])
         return found
 
 
+class _Recent:
+    """So many documents, the least recently used of which go when there are too many."""
+
+    def __init__(self, max_documents: int, max_bytes: int) -> None:
+        self._max_documents = max_documents
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._documents: OrderedDict[str, Document] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def find(self, sha256: str) -> Document | None:
+        if (document := self._documents.get(sha256)) is not None:
+            self._documents.move_to_end(sha256)
+        return document
+
+    def keep(self, document: Document) -> None:
+        self._documents[document.sha256] = document
+        self._bytes += document.size
+        while len(self._documents) > self._max_documents or self._bytes > self._max_bytes:
+            _, oldest = self._documents.popitem(last=False)
+            self._bytes -= oldest.size
+
+    def drop(self, document: Document) -> None:
+        del self._documents[document.sha256]
+        self._bytes -= document.size
+
+
 class DocumentStore:
     """The documents of a schema, the least recently used of which go when there are too many.
+
+    Those that cannot be run and those of strangers have a small place of their own, so that nobody
+    without a token can drive out what tenants use. A document leaves it when a tenant asks for it.
 
     Args:
         schema: what they are validated against.
@@ -107,8 +145,8 @@ class DocumentStore:
         only_trusted: run no other document.
         introspection: let documents ask for the schema.
         suggestions: name what a misspelled name may have meant.
-        max_documents: how many others are kept.
-        max_bytes: of text all others may take together.
+        max_documents: how many others of tenants are kept.
+        max_bytes: of text these may take together.
 
     Raises:
         ValueError: a trusted document is not valid.
@@ -130,10 +168,8 @@ class DocumentStore:
         self._introspection = introspection
         self._suggestions = suggestions
         self._pricer = Pricer(schema)
-        self._max_documents = max_documents
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._recent: OrderedDict[str, Document] = OrderedDict()
+        self._recent = _Recent(max_documents, max_bytes)
+        self._passing = _Recent(MAX_PASSING, MAX_PASSING_BYTES)
         self._trusted: dict[str, Document] = {}
         for name, text in (trusted or {}).items():
             document = self._read(_sha256(text), text, stays=True)
@@ -143,14 +179,15 @@ class DocumentStore:
             self._trusted |= {name: document, document.sha256: document}
 
     def __len__(self) -> int:
-        return len(self._recent)
+        return len(self._recent) + len(self._passing)
 
-    def by_text(self, text: str, sha256: str | None = None) -> Document:
+    def by_text(self, text: str, sha256: str | None = None, *, stranger: bool = False) -> Document:
         """The document of a text.
 
         Args:
             text: GraphQL source.
             sha256: what the client says the text's hash is.
+            stranger: whether nobody knows who asks.
 
         Raises:
             RequestRefused: the hash is another's, or the text is not trusted where it must be.
@@ -158,42 +195,43 @@ class DocumentStore:
         actual = _sha256(text)
         if sha256 is not None and sha256 != actual:
             raise TransportError(
-                f"extensions.persistedQuery.sha256Hash: the hash of the query is {actual}"
+                f"documentId or extensions.persistedQuery.sha256Hash {sha256[:64]!r}: the hash of "
+                f"the query is {actual}; send that one, or the query alone"
             )
-        if (document := self._find(actual)) is not None:
+        if (document := self._find(actual, stranger)) is not None:
             return document
         if self._only_trusted:
             message = "query: this server runs trusted documents only; send a documentId"
             raise RequestRefused([coded(message, RequestErrorCode.DOCUMENT_NOT_TRUSTED)])
         document = self._read(actual, text)
-        self._keep(document)
+        (self._passing if stranger or document.errors else self._recent).keep(document)
         return document
 
-    def by_id(self, document_id: str) -> Document:
+    def by_id(self, document_id: str, *, stranger: bool = False) -> Document:
         """The document of a SHA-256 or, for a trusted one, of its id in the manifest.
+
+        Args:
+            document_id: either.
+            stranger: whether nobody knows who asks.
 
         Raises:
             RequestRefused: it is not known (any more); clients then send the text.
         """
-        if (document := self._find(document_id)) is not None:
+        if (document := self._find(document_id, stranger)) is not None:
             return document
         # Clients of automatic persisted queries look for this very message.
         error = coded("PersistedQueryNotFound", RequestErrorCode.PERSISTED_QUERY_NOT_FOUND)
         raise RequestRefused([error], status=200)
 
-    def _find(self, key: str) -> Document | None:
-        if (document := self._trusted.get(key)) is not None:
+    def _find(self, key: str, stranger: bool) -> Document | None:
+        document = self._trusted.get(key) or self._recent.find(key)
+        if document is not None:
             return document
-        if (document := self._recent.get(key)) is not None:
-            self._recent.move_to_end(key)
+        document = self._passing.find(key)
+        if document is not None and not stranger and not document.errors:
+            self._passing.drop(document)
+            self._recent.keep(document)
         return document
-
-    def _keep(self, document: Document) -> None:
-        self._recent[document.sha256] = document
-        self._bytes += document.size
-        while len(self._recent) > self._max_documents or self._bytes > self._max_bytes:
-            _, oldest = self._recent.popitem(last=False)
-            self._bytes -= oldest.size
 
     def _read(self, sha256: str, text: str, *, stays: bool = False) -> Document:
         size = len(text.encode())

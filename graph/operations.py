@@ -65,16 +65,18 @@ class Operations:
         self._meter = meter
         self._timeout = timeout
 
-    def prepare(self, request: GraphQLRequest) -> Prepared:
+    def prepare(self, request: GraphQLRequest, context: Context) -> Prepared:
         """Find the operation that is asked for.
 
         Raises:
             RequestRefused: there is none that may run.
         """
+        stranger = context.tenant_id is None
+        known_as = request.document_id
         if request.query is not None:
-            document = self._documents.by_text(request.query, request.document_id)
+            document = self._documents.by_text(request.query, known_as, stranger=stranger)
         else:
-            document = self._documents.by_id(request.document_id or "")
+            document = self._documents.by_id(known_as or "", stranger=stranger)
         operation = document.operation(request.operation_name)
         asked = self._meter.asked(operation.price, request.variables)
         return Prepared(operation, request.variables, asked)

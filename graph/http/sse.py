@@ -15,11 +15,11 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from graph.context import Context
+from graph.context import Context, NewContext
 from graph.errors import RequestErrorCode, RequestRefused, TransportError, formatted
 from graph.http.connections import Connections, TooManyError, end_of_token
 from graph.http.negotiation import EVENT_STREAM
-from graph.operations import Body, GraphQLRequest, Operations
+from graph.operations import Body, Operations, Prepared
 
 BEAT_EVERY = 15.0
 """Seconds between comments that keep proxies from closing a silent stream."""
@@ -40,7 +40,7 @@ class EventStreams:
     """Answers operations as streams of events.
 
     Args:
-        operations: prepares and runs what is asked for.
+        operations: runs what is asked for.
         new_context: makes the context of an operation.
         connections: counts the streams, and ends them.
     """
@@ -48,7 +48,7 @@ class EventStreams:
     def __init__(
         self,
         operations: Operations,
-        new_context: Callable[[Scope, Headers], Awaitable[Context]],
+        new_context: NewContext,
         connections: Connections,
     ) -> None:
         self._operations = operations
@@ -56,7 +56,12 @@ class EventStreams:
         self._connections = connections
 
     async def serve(
-        self, request: GraphQLRequest, scope: Scope, receive: Receive, send: Send
+        self,
+        prepared: Prepared | RequestRefused,
+        context: Context,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> None:
         """Answer one request; what is refused is the stream's only event.
 
@@ -64,7 +69,6 @@ class EventStreams:
             TransportError: 503, there are too many connections.
         """
         identify = partial(self._new_context, scope, Headers(scope=scope))
-        context = await identify()
         with ExitStack() as counted:
             try:
                 counted.enter_context(self._connections.one())
@@ -81,15 +85,18 @@ class EventStreams:
                     tasks.create_task(_beat(send))
                     if context.tenant_id:
                         tasks.create_task(_end_with_token(identify))
-                    await self._write(request, context, send)
+                    await self._write(prepared, context, send)
                     raise _EndedError
             except* _EndedError:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _write(self, request: GraphQLRequest, context: Context, send: Send) -> None:
+    async def _write(
+        self, prepared: Prepared | RequestRefused, context: Context, send: Send
+    ) -> None:
         try:
-            answers = self._operations.stream(self._operations.prepare(request), context)
-            async with aclosing(answers):
+            if isinstance(prepared, RequestRefused):
+                raise prepared
+            async with aclosing(self._operations.stream(prepared, context)) as answers:
                 async for answer in answers:
                     await _send_event(send, "next", answer)
         except RequestRefused as error:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any
 
 import orjson
 from graphql import OperationType
@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from graph.context import Context
+from graph.context import Context, NewContext
 from graph.errors import RequestErrorCode, RequestRefused, TransportError, formatted
 from graph.http.bodies import read_body
 from graph.http.csrf import refuse_forgery
@@ -27,10 +27,9 @@ from graph.http.negotiation import (
 from graph.http.requests import from_body, from_url
 from graph.http.sse import EventStreams
 from graph.limits.deadline import WhileConnected
-from graph.operations import Body, GraphQLRequest, Operations
+from graph.operations import Body, GraphQLRequest, Operations, Prepared
 
 Page = Callable[[Request], Awaitable[Response]]
-NewContext = Callable[[Scope, Headers], Awaitable[Context]]
 
 MAX_BODY = 1024 * 1024
 """Bytes of a request's body."""
@@ -94,15 +93,16 @@ class GraphQLView:
                 return
             media_type = JSON_TYPE if wanted == EVENT_STREAM else wanted
             asked = await self._read(scope, receive, headers)
-            if self._streamed(asked, scope["method"], headers, wanted):
-                await self._streams.serve(asked, scope, receive, send)
-                return
-            async with WhileConnected(receive):
-                if isinstance(asked, list):
-                    answers = [await self._answer(one, scope, headers, media_type) for one in asked]
-                    answer = Answer([one.content for one in answers])
-                else:
-                    answer = await self._answer(asked, scope, headers, media_type)
+            if isinstance(asked, list):
+                answer = await self._answer_all(asked, scope, receive, wanted)
+            else:
+                context = await self._new_context(scope, headers)
+                prepared = self._prepare(asked, context, scope["method"])
+                if _streamed(prepared, scope["method"], headers, wanted):
+                    await self._streams.serve(prepared, context, scope, receive, send)
+                    return
+                async with WhileConnected(receive):
+                    answer = await self._answer(prepared, context, scope, media_type)
         except TransportError as error:
             answer = _refusal(error, scope, media_type)
         except ClientDisconnect:
@@ -117,36 +117,24 @@ class GraphQLView:
             offered = (*offered, HTML_TYPE)
         return offered
 
-    def _streamed(
-        self,
-        asked: GraphQLRequest | list[GraphQLRequest],
-        method: str,
-        headers: Headers,
-        wanted: str,
-    ) -> TypeGuard[GraphQLRequest]:
-        """Whether the answer is a stream: it is preferred, or the only way for a subscription.
-
-        Raises:
-            TransportError: it is preferred but cannot be.
-        """
-        if method == "HEAD" or not accepts_stream(headers.get("accept", "")):
-            return False
-        if isinstance(asked, list):
-            if wanted != EVENT_STREAM:
-                return False
-            raise TransportError(
-                f"A batch is answered as {JSON_TYPE}", RequestErrorCode.NOT_ACCEPTABLE, 406
-            )
+    def _prepare(
+        self, asked: GraphQLRequest, context: Context, method: str
+    ) -> Prepared | RequestRefused:
+        """The operation, or why none may run. Raises TransportError."""
         try:
-            kind = self._operations.prepare(asked).operation.kind
+            prepared = self._operations.prepare(asked, context)
         except TransportError:
             raise
-        except RequestRefused:
-            # The stream's only event says why.
-            return wanted == EVENT_STREAM
-        if method == "GET" and kind is OperationType.MUTATION:
-            raise _needs_post(method, kind)
-        return wanted == EVENT_STREAM or kind is OperationType.SUBSCRIPTION
+        except RequestRefused as error:
+            return error
+        if method in SAFE_METHODS and prepared.operation.kind is OperationType.MUTATION:
+            raise TransportError(
+                f"{method}: a mutation needs POST",
+                RequestErrorCode.METHOD_NOT_ALLOWED,
+                405,
+                {"Allow": "POST"},
+            )
+        return prepared
 
     async def _read(
         self, scope: Scope, receive: Receive, headers: Headers
@@ -166,18 +154,33 @@ class GraphQLView:
             {"Allow": ALLOWED},
         )
 
+    async def _answer_all(
+        self, batch: list[GraphQLRequest], scope: Scope, receive: Receive, wanted: str
+    ) -> Answer:
+        """The answers to a batch, one after the other. Raises TransportError."""
+        if wanted == EVENT_STREAM:
+            raise TransportError(
+                f"A batch is answered as {JSON_TYPE}", RequestErrorCode.NOT_ACCEPTABLE, 406
+            )
+        answers = []
+        async with WhileConnected(receive):
+            for asked in batch:
+                context = await self._new_context(scope, Headers(scope=scope))
+                prepared = self._prepare(asked, context, scope["method"])
+                answers.append(await self._answer(prepared, context, scope, wanted))
+        return Answer([one.content for one in answers])
+
     async def _answer(
-        self, asked: GraphQLRequest, scope: Scope, headers: Headers, media_type: str
+        self,
+        prepared: Prepared | RequestRefused,
+        context: Context,
+        scope: Scope,
+        media_type: str,
     ) -> Answer:
         """The answer to one request. Raises TransportError."""
         try:
-            prepared = self._operations.prepare(asked)
-            if (
-                scope["method"] in SAFE_METHODS
-                and prepared.operation.kind is not OperationType.QUERY
-            ):
-                raise _needs_post(scope["method"], prepared.operation.kind)
-            context = await self._new_context(scope, headers)
+            if isinstance(prepared, RequestRefused):
+                raise prepared
             return Answer(await self._operations.execute(prepared, context))
         except TransportError:
             raise
@@ -185,13 +188,16 @@ class GraphQLView:
             return _refusal(error, scope, media_type)
 
 
-def _needs_post(method: str, kind: OperationType) -> TransportError:
-    return TransportError(
-        f"{method}: a {kind.value} needs POST",
-        RequestErrorCode.METHOD_NOT_ALLOWED,
-        405,
-        {"Allow": "POST"},
-    )
+def _streamed(
+    prepared: Prepared | RequestRefused, method: str, headers: Headers, wanted: str
+) -> bool:
+    """Whether the answer is a stream: it is preferred, or the only way for a subscription."""
+    if method == "HEAD" or not accepts_stream(headers.get("accept", "")):
+        return False
+    if wanted == EVENT_STREAM:
+        # Of what is refused the stream's only event says why.
+        return True
+    return isinstance(prepared, Prepared) and prepared.operation.kind is OperationType.SUBSCRIPTION
 
 
 def _refusal(error: RequestRefused, scope: Scope, media_type: str) -> Answer:

@@ -10,7 +10,7 @@ heartbeat, so that a socket ends with its token, or soon after its user was deac
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, aclosing, suppress
 from functools import partial
 from uuid import uuid4
@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from domain.errors import DomainError
-from graph.context import Context
+from graph.context import Context, NewContext
 from graph.errors import RequestRefused, TransportError, formatted
 from graph.http.connections import Connections, TooManyError, end_of_token, time_left
 from graph.http.messages import ClosedError, Code, Message, id_of, parsed, payload_of
@@ -46,8 +46,6 @@ CLOSE_WITHIN = 1.0
 """Seconds that the closing frame may take; then the connection is cut."""
 IDLE_AFTER = 600.0
 """Seconds after which a socket without an operation is closed."""
-
-NewContext = Callable[[Scope, Headers], Awaitable[Context]]
 
 
 class WebSockets:
@@ -233,8 +231,8 @@ class _Socket:
         request_id.set(name)
         last: Message = {"id": operation_id, "type": "complete"}
         try:
-            prepared = self._operations.prepare(request)
-            answers = self._operations.stream(prepared, await self._identify(name))
+            context = await self._identify(name)
+            answers = self._operations.stream(self._operations.prepare(request, context), context)
             async with aclosing(answers):
                 async for answer in answers:
                     await self._send({"id": operation_id, "type": "next", "payload": answer})

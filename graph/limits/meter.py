@@ -77,7 +77,8 @@ class Meter:
     async def admit(self, asked: int, tenant_id: UUID | None) -> None:
         """Take an operation's points from its tenant's bucket.
 
-        Without a tenant nothing is taken: who is not known is answered nothing that costs.
+        Without a tenant nothing is taken: who is not known is answered by the schema alone, within
+        the limits of one operation, and all other fields refuse.
 
         Raises:
             RequestRefused: RATE_LIMITED, the tenant has spent its points.

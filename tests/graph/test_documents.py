@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from graphql import GraphQLSchema, OperationType, build_schema
 
-from graph.documents import DocumentStore, read_manifest
+from graph.documents import MAX_PASSING, DocumentStore, read_manifest
 from graph.errors import RequestRefused
 
 SCHEMA = build_schema("type Query { a: Int b: Int } type Mutation { c: Int }")
@@ -66,6 +66,26 @@ def test_the_texts_together_are_bounded() -> None:
     assert len(documents) == 3
 
 
+def test_strangers_and_errors_drive_out_no_document_of_a_tenant() -> None:
+    documents = store(max_documents=3)
+    used = documents.by_text("{ a }")
+    for number in range(MAX_PASSING + 5):
+        documents.by_text(f"{{ a{number}: a }}", stranger=True)
+        documents.by_text(f"{{ nothing{number} }}")
+    assert documents.by_id(used.sha256) is used
+    assert len(documents) == 1 + MAX_PASSING
+
+
+def test_a_document_of_strangers_is_kept_once_a_tenant_asks_for_it() -> None:
+    documents = store(max_documents=1)
+    asked = [documents.by_text(text, stranger=True) for text in ("{ a }", "{ b }")]
+    assert documents.by_id(asked[0].sha256, stranger=True) is asked[0]
+    for one in asked:
+        assert documents.by_id(one.sha256) is one
+    # Of a tenant, there is place for one.
+    assert len(documents) == 1
+
+
 def test_a_text_above_all_bounds_is_answered_and_not_kept() -> None:
     documents = store(max_bytes=10)
     assert documents.by_text("{ a b a b a b }").operation(None).kind is OperationType.QUERY
@@ -74,7 +94,7 @@ def test_a_text_above_all_bounds_is_answered_and_not_kept() -> None:
 
 def test_a_wrong_hash_is_refused_and_nothing_kept() -> None:
     documents = store()
-    with pytest.raises(RequestRefused) as refusal:
+    with pytest.raises(RequestRefused, match=r"^documentId or ") as refusal:
         documents.by_text("{ a }", sha256("{ b }"))
     assert code(refusal) == "BAD_REQUEST"
     assert sha256("{ a }") in str(refusal.value)
@@ -89,6 +109,8 @@ def test_operations_are_chosen_by_name() -> None:
         with pytest.raises(RequestRefused, match="One, Two"):
             document.operation(wrong)
     assert store().by_text("query One { a }").operation("").name == "One"
+    with pytest.raises(RequestRefused, match="'One': the document's only operation has no name"):
+        store().by_text("{ a }").operation("One")
 
 
 def test_trusted_documents_stay_and_go_by_their_id_too() -> None:

@@ -65,7 +65,7 @@ def follow(rt: Runtime, operations: Operations) -> Follow:
         until = datetime.now(UTC) + timedelta(minutes=5)
         principal = Principal(tenant.id, user, role, until)
         context = Context(rt.database, rt.recommender, rt.broker, principal, "test")
-        prepared = operations.prepare(GraphQLRequest(query, None, None, variables))
+        prepared = operations.prepare(GraphQLRequest(query, None, None, variables), context)
         async with aclosing(await operations.subscribe(prepared, context)) as answers:
             yield answers
 
@@ -333,7 +333,7 @@ async def test_an_event_waits_until_its_tenant_has_points_for_it(
 
     monkeypatch.setattr(Buckets, "take", poor)
     async with meter.metering(rt.services.redis_url):
-        prepared = operations.prepare(GraphQLRequest(LIST, None, None, {}))
+        prepared = operations.prepare(GraphQLRequest(LIST, None, None, {}), context)
         async with aclosing(await operations.subscribe(prepared, context)) as answers:
             body = await anext(answers)
     assert asked == [prepared.asked] * 3

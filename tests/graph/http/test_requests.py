@@ -176,6 +176,14 @@ async def test_a_mutation_may_not(analyst: Session, method: str, accept: str) ->
         assert "mutation" in error["message"]
 
 
+async def test_a_get_of_a_subscription_is_told_what_it_must_accept(analyst: Session) -> None:
+    parameters = {"query": "subscription { jobProgress { id } }"}
+    headers = {"Authorization": f"Bearer {analyst.token}", "Accept": "application/json"}
+    response = await analyst.client.get("/graphql", params=parameters, headers=headers)
+    (error,) = response.json()["errors"]
+    assert "text/event-stream" in error["message"]
+
+
 URLS = [
     ("", "query"),
     ("query=%7B__typename%7D&variables=%7B", "variables: not JSON"),
