@@ -12,7 +12,10 @@ from domain.property_upsert import Outcome
 from domain.vocabulary import Role
 from graph.context import INPUT, Context, Info
 from graph.errors import UserError, refusals_into
+from graph.filters import bounded
 from graph.inputs import checked
+from graph.limits.directives import weight
+from graph.limits.weights import QUERY
 from graph.nodes import parse_id
 from graph.pagination import (
     After,
@@ -59,7 +62,10 @@ class UserConnection:
     edges: list[UserEdge] = strawberry.field(description="The page's users, in order.")
     page_info: PageInfo = strawberry.field(description="Where the page stands.")
 
-    @strawberry.field(description="How many users match in all; counted only if asked for.")
+    @strawberry.field(
+        description="How many users match in all; counted only if asked for.",
+        directives=[weight(QUERY)],
+    )
     async def total_count(self, info: Info) -> int:
         """One more query."""
         async with info.context.work() as work:
@@ -95,7 +101,9 @@ class UserInput:
 class UpsertUsersInput:
     """Users to create or change."""
 
-    users: list[UserInput] = strawberry.field(description="At most 100, each external id once.")
+    users: list[UserInput] = strawberry.field(
+        description="At most 100, each external id once.", directives=[weight(2)]
+    )
 
 
 @strawberry.input(description="A user to delete.")
@@ -212,4 +220,4 @@ def _require_admin(context: Context) -> None:
 def _filter(where: UserFilter | None) -> directory.UserFilter:
     if where is None:
         return directory.UserFilter()
-    return directory.UserFilter(tuple(where.roles or ()), where.active, where.text)
+    return directory.UserFilter(bounded(where.roles, "roles"), where.active, where.text)

@@ -143,7 +143,7 @@ class Recommendation:
 class RecommendationEdge:
     """A recommendation in a list."""
 
-    cursor: str = strawberry.field(description="Its place, for `after`.")
+    cursor: str = strawberry.field(description="Its place, for `after` and `before`.")
     node: Recommendation = strawberry.field(description="The recommendation.")
 
 

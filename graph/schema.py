@@ -33,12 +33,14 @@ from graph.users import User, find_user, me
 class Query:
     """What can be read."""
 
-    node = strawberry.field(resolver=find_node, description="The object of a global id.")
+    node = strawberry.field(
+        resolver=find_node, description="The object of a global id.", directives=[weight(QUERY)]
+    )
     nodes = strawberry.field(
         resolver=find_nodes,
         description="The objects of global ids, in the order asked. What is not found, or not the "
         "caller's to see, is null, and the error at its place says why.",
-        directives=[as_many_as("ids")],
+        directives=[weight(QUERY), as_many_as("ids")],
     )
     me = strawberry.field(resolver=me, description="The caller.")
     users = strawberry.field(

@@ -21,7 +21,7 @@ from graph.properties import Property
 class SimilarPropertyEdge:
     """A property like another, in a list."""
 
-    cursor: str = strawberry.field(description="Its place, for `after`.")
+    cursor: str = strawberry.field(description="Its place, for `after` and `before`.")
     similarity: float = strawberry.field(
         description="How alike they are: the cosine of their embeddings, mapped to 0 to 1."
     )

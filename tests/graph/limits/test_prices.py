@@ -48,10 +48,11 @@ PAGE = "edges { node { property { id city } score } }"
         ("{ properties(first: 7) { edges { node { affinity } } } }", 10 + 1 + 7 + 2 * 7),
         # As many as are sent.
         ('{ affinity(propertyIds: ["a", "b", "c"]) { property { id } score } }', 10 + 2 * 3),
-        ('{ nodes(ids: ["a", "b"]) { id } }', 2),
+        ('{ nodes(ids: ["a", "b"]) { id } }', 10 + 2),
+        ("{ users(first: 5) { totalCount edges { cursor } } }", 10 + 1 + 10 + 5),
         # One id, though it looks like a number; some are longer than Python makes numbers of.
-        ("{ nodes(ids: 5) { id } }", 1),
-        (f"{{ nodes(ids: {'9' * 5000}) {{ id }} }}", 1),
+        ("{ nodes(ids: 5) { id } }", 10 + 1),
+        (f"{{ nodes(ids: {'9' * 5000}) {{ id }} }}", 10 + 1),
         # Under two keys, a field is called twice; under one, once.
         ("{ a: me { id } b: me { id } }", 2),
         ("{ me { id } me { name } }", 1),
@@ -69,8 +70,8 @@ PAGE = "edges { node { property { id city } score } }"
         ("{ __schema { types { ...F ...F } } } fragment F on __Type { name ... { kind } }", 60),
         ('{ __type(name: "User") { name } __type(name: "User") { kind } }', 40),
         # The dearest of the types that it may be.
-        ('{ node(id: "a") { id } }', 1),
-        ('{ node(id: "a") { ... on User { id } ... on Property { affinity } } }', 1 + 1),
+        ('{ node(id: "a") { id } }', 10 + 1),
+        ('{ node(id: "a") { ... on User { id } ... on Property { affinity } } }', 10 + 1 + 1),
     ],
 )
 def test_what_operations_cost(text: str, points: int) -> None:
@@ -84,6 +85,9 @@ mutation ($input: UpsertPropertiesInput!) {
   upsertProperties(input: $input) { created results { property { id } } errors { message } }
 }
 """
+UPSERT_USERS = """
+mutation ($input: UpsertUsersInput!) { upsertUsers(input: $input) { results { user { id } } } }
+"""
 
 
 @pytest.mark.parametrize(
@@ -95,11 +99,11 @@ mutation ($input: UpsertPropertiesInput!) {
         (f"query ($n: Int = 4) {{ recommendations(first: $n) {{ {PAGE} }} }}", {}, 63),
         (f"query ($n: Int = 4) {{ recommendations(first: $n) {{ {PAGE} }} }}", {"n": 2.0}, 57),
         (f"query ($n: Int) {{ recommendations(first: $n) {{ {PAGE} }} }}", {"n": -2}, 51),
-        ("query ($i: [ID!]!) { nodes(ids: $i) { id } }", {"i": ["a", "b", "c"]}, 3),
+        ("query ($i: [ID!]!) { nodes(ids: $i) { id } }", {"i": ["a", "b", "c"]}, 10 + 3),
         # A single value stands for a list of one.
-        ("query ($i: [ID!]!) { nodes(ids: $i) { id } }", {"i": "a"}, 1),
-        ("query ($i: [ID!]!) { nodes(ids: $i) { id } }", {"i": 5}, 1),
-        (f"query ($i: [ID!]! = {'9' * 5000}) {{ nodes(ids: $i) {{ id }} }}", {}, 1),
+        ("query ($i: [ID!]!) { nodes(ids: $i) { id } }", {"i": "a"}, 10 + 1),
+        ("query ($i: [ID!]!) { nodes(ids: $i) { id } }", {"i": 5}, 10 + 1),
+        (f"query ($i: [ID!]! = {'9' * 5000}) {{ nodes(ids: $i) {{ id }} }}", {}, 10 + 1),
         ("query ($w: Boolean!) { me @include(if: $w) { id } }", {"w": True}, 1),
         ("query ($w: Boolean!) { me @include(if: $w) { id } }", {"w": False}, 0),
         ("query ($w: Boolean = true) { me @skip(if: $w) { id } }", {}, 0),
@@ -112,6 +116,7 @@ mutation ($input: UpsertPropertiesInput!) {
         ),
         # A write, 2 for each property sent, and what comes back of it.
         (UPSERT, {"input": {"properties": [{}, {}, {}]}}, 10 + 2 * 3 + 1 + 3 * 2),
+        (UPSERT_USERS, {"input": {"users": [{}, {}, {}]}}, 10 + 2 * 3 + 1 + 3 * 2),
         (UPSERT, {"input": {}}, 10 + 1),
         (UPSERT, {}, 10 + 1),
     ],
@@ -124,7 +129,7 @@ def test_what_operations_cost_with_variables(
 
 
 def test_a_list_of_variables_has_its_length() -> None:
-    assert price("query ($i: ID!) { nodes(ids: [$i, $i]) { id } }").fixed == 2
+    assert price("query ($i: ID!) { nodes(ids: [$i, $i]) { id } }").fixed == 10 + 2
 
 
 def test_literal_input_objects_are_counted() -> None:
@@ -169,12 +174,12 @@ def test_what_came_back_is_counted() -> None:
 def test_an_object_that_does_not_tell_its_type_counts_as_the_dearest() -> None:
     fields = "id ... on Property { similarProperties { edges { cursor } } } ... on User { name }"
     data = {"node": {"id": "a", "name": "b"}}
-    assert price(f'{{ node(id: "a") {{ {fields} }} }}').actual(data, {}) == 1
+    assert price(f'{{ node(id: "a") {{ {fields} }} }}').actual(data, {}) == 10 + 1
     named = price(f'{{ node(id: "a") {{ __typename {fields} }} }}')
-    assert named.actual({"node": data["node"] | {"__typename": "User"}}, {}) == 1
+    assert named.actual({"node": data["node"] | {"__typename": "User"}}, {}) == 10 + 1
     similar = {"edges": [{"cursor": "c"}] * 3}
     property_ = {"__typename": "Property", "id": "a", "similarProperties": similar}
-    assert named.actual({"node": property_}, {}) == 1 + 20 + 1 + 3
+    assert named.actual({"node": property_}, {}) == 10 + 1 + 20 + 1 + 3
 
 
 def test_every_list_of_objects_has_a_size() -> None:
