@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from domain import tenants
 from domain.events import Event, Topic
-from domain.work import Work
+from domain.work import Job, Work
 
 BATCH = 500
 REINDEX_ABOVE = 5000
@@ -26,3 +27,8 @@ def follow(work: Work, job: str, ids: Sequence[UUID]) -> None:
         return
     for start in range(0, len(ids), BATCH):
         work.enqueue(job, [str(one) for one in ids[start : start + BATCH]])
+
+
+async def reindex_everyone(work: Work) -> None:
+    """Have every tenant reindexed after the commit; the unit of work needs no tenant."""
+    work.jobs.extend(Job("reindex", tenant.id) for tenant in await tenants.list_all(work))

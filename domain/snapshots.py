@@ -33,6 +33,7 @@ __all__ = [
     "Labels",
     "ModelKey",
     "ModelLoader",
+    "OutdatedIndexError",
     "Polygon",
     "PropertyColumns",
     "PropertyFilter",
@@ -66,6 +67,10 @@ NUMERIC_COLUMNS: tuple[str, ...] = (
 
 HISTORY_LIMIT = 128
 """How many of an investor's newest interactions the model reads; the domain loads no more."""
+
+
+class OutdatedIndexError(RuntimeError):
+    """The tenant's part of the index was written by another version of this program."""
 
 
 class ModelKey(NamedTuple):
@@ -265,6 +270,7 @@ class Twin(Protocol):
 
         Raises:
             ValueError: for an investor without any interaction of positive weight.
+            OutdatedIndexError: until the tenant is reindexed.
         """
         ...
 

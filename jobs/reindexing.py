@@ -13,7 +13,15 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from domain import histories, interactions, model_versions, properties, property_search, tenants
+from domain import (
+    histories,
+    indexing,
+    interactions,
+    model_versions,
+    properties,
+    property_search,
+    tenants,
+)
 from domain.database import Database
 from domain.events import Event, Topic
 from domain.snapshots import ModelKey, PropertyColumns
@@ -47,7 +55,14 @@ class Indexer:
 
     @classmethod
     async def open(cls, database: Database, index: EmbeddingIndex, twin: TwinService) -> "Indexer":
-        """An indexer whose collections exist."""
+        """An indexer whose collections exist.
+
+        Where an earlier build filled them, every tenant's reindex is enqueued.
+        """
+        # First, so that a process that dies in between does not forget it.
+        if await index.outdated():
+            async with database.work(None) as work:
+                await indexing.reindex_everyone(work)
         await index.ensure_collections()
         return cls(database, index, twin)
 

@@ -18,16 +18,14 @@ from arq.connections import ArqRedis
 
 import runtime
 import settings
-from domain import job_runs, tenants
+from domain import indexing, job_runs, tenants
 from domain.database import Database
 from domain.errors import invalid
-from domain.work import Job
 from jobs.child import run_cli, training_arguments
 from jobs.queue import (
     EXPIRES_MS,
     INDEXING_QUEUE,
     TRAINING_QUEUE,
-    JobQueue,
     deserialize,
     redis_settings,
     serialize,
@@ -97,10 +95,8 @@ async def train_twin(context: Context, tenant: str, options: dict[str, Any] | No
 async def reindex_all(context: Context) -> None:
     """Have every tenant reindexed, which heals what a lost job left behind."""
     database: Database = context["database"]
-    queue: JobQueue = context["queue"]
     async with database.work(None) as work:
-        everyone = await tenants.list_all(work)
-    await queue.enqueue([Job("reindex", tenant.id) for tenant in everyone])
+        await indexing.reindex_everyone(work)
 
 
 def worker_settings(found: runtime.Services, loaded: settings.Settings, queue: str) -> Context:
@@ -112,16 +108,14 @@ def worker_settings(found: runtime.Services, loaded: settings.Settings, queue: s
         redis: ArqRedis = context["redis"]
         await shorten_leases(redis, queue)
         if training:
-            opened = await stack.enter_async_context(runtime.connect_database(found))
-            context["database"], context["queue"], _ = opened
+            context["database"], _, _ = await stack.enter_async_context(
+                runtime.connect_database(found)
+            )
             return
         from jobs.reindexing import Indexer
 
         rt = await stack.enter_async_context(runtime.connect(loaded, found))
-        context["database"], context["queue"] = rt.database, rt.queue
-        # First, so that a worker that dies in between does not forget it.
-        if await rt.index.outdated():
-            await reindex_all(context)
+        context["database"] = rt.database
         context["indexer"] = await Indexer.open(rt.database, rt.index, rt.twin)
 
     async def close_services(_: Context) -> None:

@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import grpc
 
-from ml.index_rows import PropertyIds, unpack
+from domain.snapshots import OutdatedIndexError
+from ml.index_rows import ROW, PropertyIds, unpack
 from ml.reranker import Items
-
-ROW = "row"
-"""The payload field with what the second stage reads."""
 
 EVERYTHING = -1.0
 """Less than any likeness."""
@@ -87,14 +85,17 @@ def gather(
 ) -> Candidates:
     """The candidates of several searches, as far as they exceed their bounds.
 
-    Raises ValueError for points that another version of this program wrote.
+    Raises OutdatedIndexError for points that another version of this program wrote.
     """
     kept = [
         [point for point in points if point.score > bound]
         for points, bound in zip(brought, above, strict=True)
     ]
     points = list(chain.from_iterable(kept))
-    found = unpack([point.payload[ROW].string_value for point in points])
+    try:
+        found = unpack([point.payload[ROW].string_value for point in points])
+    except ValueError as error:
+        raise OutdatedIndexError(str(error)) from error
     sources = np.zeros((len(kept), len(found.ids)), dtype=np.bool_)
     sources[np.repeat(np.arange(len(kept)), list(map(len, kept))), found.row] = True
     return Candidates(

@@ -10,13 +10,17 @@ from qdrant_client import AsyncQdrantClient, grpc, models
 
 from domain.snapshots import ModelKey
 from ml.filters import PAYLOAD_INDEXES, among, equals
+from ml.index_rows import ROW
 from ml.model import DIMENSIONS
 from ml.space import PROPERTIES, USERS, Space
 
 # Qdrant's own threshold is meant for vectors of a thousand dimensions; of ours, hundreds of
 # thousands would stay without a graph.
 _GRAPH_FROM_KB = 500
+# An index of nothing, which stands for what the points carry without its being searched.
+_WRITTEN_AS = f"written_as_{ROW}"
 _TENANT = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
+_PROPERTY_INDEXES = PAYLOAD_INDEXES | {_WRITTEN_AS: models.PayloadSchemaType.BOOL}
 
 
 class EmbeddingIndex:
@@ -35,7 +39,7 @@ class EmbeddingIndex:
             "model_version": models.PayloadSchemaType.KEYWORD,
         }
         for name, indexes in (
-            (PROPERTIES, own | PAYLOAD_INDEXES),
+            (PROPERTIES, own | _PROPERTY_INDEXES),
             (USERS, own | {"user_id": models.PayloadSchemaType.KEYWORD}),
         ):
             await self._ensure_collection(name)
@@ -45,13 +49,13 @@ class EmbeddingIndex:
     async def outdated(self) -> bool:
         """Whether the properties were written before their points carried all that they do now.
 
-        Filters about what is missing would find too few of them: reindex, before or right after
-        ``ensure_collections``, which makes this False.
+        Filters about what is missing would find too few of them, and lists cannot be ranked: have
+        every tenant reindexed before ``ensure_collections``, which makes this False.
         """
         if not await self._client.collection_exists(PROPERTIES):
             return False
         info = await self._client.get_collection(PROPERTIES)
-        return bool(info.points_count and PAYLOAD_INDEXES.keys() - info.payload_schema.keys())
+        return bool(info.points_count and _PROPERTY_INDEXES.keys() - info.payload_schema.keys())
 
     async def ping(self) -> None:
         """Checks that Qdrant answers. Raises what its client raises if it does not."""

@@ -18,6 +18,10 @@ from ml.features import ATTRIBUTE_NAMES
 from ml.model import DIMENSIONS
 from ml.reranker import Items
 
+ROW = "row2"
+"""The payload field. Whoever changes what is in it renames it: what an earlier build wrote is thus
+found to be outdated, and every tenant reindexed."""
+
 _ID = 4
 _COUNT = len(ATTRIBUTE_NAMES)
 _POSITION = _ID + _COUNT

@@ -18,7 +18,6 @@ from ml.candidates import (
     BELOW,
     EVERYTHING,
     MOST_TIES,
-    ROW,
     Candidates,
     Source,
     exceeded,
@@ -26,7 +25,7 @@ from ml.candidates import (
     mostly_ties,
 )
 from ml.filters import among, conditions, equals, payloads
-from ml.index_rows import pack
+from ml.index_rows import ROW, pack
 from ml.model import DIMENSIONS
 from ml.queries import nearest_to, nearest_to_any, only
 from ml.reranker import Items

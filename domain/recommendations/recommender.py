@@ -5,6 +5,7 @@ from uuid import UUID
 
 from domain import histories, properties, property_rows, tenants
 from domain.database import Database
+from domain.errors import DomainError, ErrorCode
 from domain.property_rows import PropertyValues
 from domain.reasons import Reason, cold_reasons
 from domain.recommendations.audience import Audience
@@ -30,7 +31,17 @@ from domain.recommendations.ranking import (
     has_approvals,
     ranking_of,
 )
-from domain.snapshots import ModelKey, PropertyFilter, Ranked, Reach, Shortlist, Twin
+from domain.snapshots import (
+    ModelKey,
+    OutdatedIndexError,
+    PropertyFilter,
+    Ranked,
+    Reach,
+    Shortlist,
+    Twin,
+)
+
+REWRITING = "The index of the active model is being written anew; ask again in some minutes."
 
 
 class Recommender:
@@ -64,7 +75,8 @@ class Recommender:
 
         Raises:
             DomainError: NOT_FOUND for the user; INVALID_INPUT for the diversity; CURSOR_EXPIRED
-                when the list of the place cannot go on.
+                when the list of the place cannot go on; NO_ACTIVE_MODEL after an update, until
+                the tenant is reindexed.
         """
         place = before or after
         check_diversity(diversity, place)
@@ -186,9 +198,12 @@ class Recommender:
         assert model is not None
 
         async def rank(reach: Reach | None, part: int) -> Shortlist:
-            return await self._twin.rank(
-                model, ranking.history, ranking.where, ranking.exclude, diversity, reach, part
-            )
+            try:
+                return await self._twin.rank(
+                    model, ranking.history, ranking.where, ranking.exclude, diversity, reach, part
+                )
+            except OutdatedIndexError as error:
+                raise DomainError(ErrorCode.NO_ACTIVE_MODEL, REWRITING) from error
 
         async def shown(ids: Collection[UUID]) -> set[UUID]:
             # Ranked with what was excluded at first, so that no diverse list is another.

@@ -8,9 +8,9 @@ import pytest
 from arq.connections import ArqRedis
 from sqlalchemy import delete, func, select, update
 
-from domain import model_versions, properties, tenants
+from domain import histories, model_versions, properties, tenants
 from domain.database import Database
-from domain.interactions import Interaction, histories, record, refresh_totals
+from domain.interactions import Interaction, record, refresh_totals
 from domain.job_runs import JobStatus
 from domain.properties import Property
 from domain.snapshots import ModelKey, PropertyColumns, PropertyFilter
@@ -26,6 +26,7 @@ from ml.candidates import Source
 from ml.filters import unowned
 from ml.inference import TwinService
 from ml.reranker import Items
+from ml.space import PROPERTIES
 from runtime import Runtime
 from tests.conftest import new_tenant
 from tests.factories import Town, add_property, build_town, train
@@ -162,7 +163,7 @@ async def test_an_interest_given_up_leaves_no_point(
         await work.session.execute(
             delete(Interaction).where(Interaction.id.in_([row[0] for row in acts]))
         )
-        history = (await histories(work, [investor]))[investor]
+        history = (await histories.get_many(work, [investor]))[investor]
     assert len(await rt.twin.interests(model, history)) == 3
 
     await queue.enqueue([Job("index_users", place.tenant.id, ([str(investor)],))])
@@ -310,10 +311,28 @@ async def test_an_older_state_never_overwrites_a_newer_one(
     assert await rt.index.space(new).count() == 60
 
 
-async def test_every_night_every_tenant_is_reindexed(
-    tenant: Tenant, other_tenant: Tenant, queued: Database, queue: JobQueue, redis: ArqRedis
-) -> None:
-    await reindex_all({"database": queued, "queue": queue})
+async def to_be_reindexed(redis: ArqRedis) -> set[UUID]:
+    """The tenants whose reindex waits."""
+    waiting = [one.decode().split(":") for one in await redis.zrange(INDEXING_QUEUE, 0, -1)]
+    return {UUID(job[1]) for job in waiting if job[0] == "reindex"}
 
-    waiting = {one.decode().split(":")[1] for one in await redis.zrange(INDEXING_QUEUE, 0, -1)}
-    assert {str(tenant.id), str(other_tenant.id)} <= waiting
+
+async def test_every_night_every_tenant_is_reindexed(
+    tenant: Tenant, other_tenant: Tenant, queued: Database, redis: ArqRedis
+) -> None:
+    await reindex_all({"database": queued})
+
+    assert {tenant.id, other_tenant.id} <= await to_be_reindexed(redis)
+
+
+async def test_whoever_opens_an_index_of_an_earlier_build_has_every_tenant_reindexed(
+    rt: Runtime, place: Town, tenant: Tenant, queued: Database, redis: ArqRedis
+) -> None:
+    await Indexer.open(queued, rt.index, rt.twin)
+    assert await to_be_reindexed(redis) == set()
+    await rt.index._client.delete_payload_index(PROPERTIES, "owned")
+    await Indexer.open(queued, rt.index, rt.twin)
+    assert {place.tenant.id, tenant.id} <= await to_be_reindexed(redis)
+    await redis.flushdb()
+    await Indexer.open(queued, rt.index, rt.twin)
+    assert await to_be_reindexed(redis) == set()

@@ -15,14 +15,16 @@ from domain.snapshots import (
     Box,
     Circle,
     ModelKey,
+    OutdatedIndexError,
     PropertyColumns,
     PropertyFilter,
     Range,
 )
 from domain.vocabulary import ListingStatus, PropertyType
-from ml.candidates import ROW, Source
+from ml.candidates import Source
 from ml.filters import unowned, within_any
 from ml.index import EmbeddingIndex
+from ml.index_rows import ROW
 from ml.reranker import Items
 from ml.space import PROPERTIES, USERS, Hit, Space
 
@@ -324,14 +326,15 @@ async def test_bounds_belong_to_the_filter(
         assert await space.query(unit(1)[0], where, (), 5) == []
 
 
-async def test_points_without_what_is_indexed_now_are_outdated(
-    index: EmbeddingIndex, columns: PropertyColumns, items: Items
+@pytest.mark.parametrize("unknown", ["state", f"written_as_{ROW}"])
+async def test_points_of_an_earlier_build_are_outdated(
+    index: EmbeddingIndex, columns: PropertyColumns, items: Items, unknown: str
 ) -> None:
     space = index.space(new_key())
     await space.upsert_properties(columns.take(range(3)), seen_as(items, unit(3)))
     assert not await index.outdated()
-    # As an earlier build left it, which knew nothing of states.
-    await index._client.delete_payload_index(PROPERTIES, "state")
+    # As an earlier build left it, which knew nothing of states, or wrote rows in another way.
+    await index._client.delete_payload_index(PROPERTIES, unknown)
     assert await index.outdated()
     await index.ensure_collections()
     assert not await index.outdated()
@@ -456,5 +459,5 @@ async def test_points_of_another_program_are_named(
             ]
         ),
     )
-    with pytest.raises(ValueError, match="another version of this program; reindex"):
+    with pytest.raises(OutdatedIndexError, match="another version of this program; reindex"):
         await space.candidates(unit(1), EVERYTHING, (), [Source(5)])
