@@ -1,10 +1,17 @@
-"""The words that properties are searched by."""
+"""The words that properties are searched by.
+
+PostgreSQL writes the whole table of properties again, during which nobody reads or writes it: run
+it in a maintenance window. If others use the table for longer than ``WAIT`` it gives up and changes
+nothing, rather than have all that comes later queue behind it.
+"""
 
 import sqlalchemy as sa
 from alembic import op
 
 revision: str = "0004"
 down_revision: str | None = "0003"
+
+WAIT = "5s"
 
 BETWEEN = (
     '[] !"#$%&()*+,./:;<=>?@[\\\\^_`{|}~\t\n\r'
@@ -20,9 +27,11 @@ WORDS = (
 
 
 def upgrade() -> None:
+    op.execute(f"SET LOCAL lock_timeout = '{WAIT}'")
     search = sa.Column("search", sa.Text, sa.Computed(WORDS, persisted=True), nullable=False)
     op.add_column("properties", search)
 
 
 def downgrade() -> None:
+    op.execute(f"SET LOCAL lock_timeout = '{WAIT}'")
     op.drop_column("properties", "search")

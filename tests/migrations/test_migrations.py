@@ -1,6 +1,9 @@
 """The migrations lead to the tables that the models describe, and back."""
 
 import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -8,6 +11,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import runtime
@@ -71,6 +75,38 @@ def run_as_owner(found: runtime.Services, *statements: str) -> list[tuple[object
         return rows
 
     return asyncio.run(run())
+
+
+@contextmanager
+def in_use(found: runtime.Services, table: str) -> Iterator[None]:
+    """Somebody reads the table in a transaction that goes on."""
+    held, leave = threading.Event(), threading.Event()
+
+    async def hold() -> None:
+        engine = create_async_engine(found.database_url)
+        async with engine.begin() as connection:
+            await connection.execute(text(f"SELECT FROM {table}"))
+            held.set()
+            await asyncio.to_thread(leave.wait)
+        await engine.dispose()
+
+    holder = threading.Thread(target=lambda: asyncio.run(hold()))
+    holder.start()
+    held.wait(20)
+    try:
+        yield
+    finally:
+        leave.set()
+        holder.join()
+
+
+def test_a_table_in_use_is_not_waited_for(empty: runtime.Services) -> None:
+    runtime.migrate(empty, "base")
+    runtime.migrate(empty, "0003")
+    with in_use(empty, "properties"), pytest.raises(DBAPIError, match="lock timeout"):
+        runtime.migrate(empty)
+    assert run_as_owner(empty, "SELECT version_num FROM alembic_version") == [("0003",)]
+    runtime.migrate(empty)
 
 
 def test_owners_are_counted_from_the_deals_known_before(empty: runtime.Services) -> None:
