@@ -29,6 +29,11 @@ class DomainError(Exception):
         self.field = field
 
 
+def unauthenticated(message: str) -> DomainError:
+    """No token, or one that is not trusted (any more); the message says why."""
+    return DomainError(ErrorCode.UNAUTHENTICATED, message)
+
+
 def not_found(noun: str, field: tuple[str, ...] = ()) -> DomainError:
     """The one answer for an id that never existed and for an id of another tenant."""
     return DomainError(ErrorCode.NOT_FOUND, f"No such {noun}.", field)

@@ -7,7 +7,7 @@ import strawberry
 # Before a type has one of them.
 import graph.enums  # noqa: F401
 from domain import buy_boxes, users
-from domain.errors import DomainError, ErrorCode, forbidden, not_found
+from domain.errors import DomainError, forbidden, not_found, unauthenticated
 from domain.vocabulary import Role
 from graph.context import Info
 from graph.filters import Where
@@ -107,7 +107,7 @@ async def me(info: Info) -> User:
         raise forbidden("This is a service's token, which speaks for no user; ask for user(id).")
     row = await info.context.loaders.users.load(user_id)
     if row is None:
-        raise DomainError(ErrorCode.UNAUTHENTICATED, "The token's user does not exist any more.")
+        raise unauthenticated("The token's user does not exist any more.")
     return User.of(row)
 
 

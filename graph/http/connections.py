@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
-from domain.errors import DomainError, ErrorCode
+from domain.errors import DomainError, forbidden, unauthenticated
 from graph.context import Context
 from graph.identity import Principal
 
@@ -19,6 +19,12 @@ CLOSE_WITHIN = 3.0
 
 RECHECK_EVERY = 30.0
 """Seconds after which a token is looked at again."""
+
+SEND_WITHIN = 10.0
+"""Seconds that a client may leave something unread while its buffers are full."""
+
+STRANGERS = 10
+"""One in so many connections may be of who has not said yet who it is."""
 
 
 class TooManyError(Exception):
@@ -36,7 +42,9 @@ class Connections:
     def __init__(self, limit: int, tenant_limit: int) -> None:
         self._limit = limit
         self._tenant_limit = tenant_limit
+        self._stranger_limit = max(1, limit // STRANGERS)
         self._open = 0
+        self._strangers = 0
         self._of_tenant: Counter[UUID] = Counter()
         self._none = asyncio.Event()
         self._none.set()
@@ -58,6 +66,17 @@ class Connections:
             self._open -= 1
             if not self._open:
                 self._none.set()
+
+    @contextmanager
+    def of_stranger(self) -> Iterator[None]:
+        """Count it as nobody's, until it says whose it is. Raises TooManyError."""
+        if self._strangers >= self._stranger_limit:
+            raise TooManyError("Too many connections wait for who they are; connect again")
+        self._strangers += 1
+        try:
+            yield
+        finally:
+            self._strangers -= 1
 
     @contextmanager
     def of_tenant(self, tenant_id: UUID) -> Iterator[None]:
@@ -82,10 +101,16 @@ class Connections:
             logger.warning("%d connections did not end in time", self._open)
 
 
-async def end_of_token(identify: Callable[[], Awaitable[Context]]) -> DomainError:
-    """Wait until the caller's token is valid no more: it expired, or its user was deactivated.
+async def end_of_token(
+    principal: Principal, identify: Callable[[], Awaitable[Context]]
+) -> DomainError:
+    """Wait until a connection may not go on as it began.
+
+    Its token expired, its user was deactivated, or may do something else than before. A failure to
+    look again ends nothing.
 
     Args:
+        principal: who began it.
         identify: looks at the token again.
 
     Returns:
@@ -93,15 +118,28 @@ async def end_of_token(identify: Callable[[], Awaitable[Context]]) -> DomainErro
     """
     while True:
         try:
-            left = time_left((await identify()).principal)
+            async with asyncio.timeout(time_left(principal)):
+                now = (await identify()).principal
+            if _rights(now) != _rights(principal):
+                return forbidden("What you may do has changed; connect again.")
         except DomainError as error:
             return error
-        await asyncio.sleep(min(RECHECK_EVERY, left))
+        except Exception:
+            logger.warning("a token could not be looked at again", exc_info=True)
+        await asyncio.sleep(min(RECHECK_EVERY, _seconds(principal)))
 
 
 def time_left(principal: Principal) -> float:
     """Seconds until a token ends. Raises DomainError UNAUTHENTICATED if it has."""
-    left = (principal.expires_at - datetime.now(UTC)).total_seconds()
+    left = _seconds(principal)
     if left <= 0:
-        raise DomainError(ErrorCode.UNAUTHENTICATED, "The token has expired.")
+        raise unauthenticated("The token has expired.")
     return left
+
+
+def _seconds(principal: Principal) -> float:
+    return (principal.expires_at - datetime.now(UTC)).total_seconds()
+
+
+def _rights(principal: Principal) -> tuple[object, ...]:
+    return principal.tenant_id, principal.user, principal.role, principal.operations

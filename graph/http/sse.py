@@ -3,12 +3,11 @@
 The distinct connections mode of
 https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md: ``next`` for each answer and
 ``complete`` at the end. A stream that ends without it, since the server stops or the token has
-ended, is to be asked for again.
+ended or allows something else, is to be asked for again.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack, aclosing
+from contextlib import ExitStack, aclosing, suppress
 from functools import partial
 
 import orjson
@@ -17,8 +16,9 @@ from starlette.types import Receive, Scope, Send
 
 from graph.context import Context, NewContext
 from graph.errors import RequestErrorCode, RequestRefused, TransportError, formatted
-from graph.http.connections import Connections, TooManyError, end_of_token
+from graph.http.connections import SEND_WITHIN, Connections, TooManyError, end_of_token
 from graph.http.negotiation import EVENT_STREAM
+from graph.identity import Principal
 from graph.operations import Body, Operations, Prepared
 
 BEAT_EVERY = 15.0
@@ -68,7 +68,6 @@ class EventStreams:
         Raises:
             TransportError: 503, there are too many connections.
         """
-        identify = partial(self._new_context, scope, Headers(scope=scope))
         with ExitStack() as counted:
             try:
                 counted.enter_context(self._connections.one())
@@ -78,17 +77,20 @@ class EventStreams:
                 code = RequestErrorCode.TOO_MANY_CONNECTIONS
                 raise TransportError(str(error), code, 503, {"Retry-After": "5"}) from None
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            begun = None if context.tenant_id is None else context.principal
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._end_with_server())
                     tasks.create_task(_end_with_client(receive))
                     tasks.create_task(_beat(send))
-                    if context.tenant_id:
-                        tasks.create_task(_end_with_token(identify))
+                    if begun is not None:
+                        tasks.create_task(self._end_with_token(begun, scope))
                     await self._write(prepared, context, send)
                     raise _EndedError
             except* _EndedError:
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                # Who does not read is left without an end.
+                with suppress(_EndedError):
+                    await _send(send, b"", more=False)
 
     async def _write(
         self, prepared: Prepared | RequestRefused, context: Context, send: Send
@@ -106,6 +108,10 @@ class EventStreams:
             await _send_event(send, "next", refusal)
         await _send_event(send, "complete", None)
 
+    async def _end_with_token(self, principal: Principal, scope: Scope) -> None:
+        await end_of_token(principal, partial(self._new_context, scope, Headers(scope=scope)))
+        raise _EndedError
+
     async def _end_with_server(self) -> None:
         await self._connections.closing.wait()
         raise _EndedError
@@ -117,19 +123,21 @@ async def _end_with_client(receive: Receive) -> None:
     raise _EndedError
 
 
-async def _end_with_token(identify: Callable[[], Awaitable[Context]]) -> None:
-    await end_of_token(identify)
-    raise _EndedError
-
-
 async def _beat(send: Send) -> None:
     while True:
         await asyncio.sleep(BEAT_EVERY)
-        await send({"type": "http.response.body", "body": b":\n\n", "more_body": True})
+        await _send(send, b":\n\n")
 
 
 async def _send_event(send: Send, name: str, answer: Body | None) -> None:
     # JSON has no line breaks outside of strings, and escapes those within.
     data = b"" if answer is None else orjson.dumps(answer)
-    body = b"event: %b\ndata: %b\n\n" % (name.encode(), data)
-    await send({"type": "http.response.body", "body": body, "more_body": True})
+    await _send(send, b"event: %b\ndata: %b\n\n" % (name.encode(), data))
+
+
+async def _send(send: Send, body: bytes, *, more: bool = True) -> None:
+    try:
+        async with asyncio.timeout(SEND_WITHIN):
+            await send({"type": "http.response.body", "body": body, "more_body": more})
+    except TimeoutError:
+        raise _EndedError from None

@@ -4,7 +4,8 @@ https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
 
 The token comes in the payload of ``connection_init``, as ``Authorization: Bearer <token>``, or in
 the header of that name where a client can set one. It is looked at again with every operation and
-heartbeat, so that a socket ends with its token, or soon after its user was deactivated.
+every ``RECHECK_EVERY`` seconds, so that a socket ends with its token, or soon after its user was
+deactivated or given another role.
 """
 
 import asyncio
@@ -24,7 +25,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from domain.errors import DomainError
 from graph.context import Context, NewContext
 from graph.errors import RequestRefused, TransportError, formatted
-from graph.http.connections import Connections, TooManyError, end_of_token, time_left
+from graph.http.connections import (
+    SEND_WITHIN,
+    Connections,
+    TooManyError,
+    end_of_token,
+    time_left,
+)
 from graph.http.messages import ClosedError, Code, Message, id_of, parsed, payload_of
 from graph.http.requests import to_request
 from graph.operations import GraphQLRequest, Operations
@@ -40,8 +47,6 @@ INIT_WITHIN = 5.0
 """Seconds that a client has to say who it is."""
 PING_EVERY = 20.0
 PONG_WITHIN = 10.0
-SEND_WITHIN = 10.0
-"""Seconds that a client may leave a message unread while its buffers are full."""
 CLOSE_WITHIN = 1.0
 """Seconds that the closing frame may take; then the connection is cut."""
 IDLE_AFTER = 600.0
@@ -80,11 +85,13 @@ class WebSockets:
         with ExitStack() as counted:
             try:
                 counted.enter_context(self._connections.one())
+                unknown = counted.enter_context(ExitStack())
+                unknown.enter_context(self._connections.of_stranger())
             except TooManyError as error:
                 await websocket.send_denial_response(PlainTextResponse(str(error), 503))
                 return
             socket = _Socket(
-                websocket, self._operations, self._new_context, self._connections, counted
+                websocket, self._operations, self._new_context, self._connections, counted, unknown
             )
             await socket.serve()
 
@@ -105,12 +112,14 @@ class _Socket:
         new_context: NewContext,
         connections: Connections,
         counted: ExitStack,
+        unknown: ExitStack,
     ) -> None:
         self._websocket = websocket
         self._operations = operations
         self._new_context = new_context
         self._connections = connections
         self._counted = counted
+        self._unknown = unknown
         self._id = uuid4().hex
         self._authorization = websocket.headers.get("authorization")
         self._initialised = False
@@ -195,12 +204,13 @@ class _Socket:
             if name.lower() == "authorization" and isinstance(value, str):
                 self._authorization = value
         try:
-            tenant_id = (await self._identify(self._id)).principal.tenant_id
-            self._counted.enter_context(self._connections.of_tenant(tenant_id))
+            self._principal = (await self._identify(self._id)).principal
+            self._counted.enter_context(self._connections.of_tenant(self._principal.tenant_id))
         except DomainError as error:
             raise _forbidden(error) from None
         except TooManyError as error:
             raise ClosedError(Code.TRY_LATER, str(error)) from None
+        self._unknown.close()
         self._acknowledged.set()
         await self._send({"type": "connection_ack"})
 
@@ -265,7 +275,8 @@ class _Socket:
                 raise ClosedError(Code.TIMEOUT, "No pong")
 
     async def _end_with_token(self) -> None:
-        raise _forbidden(await end_of_token(partial(self._identify, self._id)))
+        identify = partial(self._identify, self._id)
+        raise _forbidden(await end_of_token(self._principal, identify))
 
     async def _end_with_server(self) -> None:
         await self._connections.closing.wait()

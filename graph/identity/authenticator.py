@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from domain import tenants, users
 from domain.database import Database
+from domain.errors import unauthenticated
 from graph.identity.config import IdentityConfig
 from graph.identity.keys import IssuerKeys, Keys, SharedSecret
 from graph.identity.principal import Principal
-from graph.identity.refusal import refused
 from graph.identity.tokens import Claims, bearer, verify
 
 RECHECKED_AFTER = 10.0
@@ -96,16 +96,18 @@ class Authenticator:
         async with self._database.work(None) as work:
             tenant = await tenants.referred(work, claims.tenant)
         if tenant is None:
-            raise refused("The token's tenant is unknown here.")
+            raise unauthenticated("The token's tenant is unknown here.")
         if claims.operations is not None:
             if claims.role is None:
-                raise refused("A service's token must name its role.")
+                raise unauthenticated("A service's token must name its role.")
             return Principal(tenant.id, None, claims.role, claims.expires_at, claims.operations)
         by_email = self._config.claims.user == "email"
         async with self._database.work(tenant.id) as work:
             user = await users.referred(work, claims.user, by_email=by_email)
         if user is None:
-            raise refused("The token's user does not exist (any more).")
+            raise unauthenticated("The token's user does not exist (any more).")
         if user.deactivated_at is not None:
-            raise refused("The token's user was deactivated; an admin can activate it again.")
+            raise unauthenticated(
+                "The token's user was deactivated; an admin can activate it again."
+            )
         return Principal(tenant.id, user.id, claims.role or user.role, claims.expires_at)

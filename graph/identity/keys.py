@@ -10,9 +10,9 @@ from typing import Any, Protocol
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
+from domain.errors import unauthenticated
 from graph.identity.config import Issuer
 from graph.identity.fetching import FetchError, fetch_json
-from graph.identity.refusal import refused
 
 logger = logging.getLogger(__name__)
 
@@ -100,10 +100,14 @@ class IssuerKeys:
         if found is not None:
             return found
         if not self._keys:
-            raise refused("The issuer's keys cannot be fetched at the moment; try again soon.")
+            raise unauthenticated(
+                "The issuer's keys cannot be fetched at the moment; try again soon."
+            )
         if kid is None:
-            raise refused("The token does not name its key (kid), and the issuer has several.")
-        raise refused("The token was signed by a key that its issuer does not publish.")
+            raise unauthenticated(
+                "The token does not name its key (kid), and the issuer has several."
+            )
+        raise unauthenticated("The token was signed by a key that its issuer does not publish.")
 
     async def close(self) -> None:
         """Give up a fetch that is under way."""

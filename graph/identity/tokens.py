@@ -9,10 +9,10 @@ from uuid import UUID
 import jwt
 
 from domain.base import storable
+from domain.errors import unauthenticated
 from domain.vocabulary import Role
 from graph.identity.config import ClaimNames, IdentityConfig
 from graph.identity.keys import Keys
-from graph.identity.refusal import refused
 
 MAX_TOKEN = 8192
 """Characters; more are not looked at."""
@@ -87,13 +87,15 @@ def mint(
 def bearer(authorization: str | None) -> str:
     """The token of an ``Authorization`` header. Raises DomainError UNAUTHENTICATED."""
     if not authorization:
-        raise refused("Send a token: Authorization: Bearer <token>.")
+        raise unauthenticated("Send a token: Authorization: Bearer <token>.")
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer":
-        raise refused("The Authorization header must read: Bearer <token>.")
+        raise unauthenticated("The Authorization header must read: Bearer <token>.")
     token = token.strip()
     if len(token) > MAX_TOKEN or not token.isascii():
-        raise refused(f"The token is malformed: it is ASCII of at most {MAX_TOKEN} characters.")
+        raise unauthenticated(
+            f"The token is malformed: it is ASCII of at most {MAX_TOKEN} characters."
+        )
     return token
 
 
@@ -117,9 +119,9 @@ async def verify(token: str, config: IdentityConfig, keys: Keys) -> Claims:
             leeway=config.clock_skew,
         )
     except jwt.PyJWTError as error:
-        raise refused(_explain(error)) from None
+        raise unauthenticated(_explain(error)) from None
     if names.user == "email" and claims.get("email_verified") is not True:
-        raise refused("The token's e-mail address is not verified (email_verified).")
+        raise unauthenticated("The token's e-mail address is not verified (email_verified).")
     return Claims(
         tenant=_text(claims, names.tenant),
         user=_text(claims, names.user),
@@ -138,9 +140,11 @@ def _explain(error: jwt.PyJWTError) -> str:
 def _text(claims: dict[str, Any], name: str) -> str:
     found = claims.get(name)
     if found is None:
-        raise refused(f"The token lacks the claim {name!r}.")
+        raise unauthenticated(f"The token lacks the claim {name!r}.")
     if not isinstance(found, str) or not 0 < len(found) <= MAX_REFERENCE or not storable(found):
-        raise refused(f"The token's claim {name!r} is not text of 1 to {MAX_REFERENCE} characters.")
+        raise unauthenticated(
+            f"The token's claim {name!r} is not text of 1 to {MAX_REFERENCE} characters."
+        )
     return found
 
 
@@ -152,7 +156,7 @@ def _role(claims: dict[str, Any], name: str) -> Role | None:
     for role in reversed(Role):
         if named == role.value or (isinstance(named, list) and role.value in named):
             return role
-    raise refused(f"The token's claim {name!r} names none of: {', '.join(Role)}.")
+    raise unauthenticated(f"The token's claim {name!r} names none of: {', '.join(Role)}.")
 
 
 def _operations(claims: dict[str, Any], name: str) -> frozenset[str] | None:
@@ -165,7 +169,7 @@ def _operations(claims: dict[str, Any], name: str) -> frozenset[str] | None:
         or len(listed) > MAX_OPERATIONS
         or not all(isinstance(one, str) for one in listed)
     ):
-        raise refused(
+        raise unauthenticated(
             f"The token's claim {name!r} is no list of at most {MAX_OPERATIONS} root fields."
         )
     return frozenset(listed)
