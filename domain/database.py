@@ -40,6 +40,10 @@ UNSAFE_ROLE = text(
 )
 
 
+ACQUIRED_WITHIN = 30.0
+"""Seconds that a reader waits for a connection, as long as the engine lets a unit of work."""
+
+
 class LockedError(RuntimeError):
     """Somebody else is doing what only one may do at a time."""
 
@@ -55,8 +59,10 @@ class Database:
         url: an SQLAlchemy URL, ``postgresql+asyncpg://...``.
         enqueue: receives the jobs of a unit of work after its commit.
         publish: receives its events then; without it nobody is told.
-        pool_size: connections kept; as many again may open under load.
-        statement_timeout: seconds after which PostgreSQL itself ends a statement; None for never.
+        pool_size: connections kept for units of work. Under load as many again may open for them,
+            and as many more for reading: three times this in all.
+        statement_timeout: seconds after which PostgreSQL itself ends a statement; None for what the
+            server or the role says.
     """
 
     def __init__(
@@ -69,7 +75,9 @@ class Database:
         statement_timeout: float | None = None,
     ) -> None:
         # Sent as a connection opens, so that transactions need not set it.
-        self._server_settings = {"statement_timeout": str(int((statement_timeout or 0) * 1000))}
+        self._server_settings = (
+            {"statement_timeout": str(int(statement_timeout * 1000))} if statement_timeout else {}
+        )
         self._engine = create_async_engine(
             url,
             pool_size=pool_size,
@@ -130,7 +138,7 @@ class Database:
         For what runs in every request: it knows ``Statement``s alone, and costs half of ``work``.
         """
         pool = self._readers or await self._open_readers()
-        async with pool.acquire() as connection:
+        async with pool.acquire(timeout=ACQUIRED_WITHIN) as connection:
             try:
                 # Local to the transaction, as in ``work``; hexadecimal digits need no quoting.
                 await connection.execute(
@@ -145,6 +153,11 @@ class Database:
         async with self._opening:
             if self._readers is None:
                 _, options = self._engine.dialect.create_connect_args(self._engine.url)
+                # SQLAlchemy's own. Where a pooler keeps it from preparing statements by name, the
+                # driver must not either.
+                options.pop("prepared_statement_name_func", None)
+                if options.pop("prepared_statement_cache_size", None) == 0:
+                    options["statement_cache_size"] = 0
                 self._readers = await asyncpg.create_pool(
                     **options,
                     server_settings=self._server_settings,

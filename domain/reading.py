@@ -2,16 +2,17 @@
 
 A session compiles, caches and converts for every statement that anybody might think of, which costs
 more than the database does. What runs in each request is written in SQLAlchemy like the rest, but
-compiled when its module is imported, and runs on the driver's connection in the transaction that
-``Database.read`` opens; rows come as the driver has them, values of vocabularies as text. ``Work``
-runs such statements too, so that a query is written once for both.
+compiled once, when its module is imported or a filter is first seen, and runs on the driver's
+connection in the transaction that ``Database.read`` opens; rows come as the driver has them, values
+of vocabularies as text. ``Work`` runs such statements too, so that a query is written once for
+both.
 """
 
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from sqlalchemy import BindParameter, SelectBase, bindparam
+from sqlalchemy import BindParameter, SelectBase
 from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.types import TypeEngine
 
@@ -21,10 +22,14 @@ Value = TypeVar("Value")
 _DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]
 
 
+class _Parameter(BindParameter[Value]):
+    inherit_cache = True
+
+
 def parameter(name: str, kind: TypeEngine[Value]) -> BindParameter[Value]:
     """A value that is given when the statement is run."""
     # With a value, since the statement is compiled before there is one.
-    return bindparam(name, None, type_=kind)
+    return _Parameter(name, None, type_=kind)
 
 
 class Statement:
@@ -38,12 +43,21 @@ class Statement:
         compiled = query.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
         self.text = compiled.string
         self._names = tuple(compiled.positiontup or ())
+        self._wanted = {
+            name for name, bind in compiled.binds.items() if isinstance(bind, _Parameter)
+        }
         self._fixed = dict(compiled.params)
 
     def arguments(self, values: dict[str, Any]) -> list[Any]:
-        """The values of ``$1``, ``$2`` and so on."""
-        fixed = self._fixed
-        return [values.get(name, fixed[name]) for name in self._names]
+        """The values of ``$1``, ``$2`` and so on.
+
+        Raises:
+            KeyError: a parameter lacks a value, or there is no such parameter.
+        """
+        if values.keys() != self._wanted:
+            raise KeyError(f"the query wants {sorted(self._wanted)}, not {sorted(values)}")
+        known = self._fixed | values
+        return [known[name] for name in self._names]
 
 
 class Reader(Protocol):

@@ -1,11 +1,23 @@
 """Reading on the driver is bound to one tenant, as a unit of work is."""
 
 import asyncio
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from sqlalchemy import ARRAY, Uuid, any_, func, insert, literal_column, select
+from sqlalchemy import (
+    ARRAY,
+    Uuid,
+    any_,
+    func,
+    insert,
+    literal_column,
+    make_url,
+    select,
+    table,
+    text,
+)
 
 import runtime
 from domain import histories
@@ -24,13 +36,17 @@ BACKEND = Statement(select(func.pg_backend_pid()))
 TERMINATE = Statement(select(func.pg_terminate_backend(func.pg_backend_pid())))
 
 
+PREPARED = Statement(select(func.count()).select_from(table("pg_prepared_statements")))
+TIMEOUT = Statement(select(func.current_setting("statement_timeout")))
+
+
+async def nothing(jobs: object) -> None:
+    raise AssertionError(f"unexpected jobs: {jobs}")
+
+
 @pytest.fixture
 async def narrow(services: runtime.Services) -> Database:
     """A database of one connection only, so that each use follows upon the one before."""
-
-    async def nothing(jobs: object) -> None:
-        raise AssertionError(f"unexpected jobs: {jobs}")
-
     return Database(services.database_url, nothing, pool_size=1)
 
 
@@ -151,3 +167,48 @@ async def test_values_are_named_or_fixed(database: Database, tenant: Tenant) -> 
         assert [row[0] for row in await reading.fetch(wanted, ids=[condo.id])] == [condo.id]
         both = await reading.fetch(wanted, ids=[house.id, condo.id])
     assert {row[0] for row in both} == {house.id, condo.id}
+
+
+@pytest.mark.parametrize(("size", "kept"), [(0, 0), (50, 2)])
+async def test_a_pooler_of_connections_can_do_without_prepared_statements(
+    services: runtime.Services, tenant: Tenant, size: int, kept: int
+) -> None:
+    url = make_url(services.database_url).update_query_dict(
+        {"prepared_statement_cache_size": str(size)}
+    )
+    database = Database(url.render_as_string(hide_password=False), nothing, pool_size=1)
+    async with database.read(tenant.id) as reading:
+        assert await reading.fetch(USERS) == []
+        assert (await reading.fetch(PREPARED))[0][0] == kept
+    async with database.work(tenant.id) as work:
+        assert await work.fetch(USERS) == []
+    await database.close()
+
+
+@pytest.mark.parametrize(("given", "found"), [(None, "7s"), (3, "3s")])
+async def test_without_a_timeout_that_of_the_role_holds(
+    services: runtime.Services,
+    database: Database,
+    tenant: Tenant,
+    given: float | None,
+    found: str,
+) -> None:
+    async with database.work(None) as work:
+        await work.session.execute(text("ALTER ROLE CURRENT_USER SET statement_timeout = '7s'"))
+    opened = Database(services.database_url, nothing, pool_size=1, statement_timeout=given)
+    async with opened.read(tenant.id) as reading:
+        assert (await reading.fetch(TIMEOUT))[0][0] == found
+    async with opened.work(tenant.id) as work:
+        assert (await work.fetch(TIMEOUT))[0][0] == found
+        await work.session.execute(text("ALTER ROLE CURRENT_USER RESET statement_timeout"))
+    await opened.close()
+
+
+@pytest.mark.parametrize("values", [{}, {"id": None}, {"ids": [], "idz": 1}])
+async def test_a_statement_gets_the_values_that_it_names(values: dict[str, Any]) -> None:
+    statement = Statement(
+        select(Property.id).where(Property.id == any_(parameter("ids", ARRAY(Uuid()))))
+    )
+    assert statement.arguments({"ids": []}) == [[]]
+    with pytest.raises(KeyError, match="id"):
+        statement.arguments(values)
