@@ -81,7 +81,7 @@ def parse_place(cursor: str | None, kind: str, field: str = "after") -> Place | 
     parts = decode(cursor, kind, 10, field)
     try:
         place = _place(*parts)
-    except (AttributeError, OverflowError, TypeError, ValueError):
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
         raise not_ours(field) from None
     return place
 

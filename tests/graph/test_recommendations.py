@@ -358,11 +358,14 @@ async def test_a_viewer_reads_as_itself_and_an_analyst_as_anybody(
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.ANALYST, Role.ADMIN])
 async def test_an_unknown_investor_is_refused(town: Town, sign_in: SignIn, role: Role) -> None:
-    session = sign_in(town.tenant, town.tenant.id, role)
-    ids = [property_id(town.north[0])]
+    nobody, house = town.tenant.id, property_id(town.north[0])
     for query in (
-        "{ recommendations { edges { cursor } } }",
-        f'{{ affinity(propertyIds: ["{ids[0]}"]) {{ score }} }}',
+        "query ($user: ID) { recommendations(userId: $user) { edges { cursor } } }",
+        f'query ($user: ID) {{ affinity(propertyIds: ["{house}"], userId: $user) {{ score }} }}',
     ):
-        error = await session.error(query)
-        assert (error["code"], error["field"]) == ("NOT_FOUND", ["userId"])
+        # A token of somebody who is gone is no token.
+        error = await sign_in(town.tenant, nobody, role).error(query)
+        assert error["code"] == "UNAUTHENTICATED"
+        error = await sign_in(town.tenant, town.idle, role).error(query, user=user_id(nobody))
+        expected = "FORBIDDEN" if role is Role.VIEWER else "NOT_FOUND"
+        assert (error["code"], error["field"]) == (expected, ["userId"])

@@ -42,7 +42,7 @@ NAMES = {
     "similarProperties": asking(f"list: similarProperties(propertyId: $of, {CHEAP}, PAGE)", "id"),
     "similarUsers": asking("list: similarUsers(userId: $of, PAGE)", "id"),
     "interestedUsers": asking(
-        "property(id: $of) { list: interestedUsers(PAGE)", "rank score user { id }"
+        "property(id: $of) { list: interestedUsers(PAGE)", "rank user { id }"
     ),
 }
 
