@@ -100,20 +100,24 @@ class Operations:
         """Begin a subscription; what comes back yields the answer to each event.
 
         Each event is paid for and timed like an operation of its own; while its tenant has no
-        points for it, it waits. Close what comes back to end the subscription.
+        points for it, it waits. To open a subscription takes the points of its first event, which
+        stay taken if none comes. Close what comes back to end the subscription.
 
         Raises:
-            RequestRefused: the caller's token is not for it, its variables do not fit, or its
-                resolver refused it; while it runs, its resolver failed.
+            RequestRefused: the caller's token is not for it, its tenant has spent its points, its
+                variables do not fit, or its resolver refused it; while it runs, its resolver
+                failed.
         """
         plan = prepared.operation.plan
         require(prepared.operation, context)
+        await self._meter.admit(prepared.asked, context.tenant_id)
         try:
             async with asyncio.timeout(self._timeout):
                 events = await plan.events(context, prepared.variables)
         except TimeoutError:
             raise RequestRefused([self._timed_out()]) from None
         if isinstance(events, ExecutionResult):
+            await self._meter.settle(prepared.asked, 0, context.tenant_id)
             raise RequestRefused(events.errors or [])
         return self._follow(prepared, context, cast("AsyncGenerator[Any, None]", events))
 
@@ -133,6 +137,7 @@ class Operations:
     async def _follow(
         self, prepared: Prepared, context: Context, events: AsyncGenerator[Any, None]
     ) -> AsyncGenerator[Body, None]:
+        paid = True
         async with aclosing(events):
             while True:
                 try:
@@ -142,13 +147,18 @@ class Operations:
                 except Exception as error:
                     failed = GraphQLError(str(error), original_error=error)
                     raise RequestRefused([failed]) from error
-                await self._meter.wait(prepared.asked, context.tenant_id)
+                if not paid:
+                    await self._meter.wait(prepared.asked, context.tenant_id)
+                paid = False
                 # What was read for the event before is out of date.
                 context.forget()
                 yield await self._answer(prepared, context, event)
 
     async def _answer(self, prepared: Prepared, context: Context, root: Any = None) -> Body:
-        """The answer of an operation that was admitted, or to an event of one."""
+        """The answer of an operation that was admitted, or to an event of one.
+
+        If it is cancelled, all that was asked stays spent: nobody knows what it did until then.
+        """
         operation = prepared.operation
         try:
             async with asyncio.timeout(self._timeout) as scope:

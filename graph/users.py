@@ -7,7 +7,7 @@ import strawberry
 # Before a type has one of them.
 import graph.enums  # noqa: F401
 from domain import buy_boxes, users
-from domain.errors import DomainError, forbidden, not_found, unauthenticated
+from domain.errors import forbidden, not_found, unauthenticated
 from domain.vocabulary import Role
 from graph.context import Info
 from graph.filters import Where

@@ -28,7 +28,6 @@ from graph.context import Context
 from graph.documents import DocumentStore
 from graph.errors import RequestRefused, formatted
 from graph.identity import Principal
-from graph.limits.bucket import Buckets, ExhaustedError
 from graph.limits.meter import Meter
 from graph.operations import GraphQLRequest, Operations
 from graph.schema import build_schema
@@ -312,32 +311,6 @@ async def test_a_refusal_of_the_source_is_told(
         with pytest.raises(RequestRefused, match="not today") as caught:
             await following(answers)
     assert formatted(caught.value.errors, "test")[0]["extensions"] == {"code": "INVALID_INPUT"}
-
-
-async def test_an_event_waits_until_its_tenant_has_points_for_it(
-    rt: Runtime, tenant: Tenant, investor: UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    meter = Meter(10_000, 1_000_000, 100_000)
-    until = datetime.now(UTC) + timedelta(minutes=5)
-    principal = Principal(tenant.id, investor, Role.ANALYST, until)
-    context = Context(rt.database, rt.recommender, rt.broker, principal, "test")
-    operations = Operations(DocumentStore(build_schema()._schema), meter, 10.0)
-    asked: list[int] = []
-    take = Buckets.take
-
-    async def poor(self: Buckets, tenant_id: UUID, points: int) -> None:
-        asked.append(points)
-        if len(asked) < 3:
-            raise ExhaustedError(0.01, 0)
-        await take(self, tenant_id, points)
-
-    monkeypatch.setattr(Buckets, "take", poor)
-    async with meter.metering(rt.services.redis_url):
-        prepared = operations.prepare(GraphQLRequest(LIST, None, None, {}), context)
-        async with aclosing(await operations.subscribe(prepared, context)) as answers:
-            body = await anext(answers)
-    assert asked == [prepared.asked] * 3
-    assert body["extensions"]["cost"]["actual"] == prepared.asked
 
 
 async def test_nobody_listens_any_more_once_a_subscription_is_closed(
