@@ -88,6 +88,7 @@ def build(open_runtime: OpenRuntime, settings: Settings) -> Starlette:
                 _identity(settings, runtime.services.jwt_secret), runtime.database
             )
             app.state.revision = await asyncio.to_thread(latest_revision)
+            _spare_collector()
             yield
             await connections.close()
             await app.state.authenticator.close()
@@ -137,19 +138,18 @@ def _spare_collector() -> None:
 
 
 def _documents(settings: Settings) -> DocumentStore:
-    path = settings.trusted_documents
-    try:
-        trusted = read_manifest(path) if path else {}
-        schema = build_schema()._schema
-        return DocumentStore(
-            schema,
-            trusted=trusted,
-            only_trusted=settings.only_trusted_documents,
-            introspection=_unless_production(settings.introspection, settings),
-            suggestions=_unless_production(settings.suggestions, settings),
-        )
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"TRUSTED_DOCUMENTS: {error}") from None
+    documents = DocumentStore(
+        build_schema()._schema,
+        only_trusted=settings.only_trusted_documents,
+        introspection=_unless_production(settings.introspection, settings),
+        suggestions=_unless_production(settings.suggestions, settings),
+    )
+    if settings.trusted_documents:
+        try:
+            documents.trust(read_manifest(settings.trusted_documents))
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"TRUSTED_DOCUMENTS: {error}") from None
+    return documents
 
 
 def _unless_production(setting: bool | None, settings: Settings) -> bool:

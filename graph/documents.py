@@ -141,22 +141,20 @@ class DocumentStore:
 
     Args:
         schema: what they are validated against.
-        trusted: texts that are known from the start and stay, by the id that clients name them by.
-        only_trusted: run no other document.
+        only_trusted: run no other than the trusted documents.
         introspection: let documents ask for the schema.
         suggestions: name what a misspelled name may have meant.
         max_documents: how many others of tenants are kept.
         max_bytes: of text these may take together.
 
     Raises:
-        ValueError: a trusted document is not valid.
+        ValueError: a list of the schema has no size.
     """
 
     def __init__(
         self,
         schema: GraphQLSchema,
         *,
-        trusted: Mapping[str, str] | None = None,
         only_trusted: bool = False,
         introspection: bool = True,
         suggestions: bool = True,
@@ -171,15 +169,22 @@ class DocumentStore:
         self._recent = _Recent(max_documents, max_bytes)
         self._passing = _Recent(MAX_PASSING, MAX_PASSING_BYTES)
         self._trusted: dict[str, Document] = {}
-        for name, text in (trusted or {}).items():
+
+    def __len__(self) -> int:
+        return len(self._recent) + len(self._passing)
+
+    def trust(self, texts: Mapping[str, str]) -> None:
+        """Know documents from the start, by the id that clients name them by; they stay.
+
+        Raises:
+            ValueError: one is not valid.
+        """
+        for name, text in texts.items():
             document = self._read(_sha256(text), text, stays=True)
             if document.errors:
                 raise ValueError(f"trusted document {name!r}: {document.errors[0].message}")
             # By its hash as well, so that clients may send the text.
             self._trusted |= {name: document, document.sha256: document}
-
-    def __len__(self) -> int:
-        return len(self._recent) + len(self._passing)
 
     def by_text(self, text: str, sha256: str | None = None, *, stranger: bool = False) -> Document:
         """The document of a text.

@@ -85,7 +85,8 @@ class Authenticator:
         await self._keys.close()
 
     def _remember(self, digest: bytes, principal: Principal) -> None:
-        left = principal.expires_at + self._config.clock_skew - datetime.now(UTC)
+        # In this order: no date is later than what a token may end with.
+        left = principal.expires_at - datetime.now(UTC) + self._config.clock_skew
         self._known[digest] = _Known(
             principal, self._clock() + min(RECHECKED_AFTER, left.total_seconds())
         )

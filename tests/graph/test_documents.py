@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from graphql import GraphQLSchema, OperationType, build_schema
+from graphql import OperationType, build_schema
 
 from graph.documents import MAX_PASSING, DocumentStore, read_manifest
 from graph.errors import RequestRefused
@@ -18,8 +18,10 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def store(schema: GraphQLSchema = SCHEMA, **options: Any) -> DocumentStore:
-    return DocumentStore(schema, **options)
+def store(trusted: dict[str, str] | None = None, **options: Any) -> DocumentStore:
+    found = DocumentStore(SCHEMA, **options)
+    found.trust(trusted or {})
+    return found
 
 
 def code(refusal: pytest.ExceptionInfo[RequestRefused]) -> str:

@@ -174,3 +174,11 @@ async def test_a_service_has_no_user(own: Authenticator, tenant: Tenant) -> None
     assert (principal.role, principal.operations) == (Role.ANALYST, frozenset({"properties"}))
     assert principal.expires_at > datetime.now(UTC)
     assert "must name its role" in await refusal(own, signed())
+
+
+async def test_a_token_may_last_as_long_as_dates_do(
+    own: Authenticator, tenant: Tenant, ann: User
+) -> None:
+    until_9999 = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - datetime.now(UTC)
+    principal = await own.authenticate(token(tenant, ann.id, lifetime=until_9999))
+    assert principal.expires_at.year == 9999
