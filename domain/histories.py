@@ -13,7 +13,7 @@ from domain import buy_boxes, properties
 from domain.interactions import Interaction
 from domain.properties import SNAPSHOT, Property
 from domain.reading import Reader, Statement, parameter
-from domain.snapshots import HISTORY_LIMIT, InvestorHistory
+from domain.snapshots import HISTORY_LIMIT, InvestorHistory, PropertyColumns
 from domain.tenants import Tenant
 from domain.users import User
 from domain.vocabulary import EXCLUDING, InteractionKind
@@ -36,7 +36,8 @@ class Investors:
     active_version: UUID | None
 
 
-def _investors() -> Statement:
+def _users_and_acts(*, with_properties: bool) -> Statement:
+    """Users, each once for each act and once without any; of the property all, or its id."""
     wanted = any_(parameter("user_ids", ARRAY(Uuid())))
     newest_first = func.row_number().over(
         partition_by=Interaction.user_id,
@@ -57,7 +58,7 @@ def _investors() -> Statement:
         .subquery()
     )
     # From the users, since one may have said what it wants and done nothing yet.
-    return Statement(
+    query = (
         select(
             User.id,
             User.buy_box,
@@ -65,17 +66,21 @@ def _investors() -> Statement:
             Tenant.active_model_version_id,
             acts.c.kind,
             acts.c.occurred_at,
-            *SNAPSHOT,
+            *(SNAPSHOT if with_properties else (acts.c.property_id,)),
         )
         .join(Tenant, Tenant.id == User.tenant_id)
         .outerjoin(acts, and_(acts.c.user_id == User.id, acts.c.place <= HISTORY_LIMIT))
-        .outerjoin(Property, Property.id == acts.c.property_id)
-        .where(User.id == wanted)
-        .order_by(User.id, acts.c.place)
     )
+    if with_properties:
+        query = query.outerjoin(Property, Property.id == acts.c.property_id)
+    return Statement(query.where(User.id == wanted).order_by(User.id, acts.c.place))
 
 
-_INVESTORS = _investors()
+_INVESTORS = _users_and_acts(with_properties=True)
+_ACTS = _users_and_acts(with_properties=False)
+_PROPERTIES = Statement(
+    select(*SNAPSHOT).where(Property.id == any_(parameter("ids", ARRAY(Uuid()))))
+)
 _EXCLUDED = Statement(
     select(Interaction.property_id, func.min(Interaction.created_at))
     .where(
@@ -98,34 +103,43 @@ async def investors(
     """
     moment = as_of or datetime.now(UTC)
     rows = await reader.fetch(_INVESTORS, user_ids=list(user_ids), as_of=moment)
-    first: dict[UUID, Any] = {}
-    acts: dict[UUID, list[Any]] = {}
-    for row in rows:
-        user_id = row[0]
-        if user_id not in first:
-            first[user_id], acts[user_id] = row, []
-        if row[4] is not None:
-            acts[user_id].append(row)
+    acts = _by_user(rows)
+    first = {row[0]: row for row in reversed(rows)}
     return Investors(
         histories={
-            user_id: _history(user_id, row[1], acts[user_id], moment)
+            user_id: _history(
+                user_id, row[1], acts[user_id], properties.columns([a[6:] for a in acts[user_id]]),
+                moment,
+            )
             for user_id, row in first.items()
         },
         buy_box_set_at={user_id: row[2] for user_id, row in first.items()},
         active_version=rows[0][3] if rows else None,
-    )
+    )  # fmt: skip
 
 
 async def get_many(
     reader: Reader, user_ids: Sequence[UUID], as_of: datetime | None = None
 ) -> dict[UUID, InvestorHistory]:
-    """The histories of users as in ``investors``; empty ones of those who do not exist."""
+    """The histories of users as in ``investors``; empty ones of those who do not exist.
+
+    For many users, who act on the same properties: each of these is read once, in a second query.
+    """
     moment = as_of or datetime.now(UTC)
-    found = (await investors(reader, user_ids, moment)).histories
+    rows = await reader.fetch(_ACTS, user_ids=list(user_ids), as_of=moment)
+    acted_on = {row[6] for row in rows if row[6] is not None}
+    found = properties.columns(await reader.fetch(_PROPERTIES, ids=list(acted_on)))
+    place = {property_id: row for row, property_id in enumerate(found.ids)}
+    # Without acts on what was deleted between the two.
+    acts = _by_user([row for row in rows if row[6] is None or row[6] in place])
+    boxes = {row[0]: row[1] for row in rows}
     return {
-        user_id: found[user_id] if user_id in found else _history(user_id, None, [], moment)
+        user_id: _history(
+            user_id, boxes.get(user_id), acts.get(user_id, []),
+            found.take([place[act[6]] for act in acts.get(user_id, [])]), moment,
+        )
         for user_id in user_ids
-    }
+    }  # fmt: skip
 
 
 async def excluded(reader: Reader, user_id: UUID) -> dict[UUID, datetime]:
@@ -137,12 +151,23 @@ async def excluded(reader: Reader, user_id: UUID) -> dict[UUID, datetime]:
     return {row[0]: row[1] for row in rows}
 
 
+def _by_user(rows: Sequence[Any]) -> dict[UUID, list[Any]]:
+    """The acts of each user; none of one who did nothing."""
+    acts: dict[UUID, list[Any]] = {}
+    for row in rows:
+        of_user = acts.setdefault(row[0], [])
+        if row[4] is not None:
+            of_user.append(row)
+    return acts
+
+
 def _history(
-    user_id: UUID, box: Mapping[str, Any] | None, acts: Sequence[Any], moment: datetime
-) -> InvestorHistory:
+    user_id: UUID, box: Mapping[str, Any] | None, acts: Sequence[Any], of: PropertyColumns,
+    moment: datetime,
+) -> InvestorHistory:  # fmt: skip
     return InvestorHistory(
         user_id=user_id,
-        properties=properties.columns([row[6:] for row in acts]),
+        properties=of,
         kind=np.array([_KINDS[row[4]] for row in acts], dtype=np.int8),
         occurred_at=np.array([row[5] for row in acts], dtype=np.float64),
         as_of=moment.timestamp(),

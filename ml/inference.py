@@ -167,8 +167,10 @@ class TwinService:
         twin = await self._twin(model)
 
         def scores() -> list[NDArray[np.float64]]:
+            # Nearly the same of the properties for every investor.
+            items = twin.items(properties)
             return [
-                twin.score_properties(_with_approval(twin, investor), properties)
+                twin.score_properties(_with_approval(twin, investor), properties, items)
                 for investor in investors
             ]
 
@@ -194,10 +196,12 @@ class TwinService:
         """See ``Twin.audience``."""
         vectors = (await self._twin(model)).embed(found)
         space = self._index.space(model)
-        return [
-            await space.investors(vectors[row][None], unwanted, AUDIENCE, bound)
-            for row, (unwanted, bound) in enumerate(zip(exclude, above, strict=True))
-        ]
+        return await asyncio.gather(
+            *(
+                space.investors(vector[None], unwanted, AUDIENCE, bound)
+                for vector, unwanted, bound in zip(vectors, exclude, above, strict=True)
+            )
+        )
 
     async def kin(
         self, model: ModelKey, user_id: UUID, exclude: Collection[UUID], above: float | None

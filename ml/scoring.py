@@ -156,11 +156,14 @@ class LoadedTwin:
         return cast(NDArray[np.float64], scores + investor.buy_box_worth * buy_box_met)
 
     def score_properties(
-        self, investor: Investor, properties: PropertyColumns
+        self, investor: Investor, properties: PropertyColumns, items: Items | None = None
     ) -> NDArray[np.float64]:
-        """Log-odds, float64 (n,), of any properties, in the index or not."""
+        """Log-odds, float64 (n,), of any properties, in the index or not.
+
+        ``items`` are what ``items`` says of the properties, where that is known already.
+        """
         met = share_met(investor.history.buy_box, properties)
-        return self.score(investor, self._items_for(investor.history, properties), met)
+        return self.score(investor, self._items_for(investor.history, properties, items), met)
 
     @torch.inference_mode()
     def explain(self, investor: Investor, properties: PropertyColumns) -> list[tuple[Cause, ...]]:
@@ -208,12 +211,18 @@ class LoadedTwin:
         tell(CauseKind.BUY_BOX, torch.from_numpy(met * investor.buy_box_worth))
         return [tuple(sorted(some, key=lambda cause: -cause.strength)) for some in causes]
 
-    def _items_for(self, history: InvestorHistory, properties: PropertyColumns) -> Items:
+    def _items_for(
+        self, history: InvestorHistory, properties: PropertyColumns, items: Items | None = None
+    ) -> Items:
         """The items of properties; what the investor alone owns is not ``taken``."""
         dealt = (history.kind == _DEAL).tolist()
         own = {one for one, deal in zip(history.properties.ids, dealt, strict=True) if deal}
         mine = np.array([one in own for one in properties.ids], dtype=np.int32)
-        return self.items(replace(properties, owners=properties.owners - mine))
+        if items is None:
+            items = self.items(properties)
+        if not mine.any():
+            return items
+        return replace(items, taken=self._tensor(properties.owners - mine > 0, torch.float32))
 
     def _tensor(self, values: NDArray[Any], dtype: torch.dtype) -> Tensor:
         return torch.as_tensor(values, dtype=dtype, device=self._device)

@@ -1,6 +1,6 @@
 """Investors instead of properties: whom a property would suit, and who buys alike."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, exists, func, select
 
-from domain import histories, properties, tenants, users
+from domain import histories, properties, property_rows, tenants, users
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode, not_found
 from domain.interactions import Interaction
@@ -62,7 +62,8 @@ class Audience:
 
         The score is the affinity. Looked at are, for each property, the two hundred with an
         interest most like it; left out is who owns, dismissed or dislikes it, or is deactivated.
-        Three queries and one batch of the model, however many properties.
+        A search of the index for each property, all at once; and else the same few queries and
+        one batch of the model, however many properties.
 
         Returns:
             For each of those asked its page, or NOT_FOUND, NO_ACTIVE_MODEL or CURSOR_EXPIRED.
@@ -70,7 +71,7 @@ class Audience:
         now = datetime.now(UTC)
         async with self._database.work(tenant_id) as work:
             version_id = await tenants.active_version_id(work)
-            rows = await properties.get_many(work, [ask.property_id for ask in asked])
+            rows = await property_rows.get_many(work, [ask.property_id for ask in asked])
             excluded = await _excluded(work, list(rows))
         answers: dict[AudienceAsk, Page[FoundUser] | DomainError] = {}
         ready: dict[float, list[AudienceAsk]] = {}
@@ -120,7 +121,18 @@ class Audience:
         if place is not None:
             check_state(origin, place)
         scored = [_Scored(Key(0, -score, one), score) for one, score in kin.likeness.items()]
-        return await self._page(tenant_id, scored, size, after, before, origin, Reach((kin.above,)))
+        people: dict[UUID, User] = {}
+
+        async def shown(ids: Collection[UUID]) -> set[UUID]:
+            # The index may still hold who was deleted or deactivated.
+            people.update(await self._active(tenant_id, ids))
+            return set(people)
+
+        listing = Whole(sorted(scored, key=lambda one: one.key))
+        page = placed(
+            await page_of(listing, shown, size, after, before), origin, Reach((kin.above,))
+        )
+        return _people(page, people)
 
     async def _score(
         self,
@@ -150,35 +162,34 @@ class Audience:
                 if one in row_of
                 for score in [float(matrix[row_of[one], column])]
             ]
+            listing = Whole(sorted(scored, key=lambda one: one.key))
             origin = _origin(model.version_id, as_of, found[column])
-            pages[ask] = await self._page(
-                model.tenant_id, scored, ask.size, ask.after, ask.before, origin, Reach((above,))
-            )
-        return pages
+            page = await page_of(listing, _all_of_them, ask.size, ask.after, ask.before)
+            pages[ask] = placed(page, origin, Reach((above,)))
+        shown = {item.key.id for page in pages.values() for _, item in page.items}
+        people = await self._active(model.tenant_id, shown)
+        return {ask: _people(page, people) for ask, page in pages.items()}
 
-    async def _page(
-        self,
-        tenant_id: UUID,
-        scored: Sequence[_Scored],
-        size: int,
-        after: Place | None,
-        before: Place | None,
-        origin: Origin,
-        reach: Reach,
-    ) -> Page[FoundUser]:
-        found: dict[UUID, User] = {}
+    async def _active(self, tenant_id: UUID, ids: Collection[UUID]) -> dict[UUID, User]:
+        """Those of the users who exist and are not deactivated."""
+        async with self._database.work(tenant_id) as work:
+            found = await users.get_many(work, list(ids))
+        return {one.id: one for one in found.values() if one.deactivated_at is None}
 
-        async def shown(ids: Collection[UUID]) -> set[UUID]:
-            # The index may still hold who was deleted or deactivated.
-            async with self._database.work(tenant_id) as work:
-                rows = await users.get_many(work, list(ids))
-            found.update({one.id: one for one in rows.values() if one.deactivated_at is None})
-            return set(found)
 
-        listing = Whole(sorted(scored, key=lambda one: one.key))
-        page = placed(await page_of(listing, shown, size, after, before), origin, reach)
-        items = [FoundUser(found[item.key.id], item.score, place) for place, item in page.items]
-        return Page(items, page.has_next, page.has_previous)
+async def _all_of_them(ids: Collection[UUID]) -> set[UUID]:
+    # Only those have a history, and who is deactivated was left out of the search.
+    return set(ids)
+
+
+def _people(page: Page[tuple[Place, _Scored]], people: Mapping[UUID, User]) -> Page[FoundUser]:
+    """A page with the users; who was deleted or deactivated just now is not on it."""
+    items = [
+        FoundUser(people[item.key.id], item.score, place)
+        for place, item in page.items
+        if item.key.id in people
+    ]
+    return Page(items, page.has_next, page.has_previous)
 
 
 async def count_investors(
