@@ -170,6 +170,7 @@ async def connect(
     from domain.recommendations import Recommender
     from ml.index import EmbeddingIndex
     from ml.inference import TwinService
+    from ml.points import TIMEOUT
 
     opened = connect_database(found, statement_timeout=statement_timeout)
     async with opened as (database, queue, broker):
@@ -182,7 +183,7 @@ async def connect(
             https=address.scheme == "https",
             api_key=api_key.get_secret_value() if api_key else None,
             check_compatibility=False,
-            timeout=30,
+            timeout=TIMEOUT,
         )
         index = EmbeddingIndex(client)
 

@@ -21,6 +21,7 @@ from domain import (
     properties,
     property_search,
     tenants,
+    users,
 )
 from domain.database import Database
 from domain.events import Event, Topic
@@ -94,8 +95,8 @@ class Indexer:
             share = min(1.0, len(seen) / everything)
             await report(share, f"indexing properties: {len(seen):,} of {total:,}")
         counts.properties = len(seen)
-        for users in _batches(investors, USER_BATCH):
-            counts.users += await self._index_users(tenant_id, users, only)
+        for some in _batches(investors, USER_BATCH):
+            counts.users += await self._index_users(tenant_id, some, only)
             share = min(1.0, (total + counts.users) / everything)
             await report(share, f"indexing investors: {counts.users:,} of {len(investors):,}")
         counts.removed = await self._forget_others(tenant_id, seen, set(investors), only)
@@ -108,7 +109,7 @@ class Indexer:
             async with self._turn(tenant_id) as work:
                 found = await properties.snapshot(work, some)
                 gone = set(some).difference(found.ids)
-                await self.index.delete_property_everywhere(tenant_id, gone)
+                await self.index.delete_properties_everywhere(tenant_id, gone)
                 await self._write(found, await self._targets(work))
                 # At the change itself the index answered as before; now it answers anew.
                 work.publish(Event(Topic.PROPERTIES))
@@ -117,7 +118,7 @@ class Indexer:
         return counts
 
     async def index_users(self, tenant_id: UUID, ids: Sequence[UUID]) -> Counts:
-        """Write the users who did anything and forget the others."""
+        """Write the users who did anything and forget the others, in every version if deleted."""
         counts = Counts()
         for some in _batches(ids, USER_BATCH):
             counts.users += await self._index_users(tenant_id, some)
@@ -149,6 +150,9 @@ class Indexer:
             found = (await histories.get_many(work, ids)).values()
             known = [history for history in found if len(history)]
             idle = [history.user_id for history in found if not len(history)]
+            # Retired versions are not written any more; who is deleted must not stay in them.
+            gone = set(idle).difference(await users.get_many(work, idle) if idle else ())
+            await self.index.delete_users_everywhere(tenant_id, gone)
             for model in await self._targets(work, only):
                 space = self.index.space(model)
                 await space.delete_users(idle)

@@ -133,6 +133,21 @@ def among(key: str, values: Iterable[object]) -> grpc.Condition:
     return _field(key, match=grpc.Match(keywords=strings))
 
 
+def at_least(key: str, value: float) -> grpc.Condition:
+    """Points whose payload field is that or more."""
+    return _field(key, range=grpc.Range(gte=value))
+
+
+def both(*conditions: grpc.Condition) -> grpc.Condition:
+    """All of the conditions hold."""
+    return grpc.Condition(filter=grpc.Filter(must=conditions))
+
+
+def either(conditions: Sequence[grpc.Condition]) -> grpc.Condition:
+    """At least one of the conditions holds."""
+    return grpc.Condition(filter=grpc.Filter(should=conditions))
+
+
 def _field(key: str, **what: Any) -> grpc.Condition:
     return grpc.Condition(field=grpc.FieldCondition(key=key, **what))
 
@@ -144,7 +159,7 @@ def unowned() -> grpc.Condition:
 
 def within_any(circles: Sequence[Circle]) -> grpc.Condition:
     """Within at least one of the circles."""
-    return grpc.Condition(filter=grpc.Filter(should=list(map(_within_circle, circles))))
+    return either(list(map(_within_circle, circles)))
 
 
 def _name(vocabulary: type[PropertyType] | type[ListingStatus], code: int) -> str | None:

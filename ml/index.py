@@ -12,7 +12,8 @@ from domain.snapshots import ModelKey
 from ml.filters import PAYLOAD_INDEXES, among, equals
 from ml.index_rows import ROW
 from ml.model import DIMENSIONS
-from ml.space import PROPERTIES, USERS, Space
+from ml.points import PROPERTIES, USERS
+from ml.space import Space
 
 # Qdrant's own threshold is meant for vectors of a thousand dimensions; of ours, hundreds of
 # thousands would stay without a graph.
@@ -21,6 +22,10 @@ _GRAPH_FROM_KB = 500
 _WRITTEN_AS = f"written_as_{ROW}"
 _TENANT = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
 _PROPERTY_INDEXES = PAYLOAD_INDEXES | {_WRITTEN_AS: models.PayloadSchemaType.BOOL}
+_USER_INDEXES = {
+    "user_id": models.PayloadSchemaType.KEYWORD,
+    "interest": models.PayloadSchemaType.INTEGER,
+}
 
 
 class EmbeddingIndex:
@@ -40,7 +45,7 @@ class EmbeddingIndex:
         }
         for name, indexes in (
             (PROPERTIES, own | _PROPERTY_INDEXES),
-            (USERS, own | {"user_id": models.PayloadSchemaType.KEYWORD}),
+            (USERS, own | _USER_INDEXES),
         ):
             await self._ensure_collection(name)
             for field, schema in indexes.items():
@@ -65,12 +70,20 @@ class EmbeddingIndex:
         """The points of one tenant's one model version. Costs nothing."""
         return Space(self._client, model)
 
-    async def delete_property_everywhere(self, tenant_id: UUID, ids: Collection[UUID]) -> None:
+    async def delete_properties_everywhere(self, tenant_id: UUID, ids: Collection[UUID]) -> None:
         """Deletes the tenant's properties from all of its versions; unknown ids are ignored."""
-        if not ids:
-            return
-        owned = [equals("tenant_id", tenant_id), among("property_id", ids)]
-        await self._client.delete(PROPERTIES, grpc.Filter(must=owned))
+        await self._delete(PROPERTIES, tenant_id, "property_id", ids)
+
+    async def delete_users_everywhere(self, tenant_id: UUID, ids: Collection[UUID]) -> None:
+        """Deletes the tenant's investors from all of its versions; unknown ids are ignored."""
+        await self._delete(USERS, tenant_id, "user_id", ids)
+
+    async def _delete(
+        self, collection: str, tenant_id: UUID, field: str, ids: Collection[UUID]
+    ) -> None:
+        if ids:
+            owned = [equals("tenant_id", tenant_id), among(field, ids)]
+            await self._client.delete(collection, grpc.Filter(must=owned))
 
     async def _ensure_collection(self, name: str) -> None:
         wanted = models.VectorParams(size=DIMENSIONS, distance=models.Distance.COSINE)

@@ -1,19 +1,14 @@
-"""The embeddings of one tenant's one model version: written, deleted and searched here alone.
+"""The embeddings of one tenant's one model version: written, deleted and searched here alone."""
 
-Tenants and model versions share two collections. They are kept apart by construction: points are
-reached only through a ``Space``, which is bound to one tenant and version and puts both into the id
-of every point it writes and into the filter of every call it makes.
-"""
-
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from qdrant_client import AsyncQdrantClient, grpc, models
+from qdrant_client import grpc
 
-from domain.snapshots import ModelKey, PropertyColumns, PropertyFilter
+from domain.snapshots import PropertyColumns, PropertyFilter
 from ml.candidates import (
     BELOW,
     EVERYTHING,
@@ -24,17 +19,11 @@ from ml.candidates import (
     gather,
     mostly_ties,
 )
-from ml.filters import among, conditions, equals, payloads
+from ml.filters import among, at_least, both, conditions, either, payloads
 from ml.index_rows import ROW, pack
-from ml.model import DIMENSIONS
+from ml.points import PROPERTIES, USERS, Points, check_shape
 from ml.queries import nearest_to, nearest_to_any, only
 from ml.reranker import Items
-
-PROPERTIES = "property_embeddings"
-USERS = "user_embeddings"
-
-_NAMESPACE = UUID("6f0c3f52-3a54-5d0e-9b8a-6c1c64c9a3b1")
-_BATCH = 1000
 
 
 class Hit(NamedTuple):
@@ -49,17 +38,13 @@ class Hit(NamedTuple):
     vector: NDArray[np.float32]
 
 
-class Space:
+class Space(Points):
     """The points of one tenant's one model version; no call can reach another's."""
-
-    def __init__(self, client: AsyncQdrantClient, model: ModelKey) -> None:
-        self._client = client
-        self._model = model
 
     async def upsert_properties(self, properties: PropertyColumns, items: Items) -> None:
         """Writes the properties as the space's version sees them; replaces those already there."""
         vectors = items.embedding.cpu().numpy()
-        _check(vectors, len(properties))
+        check_shape(vectors, len(properties))
         rows = [
             payload | {ROW: row}
             for payload, row in zip(payloads(properties), pack(properties.ids, items), strict=True)
@@ -70,27 +55,31 @@ class Space:
     async def upsert_users(self, interests: Mapping[UUID, NDArray[np.float32]]) -> None:
         """Writes investors, one point for each of an investor's unit vectors (k, 16).
 
-        Replaces what was there of them.
+        Replaces what was there of them; whoever searches meanwhile finds each by one or the other.
         """
-        await self.delete_users(list(interests))
         owner = [user_id for user_id, some in interests.items() for _ in some]
         rank = [place for some in interests.values() for place in range(len(some))]
         if owner:
+            vectors = np.concatenate(list(interests.values()))
+            check_shape(vectors, len(owner))
             await self._upsert(
                 USERS,
                 [self._point_id(one, place) for one, place in zip(owner, rank, strict=True)],
-                np.concatenate(list(interests.values())),
+                vectors,
                 [
                     {"user_id": str(one), "interest": place}
                     for one, place in zip(owner, rank, strict=True)
                 ],
             )
-
-    async def delete_properties(self, ids: Collection[UUID]) -> None:
-        """Deletes the properties; unknown ids are ignored."""
-        if ids:
-            owned = self._filter(must=[among("property_id", ids)])
-            await self._client.delete(PROPERTIES, owned)
+        by_count: dict[int, list[UUID]] = {}
+        for user_id, some in interests.items():
+            by_count.setdefault(len(some), []).append(user_id)
+        if by_count:
+            left_over = [
+                both(among("user_id", ids), at_least("interest", count))
+                for count, ids in by_count.items()
+            ]
+            await self._client.delete(USERS, self._filter(must=[either(left_over)]))
 
     async def delete_users(self, ids: Collection[UUID]) -> None:
         """Deletes the investors; unknown ids are ignored."""
@@ -233,11 +222,7 @@ class Space:
 
     async def count(self) -> int:
         """How many properties the space holds."""
-        return await self._count(PROPERTIES)
-
-    async def count_users(self) -> int:
-        """How many interests of investors the space holds."""
-        return await self._count(USERS)
+        return (await self._client.count(PROPERTIES, self._filter(), exact=True)).count
 
     async def property_ids(self) -> set[UUID]:
         """The ids of all properties in the space."""
@@ -246,67 +231,6 @@ class Space:
     async def user_ids(self) -> set[UUID]:
         """The ids of all investors in the space."""
         return await self._ids(USERS, "user_id")
-
-    async def _ids(self, collection: str, field: str) -> set[UUID]:
-        return {
-            UUID((point.payload or {})[field])
-            async for points in self._scroll(collection, self._filter(), field)
-            for point in points
-        }
-
-    async def _scroll(
-        self, collection: str, wanted: grpc.Filter, field: str, *, with_vectors: bool = False
-    ) -> AsyncIterator[list[models.Record]]:
-        """All points that match, in batches, with one field of their payload."""
-        offset: Any = None
-        while True:
-            points, offset = await self._client.scroll(
-                collection,
-                scroll_filter=wanted,
-                limit=_BATCH,
-                offset=offset,
-                with_payload=[field],
-                with_vectors=with_vectors,
-            )
-            yield points
-            if offset is None:
-                return
-
-    async def _count(self, collection: str) -> int:
-        return (await self._client.count(collection, self._filter(), exact=True)).count
-
-    async def _upsert(
-        self,
-        collection: str,
-        ids: Sequence[str],
-        vectors: NDArray[np.float32],
-        payload: list[dict[str, Any]],
-    ) -> None:
-        _check(vectors, len(ids))
-        own = {
-            "tenant_id": str(self._model.tenant_id),
-            "model_version": str(self._model.version_id),
-        }
-        for rows in _slices(len(ids)):
-            batch = models.Batch(
-                ids=list(ids[rows]),
-                vectors=vectors[rows].tolist(),
-                payloads=[own | one for one in payload[rows]],
-            )
-            await self._client.upsert(collection, batch)
-
-    async def _search(
-        self, searches: list[grpc.QueryPoints], collection: str = PROPERTIES
-    ) -> list[list[grpc.ScoredPoint]]:
-        """The points of each search, as the protocol has them.
-
-        The client would turn every one of hundreds into models, which costs more than the search.
-        """
-        for one in searches:
-            one.collection_name = collection
-        request = grpc.QueryBatchPoints(collection_name=collection, query_points=searches)
-        answer = await self._client.grpc_points.QueryBatch(request)
-        return [list(one.result) for one in answer.result]
 
     def _wanted(
         self,
@@ -318,40 +242,10 @@ class Space:
         unwanted = [among("property_id", exclude)] if exclude else None
         return self._filter(must=[*conditions(where), *further], must_not=unwanted)
 
-    def _filter(
-        self,
-        must: Sequence[grpc.Condition] = (),
-        must_not: list[grpc.Condition] | None = None,
-    ) -> grpc.Filter:
-        """The given conditions within the space; every read and delete goes through here."""
-        own = [
-            equals("tenant_id", self._model.tenant_id),
-            equals("model_version", self._model.version_id),
-        ]
-        return grpc.Filter(must=[*own, *must], must_not=must_not)
-
-    def _point_id(self, value: UUID, place: int = 0) -> str:
-        """The id of the point of a property, or of an investor's interest, in the space."""
-        name = f"{self._model.tenant_id}:{self._model.version_id}:{value}"
-        return str(uuid5(_NAMESPACE, f"{name}:{place}" if place else name))
-
 
 def _property_id(point: grpc.ScoredPoint) -> UUID:
     return UUID(point.payload["property_id"].string_value)
 
 
-def _check(vectors: NDArray[np.float32], count: int) -> None:
-    if vectors.shape != (count, DIMENSIONS):
-        raise ValueError(
-            f"{count} points need vectors of shape ({count}, {DIMENSIONS}), not {vectors.shape}"
-        )
-
-
 def _vector(point: grpc.ScoredPoint) -> NDArray[np.float32]:
     return np.array(point.vectors.vector.dense.data, dtype=np.float32)
-
-
-def _slices(count: int) -> Iterator[slice]:
-    """Stretches of at most ``_BATCH`` that cover ``range(count)``."""
-    for first in range(0, count, _BATCH):
-        yield slice(first, first + _BATCH)

@@ -16,6 +16,7 @@ from domain.work import Work
 from jobs.reindexing import Indexer
 from jobs.training import Training, train_tenant
 from ml.config import TrainingConfig
+from ml.space import Space
 from runtime import Runtime
 
 _numbers = count(1)
@@ -152,3 +153,9 @@ async def train(rt: Runtime, tenant: Tenant, *, epochs: int = 12, seed: int = 0)
 
     config = TrainingConfig(epochs=epochs, batch_size=32, device="cpu", seed=seed)
     return await train_tenant(indexer, tenant.id, config, report)
+
+
+async def interests_in(space: Space) -> int:
+    """How many interests of investors the space holds."""
+    found = await space.interests(await space.user_ids())
+    return sum(map(len, found.values()))

@@ -28,10 +28,11 @@ from domain.tenants import active_version_id
 from domain.vocabulary import InteractionKind, Role
 from graph.schema import build_schema as build_own_schema
 from ml.candidates import Source
+from ml.index import EmbeddingIndex
 from ml.space import Space
 from runtime import Runtime
 from tests.conftest import new_tenant
-from tests.factories import Town, build_town, train
+from tests.factories import Town, build_town, interests_in, train
 from tests.graph.conftest import Session, SignIn, property_id, user_id
 
 WHOLE_RECOMMENDATION = """{
@@ -241,7 +242,7 @@ async def state(database: Database, rt: Runtime, town: Town) -> list[Any]:
     hits = await space.query(PROBE, PropertyFilter(), [], 1000)
     vectors = sorted((hit.property_id, hit.vector.tobytes()) for hit in hits)
     assert len(vectors) == len(town.south + town.north)
-    return [*found, vectors, await space.property_ids(), await space.count_users()]
+    return [*found, vectors, await space.property_ids(), await interests_in(space)]
 
 
 def test_every_root_field_is_covered() -> None:
@@ -300,20 +301,29 @@ async def test_no_index_call_reaches_another_firm(
         "query": await space.query(PROBE, PropertyFilter(), [], 10),
         "candidates": (await space.candidates(PROBE[None], PropertyFilter(), [], [Source(10)])).ids,
         "count": await space.count(),
-        "count_users": await space.count_users(),
         "property_ids": await space.property_ids(),
         "user_ids": await space.user_ids(),
         "investors": (await space.investors(PROBE[None], [], 10))[0],
         "interests": await space.interests(a.southerners),
     }
     assert not any(answers.values())
-    await space.delete_properties(a.south)
     await space.delete_users(a.southerners)
     await space.drop()
-    await rt.index.delete_property_everywhere(b.tenant.id, a.south)
+    await rt.index.delete_properties_everywhere(b.tenant.id, a.south)
+    await rt.index.delete_users_everywhere(b.tenant.id, a.southerners)
     assert await state(database, rt, a) == before
-    writes = {"delete_properties", "delete_users", "drop"}
+    writes = {"delete_users", "drop"}
     # Whose the points are that these write is proved in tests/ml.
     writes |= {"upsert_properties", "upsert_users"}
     public = {name for name, _ in inspect.getmembers(Space, inspect.isfunction) if name[0] != "_"}
     assert public == set(answers) | writes
+    methods = inspect.getmembers(EmbeddingIndex, inspect.isfunction)
+    assert {name for name, _ in methods if name[0] != "_"} == {
+        "delete_properties_everywhere",
+        "delete_users_everywhere",
+        "space",
+        # Of no tenant.
+        "ensure_collections",
+        "outdated",
+        "ping",
+    }

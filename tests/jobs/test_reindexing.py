@@ -25,11 +25,11 @@ from jobs.worker import reindex_all
 from ml.candidates import Source
 from ml.filters import unowned
 from ml.inference import TwinService
+from ml.points import PROPERTIES
 from ml.reranker import Items
-from ml.space import PROPERTIES
 from runtime import Runtime
 from tests.conftest import new_tenant
-from tests.factories import Town, add_property, build_town, train
+from tests.factories import Town, add_property, build_town, interests_in, train
 from tests.jobs.conftest import Runs, WorkOff
 
 
@@ -110,7 +110,7 @@ async def test_a_reindex_writes_all_and_forgets_what_is_gone(
     assert new.id in found
     assert place.south[0] not in found
     assert left.id not in await rt.index.space(model).user_ids()
-    assert await rt.index.space(model).count_users() == await interests(database, place.tenant)
+    assert await interests_in(rt.index.space(model)) == await interests(database, place.tenant)
     (run,) = await runs(place.tenant.id)
     assert run.status is JobStatus.SUCCEEDED
     assert run.result == {"properties": 60, "users": 11, "removed": 1}
@@ -146,7 +146,28 @@ async def test_users_without_interactions_are_forgotten(
     await work_off()
 
     left = await interests(database, place.tenant)
-    assert await space.count_users() == left == 11 * 10
+    assert await interests_in(space) == left == 11 * 10
+
+
+async def test_a_deleted_user_is_forgotten_in_retired_versions_too(
+    rt: Runtime, database: Database, place: Town, queue: JobQueue, work_off: WorkOff
+) -> None:
+    retired = rt.index.space(await active(database, place.tenant))
+    await train(rt, place.tenant, epochs=1)
+    present = rt.index.space(await active(database, place.tenant))
+    gone, idle = place.southerners[:2]
+    everyone = {*place.southerners, *place.northerners}
+    assert await retired.user_ids() == await present.user_ids() == everyone
+    async with database.work(place.tenant.id) as work:
+        await work.session.execute(delete(User).where(User.id == gone))
+        await work.session.execute(delete(Interaction).where(Interaction.user_id == idle))
+
+    await queue.enqueue([Job("index_users", place.tenant.id, ([str(gone), str(idle)],))])
+    await work_off()
+
+    assert await present.user_ids() == everyone - {gone, idle}
+    # Who is idle may be active again; who is deleted is forgotten.
+    assert await retired.user_ids() == everyone - {gone}
 
 
 async def test_an_interest_given_up_leaves_no_point(
@@ -155,7 +176,7 @@ async def test_an_interest_given_up_leaves_no_point(
     model = await active(database, place.tenant)
     space = rt.index.space(model)
     investor = place.southerners[0]
-    before = await space.count_users()
+    before = await interests_in(space)
     async with database.work(place.tenant.id) as work:
         acts = await work.session.execute(
             select(Interaction.id).where(Interaction.user_id == investor).limit(7)
@@ -169,7 +190,7 @@ async def test_an_interest_given_up_leaves_no_point(
     await queue.enqueue([Job("index_users", place.tenant.id, ([str(investor)],))])
     await work_off()
 
-    assert await space.count_users() == before - 7 == await interests(database, place.tenant)
+    assert await interests_in(space) == before - 7 == await interests(database, place.tenant)
 
 
 async def unowned_ids(rt: Runtime, model: ModelKey) -> set[UUID]:
@@ -193,7 +214,7 @@ async def test_a_deal_is_known_to_the_index(
     await work_off()
 
     assert await unowned_ids(rt, model) == {*place.south, *place.north} - {bought}
-    assert await rt.index.space(model).count_users() == 12 * 10 + 1
+    assert await interests_in(rt.index.space(model)) == 12 * 10 + 1
 
     async with queued.work(place.tenant.id) as work:
         await work.session.execute(delete(Interaction).where(Interaction.user_id == place.idle))
@@ -229,7 +250,7 @@ async def test_a_job_changes_nothing_of_another_tenant(
     runs: Runs,
 ) -> None:
     space = rt.index.space(await active(database, town.tenant))
-    before = await space.property_ids(), await space.count_users(), await runs(town.tenant.id)
+    before = await space.property_ids(), await interests_in(space), await runs(town.tenant.id)
 
     theirs = [str(one) for one in (*town.south, *town.southerners)]
     await queue.enqueue(
@@ -242,7 +263,7 @@ async def test_a_job_changes_nothing_of_another_tenant(
     await work_off()
 
     assert len(await runs(tenant.id)) == 3
-    after = await space.property_ids(), await space.count_users(), await runs(town.tenant.id)
+    after = await space.property_ids(), await interests_in(space), await runs(town.tenant.id)
     assert after == before
 
 

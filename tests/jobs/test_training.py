@@ -15,7 +15,7 @@ from jobs import runs as runs_module
 from jobs.queue import TRAINING_QUEUE, JobQueue
 from runtime import Runtime
 from tests.conftest import new_tenant
-from tests.factories import build_town, train
+from tests.factories import build_town, interests_in, train
 from tests.jobs.conftest import Runs, WaitForRun, WorkOff
 
 
@@ -40,7 +40,7 @@ async def test_a_job_trains_indexes_and_activates(
     assert version.details["config"]["epochs"] == 2
     space = rt.index.space(ModelKey(tenant.id, version_id))
     # An investor has a point for each of ten houses.
-    assert (await space.count(), await space.count_users()) == (60, 120)
+    assert (await space.count(), await interests_in(space)) == (60, 120)
 
 
 @pytest.mark.parametrize(

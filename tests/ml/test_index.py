@@ -1,6 +1,5 @@
 from dataclasses import fields, replace
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -25,8 +24,9 @@ from ml.candidates import Source
 from ml.filters import unowned, within_any
 from ml.index import EmbeddingIndex
 from ml.index_rows import ROW
+from ml.points import PROPERTIES
 from ml.reranker import Items
-from ml.space import PROPERTIES, USERS, Hit, Space
+from ml.space import Hit, Space
 
 EVERYTHING = PropertyFilter()
 EVERYWHERE = Circle(0, 0, 20_100)
@@ -125,55 +125,6 @@ async def test_vectors_must_fit(filled: Space, columns: PropertyColumns, items: 
     assert await filled.count() == 200
 
 
-async def points_of(index: EmbeddingIndex, space: Space, user_id: UUID) -> list[dict[str, Any]]:
-    """What the space's collection holds of an investor, by place, past the code under test."""
-    wanted = {
-        "tenant_id": space._model.tenant_id,
-        "model_version": space._model.version_id,
-        "user_id": user_id,
-    }
-    points, _ = await index._client.scroll(
-        USERS,
-        models.Filter(
-            must=[
-                models.FieldCondition(key=key, match=models.MatchValue(value=str(value)))
-                for key, value in wanted.items()
-            ]
-        ),
-        limit=100,
-        with_vectors=True,
-    )
-    found = [{**(point.payload or {}), "vector": point.vector} for point in points]
-    return sorted(found, key=lambda one: int(one["interest"]))
-
-
-async def test_an_investor_has_a_point_for_each_interest(index: EmbeddingIndex) -> None:
-    key = new_key()
-    space, other = index.space(key), index.space(ModelKey(key.tenant_id, uuid4()))
-    a, b, c = (uuid4() for _ in range(3))
-    nothing = np.empty((0, 16), dtype=np.float32)
-    await space.upsert_users({a: unit(5), b: unit(2, seed=1), c: nothing})
-    await other.upsert_users({a: unit(1)})
-    assert (await space.count_users(), await space.count()) == (7, 0)
-    points = await points_of(index, space, a)
-    assert [one["interest"] for one in points] == [0, 1, 2, 3, 4]
-    np.testing.assert_allclose([one["vector"] for one in points], unit(5), atol=1e-6)
-
-    await space.upsert_users({a: unit(2, seed=3)})  # fewer than before: none is left over
-    points = await points_of(index, space, a)
-    np.testing.assert_allclose([one["vector"] for one in points], unit(2, seed=3), atol=1e-6)
-    assert (await space.count_users(), await other.count_users()) == (4, 1)
-
-    await space.upsert_users({b: nothing})
-    assert (await space.count_users(), await other.count_users()) == (2, 1)
-    await space.upsert_users({})
-    await space.delete_users(())
-    await space.delete_users([a])
-    assert (await space.count_users(), await other.count_users()) == (0, 1)
-    await other.drop()
-    assert await other.count_users() == 0
-
-
 async def test_tenants_and_versions_never_meet(
     index: EmbeddingIndex, columns: PropertyColumns, items: Items
 ) -> None:
@@ -191,17 +142,15 @@ async def test_tenants_and_versions_never_meet(
         expected = np.sort(unit(10, seed=number) @ query)[::-1]
         np.testing.assert_allclose([hit.cosine for hit in hits], expected, atol=1e-6)
 
-    await spaces[0].delete_properties(few.ids[:4])
-    assert [await space.count() for space in spaces] == [6, 10, 10, 10]
     await spaces[1].drop()
-    assert [await space.count() for space in spaces] == [6, 0, 10, 10]
-    await index.delete_property_everywhere(tenants[1], few.ids[:3])
-    assert [await space.count() for space in spaces] == [6, 0, 7, 7]
-    await index.delete_property_everywhere(tenants[1], few.ids)
-    await index.delete_property_everywhere(tenants[1], ())
-    assert [await space.count() for space in spaces] == [6, 0, 0, 0]
+    assert [await space.count() for space in spaces] == [10, 0, 10, 10]
+    await index.delete_properties_everywhere(tenants[1], few.ids[:3])
+    assert [await space.count() for space in spaces] == [10, 0, 7, 7]
+    await index.delete_properties_everywhere(tenants[1], few.ids)
+    await index.delete_properties_everywhere(tenants[1], ())
+    assert [await space.count() for space in spaces] == [10, 0, 0, 0]
     assert await spaces[2].property_ids() == set()
-    assert await spaces[0].property_ids() == set(few.ids[4:])
+    assert await spaces[0].property_ids() == set(few.ids)
 
 
 async def test_creating_the_collections_again_changes_nothing(

@@ -10,7 +10,7 @@ from domain.filters import PropertyFilter
 from domain.snapshots import ModelKey
 from jobs.reindexing import Indexer
 from ml.index_rows import ROW
-from ml.space import PROPERTIES
+from ml.points import PROPERTIES
 from runtime import Runtime
 from tests.conftest import new_tenant
 from tests.factories import build_town, train
