@@ -176,7 +176,7 @@ class CompiledExecutor(PlainExecutor):
     async def _await_value(self, value: Awaitable[Any], known: KnownField, path: Path) -> Any:
         """What graphql-core's ``complete_awaitable_value`` does."""
         try:
-            found = await (value if self.abort_signal is None else self.with_abort_signal(value))
+            found = await value
             completed = self._complete(known, found, path)
             if completed is Undefined:
                 completed = super().complete_value(

@@ -1,6 +1,6 @@
 """Plans: what is done once for an operation, so that each request of it does little."""
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable
 from inspect import isawaitable
 from typing import Any, cast
 
@@ -18,14 +18,10 @@ from graphql import (
     Visitor,
     visit,
 )
-from graphql.execution import (
-    default_field_resolver,
-    default_type_resolver,
-    map_source_to_response_event,
-)
+from graphql.execution import default_field_resolver, default_type_resolver
 from graphql.execution.collect_fields import FragmentDetails
 from graphql.execution.execute import create_source_event_stream
-from graphql.pyutils import AbortSignal, AwaitableOrValue
+from graphql.pyutils import AwaitableOrValue
 
 from graph.execution.executor import CompiledExecutor, PlainExecutor
 from graph.execution.fields import Budget, Variant
@@ -97,20 +93,15 @@ class Plan:
         variable_values: dict[str, Any] | None = None,
         *,
         root_value: Any = None,
-        abort_signal: AbortSignal | None = None,
     ) -> AwaitableOrValue[ExecutionResult]:
         """Execute a query or a mutation; the result is what ``graphql.execute`` returns.
 
         Args:
             context_value: of the request, for the resolvers.
             variable_values: as the client sent them.
-            root_value: the source of the root fields.
-            abort_signal: ends the execution early.
-
-        Raises:
-            AbortedGraphQLExecutionError: it was ended so, also when the result is awaited.
+            root_value: the source of the root fields; for a subscription, the event.
         """
-        executor = self._executor(context_value, variable_values, root_value, abort_signal)
+        executor = self._executor(context_value, variable_values, root_value)
         if isinstance(executor, list):
             return ExecutionResult(None, executor)
         # Only executors of @defer and @stream return anything else.
@@ -121,45 +112,20 @@ class Plan:
     ) -> AsyncIterable[Any] | ExecutionResult:
         """Subscribe to what a subscription follows; ``execute`` answers each event as its root.
 
-        For who gives each event a context or a deadline of its own; ``subscribe`` does both parts.
-
         Returns:
             The events, or a result with errors if the subscription was refused.
         """
-        executor = self._executor(context_value, variable_values, None, None)
+        executor = self._executor(context_value, variable_values, None)
         if isinstance(executor, list):
             return ExecutionResult(None, executor)
         stream = create_source_event_stream(executor)
         return await stream if isawaitable(stream) else stream
-
-    async def subscribe(
-        self,
-        context_value: Any = None,
-        variable_values: dict[str, Any] | None = None,
-        *,
-        root_value: Any = None,
-        abort_signal: AbortSignal | None = None,
-    ) -> AsyncIterator[ExecutionResult] | ExecutionResult:
-        """Subscribe; the result is what ``graphql.subscribe`` returns.
-
-        Returns:
-            A result for each event, or one with errors if the subscription was refused.
-        """
-        executor = self._executor(context_value, variable_values, root_value, abort_signal)
-        if isinstance(executor, list):
-            return ExecutionResult(None, executor)
-        stream = create_source_event_stream(executor)
-        events = await stream if isawaitable(stream) else stream
-        if isinstance(events, ExecutionResult):
-            return events
-        return map_source_to_response_event(executor, events)
 
     def _executor(
         self,
         context_value: Any,
         variable_values: dict[str, Any] | None,
         root_value: Any,
-        abort_signal: AbortSignal | None,
     ) -> PlainExecutor | list[GraphQLError]:
         values = self._variables.coerce(variable_values or {})
         if isinstance(values, list):
@@ -177,7 +143,6 @@ class Plan:
             default_type_resolver,
             default_field_resolver,
             hide_suggestions=self._hide_suggestions,
-            abort_signal=abort_signal,
         )
         if variant is not None and isinstance(executor, CompiledExecutor):
             executor.use(variant)

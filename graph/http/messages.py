@@ -6,7 +6,8 @@ from typing import Any
 import orjson
 
 MAX_MESSAGE = 1024 * 1024
-"""Bytes of a message. The server's own limit must be as high: ``uvicorn --ws-max-size``."""
+"""Characters of a message. The server's own limit, in bytes, must be as low, for it is what keeps
+larger ones out of memory: ``uvicorn --ws-max-size``."""
 MAX_ID = 128
 
 Message = dict[str, Any]
@@ -43,7 +44,7 @@ def parsed(text: str | None) -> Message:
     if text is None:
         raise ClosedError(Code.BAD_REQUEST, "Send text messages")
     if len(text) > MAX_MESSAGE:
-        raise ClosedError(Code.TOO_BIG, f"A message has at most {MAX_MESSAGE:,} bytes")
+        raise ClosedError(Code.TOO_BIG, f"A message has at most {MAX_MESSAGE:,} characters")
     try:
         message = orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -26,7 +26,7 @@ from graph.http.negotiation import (
 )
 from graph.http.requests import from_body, from_url
 from graph.http.sse import EventStreams
-from graph.limits.deadline import WhileConnected
+from graph.limits.disconnect import WhileConnected
 from graph.operations import Body, GraphQLRequest, Operations, Prepared
 
 Page = Callable[[Request], Awaitable[Response]]

@@ -2,7 +2,7 @@
 
 The directives are those of the GraphQL Cost Directives Specification
 (https://ibm.github.io/graphql-specs/cost-spec.html). They are the one place where weights stand:
-``graph.limits.cost`` reads them from the schema, and ``schema.graphql`` prints them.
+``graph.limits.pricing`` reads them from the schema, and ``schema.graphql`` prints them.
 
 The unit is a point. An object costs 1, a scalar nothing; a weighted field costs its weight each
 time that it is called, on top of the objects which it returns; a list multiplies what is asked of
@@ -20,7 +20,6 @@ from strawberry.schema_directive import Location, schema_directive
 D = TypeVar("D")
 
 OBJECT_WEIGHT = 1
-SCALAR_WEIGHT = 0
 
 
 @schema_directive(

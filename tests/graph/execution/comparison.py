@@ -1,7 +1,7 @@
 """The answers of two executors: data, order, errors, and every call of a resolver."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from inspect import isawaitable
 from typing import Any
 
@@ -39,7 +39,23 @@ def compiled(schema: GraphQLSchema, document: DocumentNode) -> Execute:
     """A plan, made once."""
     operation = operation_of(document)
     plan = Plan(schema, document, operation, at_once=True)
-    return plan.subscribe if operation.operation.value == "subscription" else plan.execute
+    if operation.operation.value != "subscription":
+        return plan.execute
+
+    async def follow(context: Any, variables: dict[str, Any]) -> Any:
+        events = await plan.events(context, variables)
+        return (
+            events if isinstance(events, ExecutionResult) else answers(events, context, variables)
+        )
+
+    async def answers(
+        events: AsyncIterable[Any], context: Any, variables: dict[str, Any]
+    ) -> AsyncIterator[ExecutionResult]:
+        async for event in events:
+            result = plan.execute(context, variables, root_value=event)
+            yield await result if isawaitable(result) else result
+
+    return follow
 
 
 def operation_of(document: DocumentNode) -> OperationDefinitionNode:

@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 from graphql import (
-    AbortController,
     ExecutionResult,
     GraphQLDeferDirective,
     GraphQLError,
     GraphQLSchema,
     parse,
 )
-from graphql.execution import AbortedGraphQLExecutionError, Executor
+from graphql.execution import Executor
 
 from graph.execution import Plan
 from graph.execution.plan import MAX_CONDITIONS
@@ -36,8 +35,8 @@ def plan_of(schema: GraphQLSchema, text: str) -> Plan:
     return Plan(schema, document, operation_of(document), at_once=True)
 
 
-async def run(plan: Plan, context: Context, **variables: Any) -> ExecutionResult:
-    result: Any = plan.execute(context, variables)
+async def run(plan: Plan, context: Context, root: Any = None, **variables: Any) -> ExecutionResult:
+    result: Any = plan.execute(context, variables, root_value=root)
     return result if isinstance(result, ExecutionResult) else await result
 
 
@@ -125,21 +124,12 @@ async def test_replaced_resolvers_are_called(schema: GraphQLSchema) -> None:
     assert {one["name"] for one in result.data["trees"]} == {"replaced"}  # type: ignore[index]
 
 
-async def test_ends_when_it_is_told(schema: GraphQLSchema) -> None:
-    controller = AbortController()
-    result: Any = plan_of(schema, "{ trees { id } stones { asyncFlat { text } } }").execute(
-        Context(Maker(schema, SEED, 0)), abort_signal=controller.signal
-    )
-    controller.abort(TimeoutError("late"))
-    with pytest.raises(AbortedGraphQLExecutionError):
-        await result
-
-
 async def test_each_event_of_a_subscription_is_executed(schema: GraphQLSchema) -> None:
     plan = plan_of(schema, "subscription { grown(times: 3) { id flat { text } } }")
-    events = await plan.subscribe(Context(Maker(schema, SEED, 0)))
+    context = Context(Maker(schema, SEED, 0))
+    events = await plan.events(context)
     assert not isinstance(events, ExecutionResult)
-    results = [one async for one in events]
+    results = [await run(plan, context, one) async for one in events]
     assert len(results) == 3
     assert all(one.data and not one.errors for one in results)
 

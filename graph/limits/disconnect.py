@@ -1,6 +1,6 @@
-"""Ends operations that nobody waits for any more: those too slow, and those whose client left.
+"""Ends operations whose client left, for nobody waits for them any more.
 
-Either cancels the task that runs the operation, and with it all that it awaits: a loader's batch
+The task that runs the operation is cancelled, and with it all that it awaits: a loader's batch
 once nobody awaits its keys, and a database query, whose backend the driver tells to stop.
 """
 
