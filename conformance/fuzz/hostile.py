@@ -241,6 +241,9 @@ def introspection(rng: Random, world: World) -> Message:
             "{ __schema { types { possibleTypes { interfaces { possibleTypes { name } } } } } }",
             f"{{ __type(name: {literal(rng.choice(STRINGS))}) {{ name }} }}",
             "{ me { __schema { types { name } } } }",
+            "{ __schema { types {" + "fields { name } " * 400 + "} } }",
+            "{ __schema {" + " ".join(f"a{n}: types {{ ...F }}" for n in range(30)) + "} } "
+            "fragment F on __Type { fields { type { fields { name } } args { type { name } } } }",
             "{" + " ".join(f"s{n}: __schema {{ types {{ name }} }}" for n in range(25)) + "}",
         )
     )
