@@ -52,9 +52,8 @@ class PropertyFilter:
 
     A property whose value is missing never matches a part that restricts that value.
     ``listed_after`` and ``listed_before`` leave out the moment itself; ranges, circles and boxes
-    include their borders. ``words`` must each begin a word of the property: see
-    ``words_of``. ``owned`` asks for what an investor of the tenant made a
-    deal on, or for the rest.
+    include their borders. ``words`` must each begin a word of the property: see ``words_of``.
+    ``owned`` asks for what an investor of the tenant made a deal on, or for the rest.
     """
 
     ids: tuple[UUID, ...] = ()

@@ -272,13 +272,12 @@ async def active_investors(work: Work) -> list[UUID]:
     return list(await work.session.scalars(select(Interaction.user_id).distinct()))
 
 
-async def log(work: Work, rows: Mapping[UUID, int], since: datetime | None) -> InteractionLog:
+async def log(work: Work, rows: Mapping[UUID, int]) -> InteractionLog:
     """All interactions of the tenant, oldest first, against the rows of a property snapshot.
 
     Args:
         work: the unit of work.
         rows: the row of each property id; interactions with others are left out.
-        since: leave out what happened before.
     """
     query = select(
         Interaction.user_id,
@@ -286,8 +285,6 @@ async def log(work: Work, rows: Mapping[UUID, int], since: datetime | None) -> I
         Interaction.kind,
         extract("epoch", Interaction.occurred_at),
     ).order_by(Interaction.occurred_at, Interaction.id)
-    if since is not None:
-        query = query.where(Interaction.occurred_at >= since)
     acts: list[tuple[Any, ...]] = [
         tuple(row) for row in await work.session.execute(query) if row[1] in rows
     ]

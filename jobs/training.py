@@ -85,7 +85,7 @@ async def load(database: Database, tenant_id: UUID) -> tuple[PropertyColumns, In
     async with database.work(tenant_id) as work:
         columns = _join([batch async for batch in properties.snapshots(work)])
         rows = {property_id: row for row, property_id in enumerate(columns.ids)}
-        return columns, await interactions.log(work, rows, since=None)
+        return columns, await interactions.log(work, rows)
 
 
 def _join(batches: list[PropertyColumns]) -> PropertyColumns:

@@ -11,7 +11,7 @@ from qdrant_client import grpc
 
 from domain.snapshots import OutdatedIndexError
 from ml.index_rows import ROW, PropertyIds, unpack
-from ml.reranker import Items
+from ml.items import Items
 
 EVERYTHING = -1.0
 """Less than any likeness."""

@@ -6,12 +6,15 @@ accumulated in place instead of being laid out side by side, and what training l
 out. ``tests/ml/test_folded_reranker.py`` holds both to the same scores.
 """
 
+from copy import deepcopy
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from domain.vocabulary import PropertyType
-from ml.reranker import DIFFERENCES, LARGEST_RATIO, NEAREST_KM, Items, Opinions, Reranker
+from ml.items import Items, Opinions
+from ml.reranker import DIFFERENCES, LARGEST_RATIO, NEAREST_KM, Reranker
 
 _LEAST = 1e-37
 """Next to nothing; its logarithm is finite."""
@@ -21,7 +24,7 @@ class FoldedReranker:
     """The scores of a re-ranker; takes a copy of its weights, on their device."""
 
     def __init__(self, reranker: Reranker) -> None:
-        self._reranker = reranker
+        self._reranker = reranker = deepcopy(reranker)
         self._used = reranker.used.nonzero()[:, 0]
         # Slope times how far beyond the knot is slope times the greater of both, less a constant.
         self._near = _pieces(reranker.distance_knots, reranker.distance)
@@ -36,7 +39,7 @@ class FoldedReranker:
         self._all_used = bool(reranker.used.all())
         # From the furthest knot inwards, so that one tensor is drawn in ever more.
         self._differences = [
-            (knot, reranker.difference[place, self._used].detach().clone())
+            (knot, reranker.difference[place, self._used].detach())
             for place, knot in reversed(list(enumerate(DIFFERENCES)))
         ]
 

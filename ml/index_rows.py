@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from ml.features import ATTRIBUTE_NAMES
+from ml.items import Items
 from ml.model import DIMENSIONS
-from ml.reranker import Items
 
 ROW = "row2"
 """The payload field. Whoever changes what is in it renames it: what an earlier build wrote is thus

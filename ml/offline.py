@@ -16,7 +16,7 @@ from domain.snapshots import InteractionLog, PropertyColumns
 from ml.config import TrainingConfig, pick_device
 from ml.diversity import diversify
 from ml.evaluation.protocols import Query
-from ml.reranker import Items, on_sphere
+from ml.items import Items, on_sphere
 from ml.retrieval import ALIKE, DIVERSIFIED, NEAR, UNOWNED
 from ml.scoring import Investor, LoadedTwin
 from ml.tower_training import Progress

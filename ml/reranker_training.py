@@ -16,7 +16,8 @@ from torch.nn import functional
 from domain.vocabulary import InteractionKind
 from ml.config import TrainingConfig
 from ml.dataset import KIND_WEIGHTS, Events, Histories, histories
-from ml.reranker import Acts, Items, Reranker
+from ml.items import Acts, Items
+from ml.reranker import Reranker
 
 _POOL = 100_000
 """Properties among which the first stage's best are looked for; of more, a sample."""

@@ -27,8 +27,9 @@ from ml.buy_box import share_met
 from ml.dataset import YEAR
 from ml.features import FeatureStatistics, attributes, encode
 from ml.folded_reranker import FoldedReranker
+from ml.items import EARTH_RADIUS_KM, Items, Opinions, positions
 from ml.model import INTERESTS, FoldedTower
-from ml.reranker import EARTH_RADIUS_KM, Items, Opinions, Part, Reranker, positions
+from ml.reranker import Part, Reranker
 
 _BUY_BOX = 3.0
 """Log-odds that meeting all of a buy box is worth to an investor without any history."""

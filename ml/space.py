@@ -21,9 +21,9 @@ from ml.candidates import (
 )
 from ml.filters import among, at_least, both, conditions, either, payloads
 from ml.index_rows import ROW, pack
+from ml.items import Items
 from ml.points import PROPERTIES, USERS, Points, check_shape
 from ml.queries import nearest_to, nearest_to_any, only
-from ml.reranker import Items
 
 
 class Hit(NamedTuple):

@@ -20,8 +20,9 @@ from ml.calibration import Calibration
 from ml.config import TrainingConfig, TrainingError, pick_device
 from ml.dataset import Events, Queries, events, examples, queries, recent
 from ml.features import FeatureStatistics, encode
+from ml.items import Items
 from ml.model import PropertyTower
-from ml.reranker import Items, Reranker
+from ml.reranker import Reranker
 from ml.reranker_training import owned_before, train_reranker
 from ml.scoring import items_of
 from ml.tower_training import Progress, train_tower

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from ml.dataset import KIND_WEIGHTS, Events, Histories, Queries
+from ml.items import Acts, Items, Opinions
 from ml.model import INTERESTS, interest_logits
-from ml.reranker import Acts, Items, Opinions, Reranker
+from ml.reranker import Reranker
 
 RankingMetrics = dict[str, float]
 Scorer = Callable[[int, int], Tensor]

@@ -193,13 +193,11 @@ async def test_the_log_is_oldest_first_and_points_at_rows(
                 occurred_at=start + timedelta(days=day),
             )
         rows = {pair.property_id: 0, other.id: 1}
-        log = await interactions.log(work, rows, None)
-        recent = await interactions.log(work, rows, start + timedelta(days=1))
+        log = await interactions.log(work, rows)
     assert log.users == (pair.user_id,)
     assert log.property.tolist() == [1, 0, 1]
     assert log.user.tolist() == [0, 0, 0]
     assert {KINDS[n] for n in log.kind} == {InteractionKind.SAVE}
-    assert recent.property.tolist() == [0, 1]
 
 
 async def test_feedback_enqueues_the_projection_of_the_investor(

@@ -25,8 +25,8 @@ from jobs.worker import reindex_all
 from ml.candidates import Source
 from ml.filters import unowned
 from ml.inference import TwinService
+from ml.items import Items
 from ml.points import PROPERTIES
-from ml.reranker import Items
 from runtime import Runtime
 from tests.conftest import new_tenant
 from tests.factories import Town, add_property, build_town, interests_in, train

@@ -9,8 +9,9 @@ from ml.artifacts import Artifact
 from ml.calibration import Calibration
 from ml.features import FeatureStatistics
 from ml.index import EmbeddingIndex
+from ml.items import Items
 from ml.model import PropertyTower
-from ml.reranker import Items, Reranker
+from ml.reranker import Reranker
 from ml.scoring import LoadedTwin
 from runtime import Runtime
 from tests.ml.worlds import make_checkerboard, make_columns

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.folded_reranker import FoldedReranker
-from ml.reranker import Items, Opinions, Reranker
+from ml.items import Items, Opinions
+from ml.reranker import Reranker
 from tests.ml.worlds import make_items, make_reranker
 
 
@@ -70,3 +71,15 @@ def test_nothing_it_is_given_changes() -> None:
     folded = FoldedReranker(reranker)
     assert torch.equal(folded(opinions, candidates), folded(opinions, candidates))
     assert torch.equal(candidates.prior, make_items((64,), 2).prior)
+
+
+def test_it_is_a_copy() -> None:
+    reranker = trained(3)
+    opinions = Opinions(make_items((12,), 1)[None], torch.linspace(-3, 5, 12)[None])
+    candidates = make_items((64,), 2)
+    folded = FoldedReranker(reranker)
+    before = folded(opinions, candidates)
+    with torch.no_grad():
+        for values in (*reranker.parameters(), reranker.usual):
+            values.add_(0.5)
+    torch.testing.assert_close(folded(opinions, candidates), before, rtol=0, atol=0)

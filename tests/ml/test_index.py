@@ -24,8 +24,8 @@ from ml.candidates import Source
 from ml.filters import unowned, within_any
 from ml.index import EmbeddingIndex
 from ml.index_rows import ROW
+from ml.items import Items
 from ml.points import PROPERTIES
-from ml.reranker import Items
 from ml.space import Hit, Space
 
 EVERYTHING = PropertyFilter()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.index_rows import pack, unpack
-from ml.reranker import Items
+from ml.items import Items
 from tests.ml.worlds import make_items
 
 

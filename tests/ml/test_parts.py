@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from domain.snapshots import PropertyColumns, Reach
 from ml.candidates import EVERYTHING, Candidates
 from ml.index_rows import PropertyIds
-from ml.reranker import Items
+from ml.items import Items
 from ml.retrieval import PART, split
 from ml.scoring import LoadedTwin
 from tests.ml.worlds import make_history

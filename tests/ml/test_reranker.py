@@ -13,7 +13,8 @@ from domain.snapshots import PropertyColumns
 from domain.vocabulary import INTERACTION_WEIGHTS, InteractionKind
 from ml import reranker as module
 from ml.features import ATTRIBUTE_NAMES, FeatureStatistics
-from ml.reranker import PRIOR, Acts, Items, Opinions, Part, Reranker, positions
+from ml.items import EARTH_RADIUS_KM, Acts, Items, Opinions, positions
+from ml.reranker import PRIOR, Part, Reranker
 from tests.ml.worlds import (
     KINDS,
     joined,
@@ -269,7 +270,7 @@ def test_every_missing_part_counts_as_usual() -> None:
             attributes[..., place] = house.attributes[..., place] + module._USUAL_DIFFERENCE
         return replace(candidate, attributes=attributes)
 
-    away = house.position / module.EARTH_RADIUS_KM
+    away = house.position / EARTH_RADIUS_KM
     usual = {
         Part.NEARNESS: replace(candidate, position=house.position + 40.0 * away),
         Part.PRICE: moved(PRICES),

@@ -23,8 +23,8 @@ from ml.artifacts import Artifact
 from ml.buy_box import share_met
 from ml.config import TrainingConfig
 from ml.features import encode
+from ml.items import Items
 from ml.model import INTERESTS
-from ml.reranker import Items
 from ml.scoring import LoadedTwin
 from ml.training import fit
 from tests.ml.worlds import make_history, make_streets, point, with_values

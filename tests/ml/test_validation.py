@@ -8,7 +8,7 @@ from domain.snapshots import InteractionLog
 from ml import validation
 from ml.artifacts import Artifact
 from ml.dataset import KIND_WEIGHTS, Queries, events, queries
-from ml.reranker import Acts, Items
+from ml.items import Acts, Items
 from ml.validation import (
     METRICS,
     pair_scores,

@@ -19,8 +19,9 @@ from domain.snapshots import (
 )
 from domain.vocabulary import InteractionKind, ListingStatus, PropertyType
 from ml.features import ATTRIBUTE_NAMES
+from ml.items import EARTH_RADIUS_KM, Items
 from ml.model import DIMENSIONS
-from ml.reranker import EARTH_RADIUS_KM, Items, Reranker
+from ml.reranker import Reranker
 
 KINDS = list(InteractionKind)
 
