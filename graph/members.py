@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from domain import directory, members
+from domain import directory, members, users
 from domain.directory import UserPosition
 from domain.errors import DomainError, forbidden
 from domain.members import MEMBER_LIMIT, Member, MemberInput
@@ -23,11 +23,11 @@ from graph.pagination import (
     First,
     Last,
     PageInfo,
+    keyset_page,
     page_size,
     parse_user_position,
     user_cursor,
 )
-from graph.properties import page_info
 from graph.users import User
 
 
@@ -175,17 +175,11 @@ async def list_users(
             before=parse_user_position(before, "before"),
             backward=backward,
         )
-    more = len(rows) > size
-    shown = rows[-size:] if backward else rows[:size]
-    edges = [
-        UserEdge(cursor=user_cursor(UserPosition(row.created_at, row.id)), node=User.of(row))
-        for row in shown
-    ]
-    page = page_info(
-        [edge.cursor for edge in edges],
-        has_next=before is not None if backward else more,
-        has_previous=more if backward else after is not None,
-    )
+
+    def edge(row: users.User) -> UserEdge:
+        return UserEdge(cursor=user_cursor(UserPosition(row.created_at, row.id)), node=User.of(row))
+
+    edges, page = keyset_page(rows, size, edge, after=after, before=before, backward=backward)
     return UserConnection(where=matching, edges=edges, page_info=page)
 
 

@@ -3,8 +3,9 @@
 import base64
 import json
 import math
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, TypeVar
 from uuid import UUID
 
 import strawberry
@@ -12,6 +13,9 @@ import strawberry
 from domain.directory import UserPosition
 from domain.errors import DomainError, invalid
 from domain.property_search import Order, Position
+
+Row = TypeVar("Row")
+Edge = TypeVar("Edge", bound="HasCursor")
 
 DEFAULT_PAGE = 20
 MAX_PAGE = 100
@@ -63,6 +67,45 @@ def page_size(first: int | None, last: int | None = None) -> int:
     if not 1 <= wanted <= MAX_PAGE:
         raise invalid(f"{name} {wanted}: use 1 to {MAX_PAGE}", name)
     return wanted
+
+
+class HasCursor(Protocol):
+    """An edge of a list."""
+
+    cursor: str
+
+
+def keyset_page(
+    rows: Sequence[Row], size: int, edge: Callable[[Row], Edge], *,
+    after: str | None, before: str | None, backward: bool,
+) -> tuple[list[Edge], PageInfo]:  # fmt: skip
+    """The edges of a page, and where it stands.
+
+    Args:
+        rows: in order, one more than the page holds if there are more.
+        size: how many the page holds.
+        edge: makes the edge of a row.
+        after: the cursor that the page follows, if any.
+        before: the cursor that it precedes, if any.
+        backward: whether the page is the end of ``rows`` instead of the start.
+    """
+    more = len(rows) > size
+    edges = [edge(row) for row in (rows[-size:] if backward else rows[:size])]
+    return edges, page_info(
+        [one.cursor for one in edges],
+        has_next=before is not None if backward else more,
+        has_previous=more if backward else after is not None,
+    )
+
+
+def page_info(cursors: Sequence[str], *, has_next: bool, has_previous: bool) -> PageInfo:
+    """The page of the items of those cursors."""
+    return PageInfo(
+        has_next_page=has_next,
+        has_previous_page=has_previous,
+        start_cursor=cursors[0] if cursors else None,
+        end_cursor=cursors[-1] if cursors else None,
+    )
 
 
 def encode(*parts: Any) -> str:

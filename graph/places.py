@@ -1,8 +1,8 @@
 """Pages of ranked lists: their arguments, and the cursors that name a place in such a list."""
 
 import math
-from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 import strawberry
@@ -10,7 +10,20 @@ import strawberry
 from domain.errors import invalid
 from domain.recommendations import MAX_DEPTH, Page, Place
 from domain.snapshots import Key, Reach
-from graph.pagination import YEAR_9999, PageInfo, decode, encode, not_ours, page_size
+from graph.pagination import YEAR_9999, PageInfo, decode, encode, not_ours, page_info, page_size
+
+
+class Placed(Protocol):
+    """An item of a ranked list."""
+
+    @property
+    def place(self) -> Place:
+        """Its place there."""
+        ...
+
+
+Found = TypeVar("Found", bound=Placed)
+Edge = TypeVar("Edge")
 
 MAX_SOURCES = 4
 
@@ -54,14 +67,13 @@ def window(
     return Window(size, parse_place(after, kind, "after"), parse_place(before, kind, "before"))
 
 
-def ranked_page_info(cursors: Sequence[str], page: Page[Any]) -> PageInfo:
-    """Where a page of a ranked list stands; ``cursors`` are its items'."""
-    return PageInfo(
-        has_next_page=page.has_next,
-        has_previous_page=page.has_previous,
-        start_cursor=cursors[0] if cursors else None,
-        end_cursor=cursors[-1] if cursors else None,
-    )
+def ranked_page(
+    kind: str, page: Page[Found], edge: Callable[[str, Found], Edge]
+) -> tuple[list[Edge], PageInfo]:
+    """The edges of a page of a ranked list, each made of a cursor and an item, and where it is."""
+    cursors = [place_cursor(kind, item.place) for item in page.items]
+    edges = list(map(edge, cursors, page.items))
+    return edges, page_info(cursors, has_next=page.has_next, has_previous=page.has_previous)
 
 
 def place_cursor(kind: str, place: Place) -> str:

@@ -28,6 +28,7 @@ from graph.pagination import (
     First,
     Last,
     PageInfo,
+    keyset_page,
     page_size,
     parse_position,
     position_cursor,
@@ -320,29 +321,11 @@ async def list_properties(
             before=parse_position(before, order, "before") if before is not None else None,
             backward=backward,
         )
-    more = len(rows) > size
-    shown = rows[-size:] if backward else rows[:size]
-    info.context.loaders.remember(shown)
-    edges = [
-        PropertyEdge(
-            cursor=position_cursor(order, property_search.position(row, order)),
-            node=Property.of(row),
-        )
-        for row in shown
-    ]
-    page = page_info(
-        [edge.cursor for edge in edges],
-        has_next=before is not None if backward else more,
-        has_previous=more if backward else after is not None,
-    )
+    info.context.loaders.remember(rows)
+
+    def edge(row: properties.Property) -> PropertyEdge:
+        cursor = position_cursor(order, property_search.position(row, order))
+        return PropertyEdge(cursor=cursor, node=Property.of(row))
+
+    edges, page = keyset_page(rows, size, edge, after=after, before=before, backward=backward)
     return PropertyConnection(where=matching, edges=edges, page_info=page)
-
-
-def page_info(cursors: list[str], *, has_next: bool, has_previous: bool) -> PageInfo:
-    """The page of those cursors."""
-    return PageInfo(
-        has_next_page=has_next,
-        has_previous_page=has_previous,
-        start_cursor=cursors[0] if cursors else None,
-        end_cursor=cursors[-1] if cursors else None,
-    )

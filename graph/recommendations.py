@@ -18,8 +18,7 @@ from graph.places import (
     RankedBefore,
     RankedLast,
     Window,
-    place_cursor,
-    ranked_page_info,
+    ranked_page,
     window,
 )
 from graph.properties import Property, UserId
@@ -189,18 +188,18 @@ async def list_recommendations(
     page = await context.loaders.recommendations.load(asked)
     # A later page is of the investor as it was known when the first was asked for.
     own = user_id == context.principal.user and window.after is None and window.before is None
-    edges = [
-        RecommendationEdge(
-            cursor=place_cursor("recommendations", item.place),
-            node=Recommendation.of(item, own=own),
-        )
-        for item in page.items
-    ]
+    edges, where_it_is = ranked_page(
+        "recommendations",
+        page,
+        lambda cursor, item: RecommendationEdge(
+            cursor=cursor, node=Recommendation.of(item, own=own)
+        ),
+    )
     return RecommendationConnection(
         user_id=user_id,
         where=matching,
         edges=edges,
-        page_info=ranked_page_info([edge.cursor for edge in edges], page),
+        page_info=where_it_is,
     )
 
 

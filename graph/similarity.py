@@ -13,7 +13,7 @@ from graph.limits.weights import QUERY
 from graph.loaders import NearList, RankedList
 from graph.nodes import parse_id
 from graph.pagination import After, Diversity, First, PageInfo
-from graph.places import RankedBefore, RankedLast, Window, place_cursor, ranked_page_info, window
+from graph.places import RankedBefore, RankedLast, Window, ranked_page, window
 from graph.properties import Property
 
 
@@ -65,19 +65,18 @@ def _by_likeness(
     kind: str, page: recommendations.Page[recommendations.SimilarProperty],
     where: snapshots.PropertyFilter, anchors: list[UUID],
 ) -> SimilarPropertyConnection:  # fmt: skip
-    edges = [
-        SimilarPropertyEdge(
-            cursor=place_cursor(kind, item.place),
-            similarity=item.similarity,
-            node=Property.of(item.property),
-        )
-        for item in page.items
-    ]
+    edges, where_it_is = ranked_page(
+        kind,
+        page,
+        lambda cursor, item: SimilarPropertyEdge(
+            cursor=cursor, similarity=item.similarity, node=Property.of(item.property)
+        ),
+    )
     return SimilarPropertyConnection(
         anchors=anchors,
         where=where,
         edges=edges,
-        page_info=ranked_page_info([edge.cursor for edge in edges], page),
+        page_info=where_it_is,
     )
 
 
