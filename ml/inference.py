@@ -28,7 +28,7 @@ from domain.snapshots import (
     Similar,
 )
 from ml.artifacts import unpack
-from ml.audience import AUDIENCE, kinship
+from ml.audience import AUDIENCE, KIN, kinship
 from ml.buy_box import FIELDS, columns_of, share_met
 from ml.candidates import EVERYTHING
 from ml.config import pick_device
@@ -212,7 +212,7 @@ class TwinService:
         if own is None:
             return Kin({}, b"", EVERYTHING)
         # The index has its own order of an investor's points, which is always the same.
-        near, above = await space.investors(own, {user_id, *exclude}, AUDIENCE, above)
+        near, above = await space.investors(own, {user_id, *exclude}, KIN, above)
         others = await space.interests(near)
         likeness = kinship(own, list(others.values()))
         return Kin(dict(zip(others, likeness, strict=True)), own.tobytes(), above)
