@@ -172,12 +172,6 @@ def columns_of(properties: "Sequence[PropertyValues]") -> PropertyColumns:
     )
 
 
-async def get_many(work: Work, property_ids: Sequence[UUID]) -> dict[UUID, Property]:
-    """The properties of those ids that exist, by id."""
-    rows = await work.session.scalars(select(Property).where(Property.id.in_(property_ids)))
-    return {row.id: row for row in rows}
-
-
 async def get(work: Work, property_id: UUID, *field: str) -> Property:
     """The property of that id. Raises DomainError NOT_FOUND, blaming ``field``."""
     found = await work.session.get(Property, (work.tenant_id, property_id))

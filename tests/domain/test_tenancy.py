@@ -21,6 +21,7 @@ from domain import (
     job_runs,
     model_versions,
     properties,
+    property_rows,
     property_search,
     tenants,
     users,
@@ -157,7 +158,7 @@ async def test_every_domain_query_is_blind_to_other_tenants(
     async with database.work(other_tenant.id) as work:
         assert await users.list_all(work) == []
         assert await users.get_many(work, [user_id]) == {}
-        assert await properties.get_many(work, [property_id]) == {}
+        assert await property_rows.get_many(work, [property_id]) == {}
         assert len(await properties.snapshot(work, [property_id])) == 0
         assert [batch async for batch in properties.snapshots(work)] == []
         assert await property_search.count(work, PropertyFilter()) == 0

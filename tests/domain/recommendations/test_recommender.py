@@ -4,7 +4,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain import buy_boxes, histories, interactions, properties, property_search
+from domain import buy_boxes, histories, interactions, properties, property_rows, property_search
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
 from domain.property_rows import PropertyValues
@@ -404,7 +404,7 @@ async def test_a_new_property_is_scored_at_once_and_found_once_indexed(
             work, latitude=47.303, longitude=-122.297, zipcode="98030",
             listing_price=310_000.0, square_feet=1050.0,
         )  # fmt: skip
-        far = list((await properties.get_many(work, town.north)).values())
+        far = list((await property_rows.get_many(work, town.north)).values())
     scores = await rt.recommender.affinity(town.tenant.id, [user_id], [new, *far])
     assert scores[user_id, new.id] > max(scores[user_id, one.id] for one in far)
     assert new.id not in ids(await everything(rt, town, user_id))
