@@ -6,7 +6,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, func, literal, literal_column, or_, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Integer,
+    all_,
+    any_,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+)
 from sqlalchemy.orm import InstrumentedAttribute
 
 from domain.filters import RANGES, Polygon, PropertyFilter, Range
@@ -41,9 +52,9 @@ def matching(where: PropertyFilter) -> list[ColumnElement[bool]]:
         (Property.state, where.states),
     ):
         if values:
-            conditions.append(wanted.in_(values))
+            conditions.append(wanted == any_(_array(wanted, values)))
     if where.exclude_ids:
-        conditions.append(Property.id.not_in(where.exclude_ids))
+        conditions.append(excluding(where.exclude_ids))
     if where.listed_after is not None:
         conditions.append(Property.listed_at > where.listed_after)
     if where.listed_before is not None:
@@ -75,6 +86,19 @@ def matching(where: PropertyFilter) -> list[ColumnElement[bool]]:
     # Last, for no index helps: under row-level security LIKE may not see rows before the policy.
     conditions.extend(Property.search.like(f"% {word}%") for word in where.words)
     return conditions
+
+
+def _array(column: InstrumentedAttribute[Any], values: Collection[Any]) -> ColumnElement[Any]:
+    """The values as one parameter, so that lists of any length make one statement.
+
+    With a parameter each, a thousand ids took seven milliseconds to compile.
+    """
+    return literal(list(values), ARRAY(column.type))
+
+
+def excluding(ids: Collection[UUID]) -> ColumnElement[bool]:
+    """The property is none of those."""
+    return Property.id != all_(_array(Property.id, ids))
 
 
 def _within_box(
@@ -129,7 +153,7 @@ async def count(
     """How many properties match, without those excluded."""
     query = select(func.count()).select_from(Property).where(*matching(where))
     if exclude:
-        query = query.where(Property.id.not_in(exclude))
+        query = query.where(excluding(exclude))
     return await work.session.scalar(query) or 0
 
 
@@ -205,7 +229,7 @@ async def page(
     """
     query = select(Property).where(*matching(where))
     if exclude:
-        query = query.where(Property.id.not_in(exclude))
+        query = query.where(excluding(exclude))
     by_id = Property.id.desc() if backward else Property.id.asc()
     rows: list[Property] = []
     # Missing values are read by themselves: sorted behind the others, they would keep a falling
