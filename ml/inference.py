@@ -28,13 +28,13 @@ from domain.snapshots import (
     Similar,
 )
 from ml.artifacts import unpack
-from ml.audience import AUDIENCE, KIN, kinship
+from ml.audience import AUDIENCE, kinship
 from ml.buy_box import FIELDS, columns_of, share_met
 from ml.candidates import EVERYTHING
 from ml.config import pick_device
 from ml.diversity import diversify
 from ml.index import EmbeddingIndex
-from ml.reranker import Items
+from ml.items import Items
 from ml.retrieval import DIVERSIFIED, sources, split
 from ml.scoring import Investor, LoadedTwin
 
@@ -212,7 +212,7 @@ class TwinService:
         if own is None:
             return Kin({}, b"", EVERYTHING)
         # The index has its own order of an investor's points, which is always the same.
-        near, above = await space.investors(own, {user_id, *exclude}, KIN, above)
+        near, above = await space.investors(own, {user_id, *exclude}, AUDIENCE, above)
         others = await space.interests(near)
         likeness = kinship(own, list(others.values()))
         return Kin(dict(zip(others, likeness, strict=True)), own.tobytes(), above)

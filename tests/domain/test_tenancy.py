@@ -170,7 +170,7 @@ async def test_every_domain_query_is_blind_to_other_tenants(
         assert await interactions.active_investors(work) == []
         history = (await histories.get_many(work, [user_id]))[user_id]
         assert (len(history), history.buy_box) == (0, None)
-        assert len(await interactions.log(work, {property_id: 0}, None)) == 0
+        assert len(await interactions.log(work, {property_id: 0})) == 0
         for box in (None, BuyBox(cities=("Seattle",))):
             listing = ColdListing(lambda: nullcontext(work), PropertyFilter(), box, ())
             assert await listing.behind(None, 10) == []
