@@ -57,7 +57,7 @@ class InterestedUserConnection:
 
     @strawberry.field(
         description="How many investors approved of anything and neither own the property nor "
-        "disliked or dismissed it; counted only if asked for. The list shows the best of the "
+        "disliked or dismissed it; counted only if asked for. The list shows the best of the two "
         "hundred with an interest most like it.",
         directives=[weight(QUERY)],
     )

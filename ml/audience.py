@@ -5,14 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-AUDIENCE = 100
-"""How many investors are scored for a property; each has its history read, which takes long.
+AUDIENCE = 200
+"""How many investors are looked at for one list.
 
-Of the sample's three hundred they hold the same ten best as all do, and 98% of the twenty best.
+Each is scored from its whole history, which is what a list costs. Of the sample's three hundred
+investors the first ten of two hundred are 99.7% those of all, and the first twenty 99.3%; of one
+hundred 98.5% and 96.1%, in half the time.
 """
-
-KIN = 200
-"""How many investors are compared with one."""
 
 
 def kinship(one: NDArray[np.float32], others: Sequence[NDArray[np.float32]]) -> list[float]:

@@ -60,7 +60,7 @@ class Audience:
     ) -> list[Page[FoundUser] | DomainError]:
         """Pages of the investors whom properties would suit, the best first, ties by id.
 
-        The score is the affinity. Looked at are, for each property, the hundred with an
+        The score is the affinity. Looked at are, for each property, the two hundred with an
         interest most like it; left out is who owns, dismissed or dislikes it, or is deactivated.
         A search of the index for each property, all at once; and else the same few queries and
         one batch of the model, however many properties.
