@@ -26,7 +26,7 @@ import runtime
 from cli.first_start import QUICKLY, SLUG, load_sample
 from domain import property_search, tenants, users
 from domain.errors import DomainError
-from domain.snapshots import PropertyFilter
+from domain.filters import PropertyFilter
 from graph.identity import mint
 from graph.nodes import global_id
 from jobs.reindexing import Indexer

@@ -12,8 +12,9 @@ from domain import property_search
 from domain.base import storable
 from domain.errors import DomainError, invalid, not_found
 from domain.events import Event, Topic
+from domain.filters import PropertyFilter, Range
 from domain.property_rows import PropertyValues
-from domain.snapshots import BuyBox, PropertyFilter, Range
+from domain.snapshots import BuyBox
 from domain.users import User
 from domain.vocabulary import PropertyType
 from domain.work import Work

@@ -30,8 +30,8 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapped, deferred, mapped_colum
 from domain import indexing
 from domain.base import Base, TenantScoped, one_of, vocabulary
 from domain.errors import not_found
-from domain.filters import APOSTROPHES, SEPARATORS
-from domain.snapshots import NUMERIC_COLUMNS, Labels, PropertyColumns
+from domain.filters import APOSTROPHES, SEPARATORS, Labels
+from domain.snapshots import NUMERIC_COLUMNS, PropertyColumns
 from domain.vocabulary import ListingStatus, PropertyType
 from domain.work import Work
 

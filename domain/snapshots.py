@@ -13,38 +13,9 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.filters import RANGES, Box, Circle, Labels, Polygon, PropertyFilter, Range
-from domain.shortlists import Key, Kin, Ranked, Reach, Shortlist, Similar
+from domain.filters import Labels, PropertyFilter, Range
+from domain.shortlists import Kin, Reach, Shortlist, Similar
 from domain.vocabulary import PropertyType
-
-__all__ = [
-    "HISTORY_LIMIT",
-    "NUMERIC_COLUMNS",
-    "RANGES",
-    "Box",
-    "BuyBox",
-    "Cause",
-    "CauseKind",
-    "Circle",
-    "InteractionLog",
-    "InvestorHistory",
-    "Key",
-    "Kin",
-    "Labels",
-    "ModelKey",
-    "ModelLoader",
-    "OutdatedIndexError",
-    "Polygon",
-    "PropertyColumns",
-    "PropertyFilter",
-    "Range",
-    "Ranked",
-    "Reach",
-    "Shortlist",
-    "Similar",
-    "StoredModel",
-    "Twin",
-]
 
 NUMERIC_COLUMNS: tuple[str, ...] = (
     "listing_price",

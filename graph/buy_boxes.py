@@ -6,7 +6,7 @@ import strawberry
 
 from domain import buy_boxes, snapshots
 from domain.buy_boxes import MAX_TEXT, MAX_VALUES
-from domain.snapshots import Range
+from domain.filters import Range
 from domain.vocabulary import PropertyType
 from graph.context import INPUT, Info
 from graph.errors import UserError, refusals_into

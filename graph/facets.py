@@ -7,8 +7,8 @@ from typing import Annotated
 import strawberry
 
 from domain.errors import invalid
+from domain.filters import PropertyFilter
 from domain.property_facets import MOST_VALUES, PRICE, Counts, Facet
-from domain.snapshots import PropertyFilter
 from graph.context import Info
 from graph.filters import Where, to_filter
 from graph.limits.directives import ListSize, at_most, weight

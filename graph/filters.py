@@ -8,7 +8,7 @@ from uuid import UUID
 import strawberry
 from strawberry.utils.str_converters import to_camel_case
 
-from domain import snapshots
+from domain import filters
 from domain.base import storable
 from domain.errors import invalid
 from domain.filters import RANGES, words_of
@@ -173,12 +173,12 @@ Where = Annotated[
 ]
 
 
-def to_filter(where: PropertyFilter | None) -> snapshots.PropertyFilter:
+def to_filter(where: PropertyFilter | None) -> filters.PropertyFilter:
     """The domain's filter. Raises DomainError INVALID_INPUT naming the field that breaks a rule."""
     if where is None:
-        return snapshots.PropertyFilter()
+        return filters.PropertyFilter()
     geo = where.geo or GeoFilter()
-    return snapshots.PropertyFilter(
+    return filters.PropertyFilter(
         ids=_ids(where.ids, "ids"),
         exclude_ids=_ids(where.exclude_ids, "excludeIds"),
         external_ids=_texts(where.external_ids, "externalIds"),
@@ -244,15 +244,15 @@ def _words(text: str | None) -> tuple[str, ...]:
     return words_of(text or "")
 
 
-def _range(wanted: FloatRange | IntRange | None, name: str) -> snapshots.Range | None:
+def _range(wanted: FloatRange | IntRange | None, name: str) -> filters.Range | None:
     if wanted is None or (wanted.min is None and wanted.max is None):
         return None
     if wanted.min is not None and wanted.max is not None and wanted.min > wanted.max:
         raise invalid(f"{name}: min {wanted.min} is above max {wanted.max}", "filter", name, "min")
-    return snapshots.Range(wanted.min, wanted.max)
+    return filters.Range(wanted.min, wanted.max)
 
 
-def _circle(wanted: RadiusInput | None) -> snapshots.Circle | None:
+def _circle(wanted: RadiusInput | None) -> filters.Circle | None:
     if wanted is None:
         return None
     path = ("geo", "withinRadius")
@@ -263,10 +263,10 @@ def _circle(wanted: RadiusInput | None) -> snapshots.Circle | None:
             f"radiusKm {wanted.radius_km}: use more than 0 and at most {MAX_RADIUS_KM:g}",
             "filter", *path, "radiusKm",
         )  # fmt: skip
-    return snapshots.Circle(wanted.latitude, wanted.longitude, wanted.radius_km)
+    return filters.Circle(wanted.latitude, wanted.longitude, wanted.radius_km)
 
 
-def _box(wanted: BoxInput | None) -> snapshots.Box | None:
+def _box(wanted: BoxInput | None) -> filters.Box | None:
     if wanted is None:
         return None
     path = ("geo", "withinBox")
@@ -278,10 +278,10 @@ def _box(wanted: BoxInput | None) -> snapshots.Box | None:
         raise invalid("south is above north", "filter", *path, "south")
     if wanted.west >= wanted.east:
         raise invalid("west must be smaller than east", "filter", *path, "west")
-    return snapshots.Box(wanted.south, wanted.west, wanted.north, wanted.east)
+    return filters.Box(wanted.south, wanted.west, wanted.north, wanted.east)
 
 
-def _polygon(wanted: list[PointInput] | None) -> snapshots.Polygon | None:
+def _polygon(wanted: list[PointInput] | None) -> filters.Polygon | None:
     if wanted is None:
         return None
     path = ("geo", "withinPolygon")
@@ -292,7 +292,7 @@ def _polygon(wanted: list[PointInput] | None) -> snapshots.Polygon | None:
     for place, corner in enumerate(wanted):
         _within(corner.latitude, 90, *path, str(place), "latitude")
         _within(corner.longitude, 180, *path, str(place), "longitude")
-    return snapshots.Polygon(tuple((corner.latitude, corner.longitude) for corner in wanted))
+    return filters.Polygon(tuple((corner.latitude, corner.longitude) for corner in wanted))
 
 
 def _within(value: float, limit: float, *path: str) -> None:

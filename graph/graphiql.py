@@ -13,8 +13,8 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 
 from domain import interactions, property_search, tenants, users
 from domain.database import Database
+from domain.filters import PropertyFilter
 from domain.property_search import Order
-from domain.snapshots import PropertyFilter
 from graph.identity import mint
 from graph.nodes import global_id
 

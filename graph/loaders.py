@@ -10,6 +10,7 @@ from strawberry.dataloader import DataLoader
 
 from domain import interactions, property_rows, users
 from domain.errors import DomainError, invalid, not_found
+from domain.filters import PropertyFilter
 from domain.interactions import Interaction
 from domain.property_facets import Counts, Facet, count_facets
 from domain.property_rows import PropertyValues
@@ -27,7 +28,6 @@ from domain.recommendations import (
     Recommender,
     SimilarProperty,
 )
-from domain.snapshots import PropertyFilter
 from domain.users import User
 from domain.work import Work
 from graph.identity import Principal

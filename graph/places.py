@@ -9,7 +9,7 @@ import strawberry
 
 from domain.errors import invalid
 from domain.recommendations import MAX_DEPTH, Page, Place
-from domain.snapshots import Key, Reach
+from domain.shortlists import Key, Reach
 from graph.pagination import YEAR_9999, PageInfo, decode, encode, not_ours, page_info, page_size
 
 

@@ -8,9 +8,9 @@ import strawberry
 
 from domain import properties, property_search
 from domain.errors import not_found
+from domain.filters import PropertyFilter
 from domain.property_input import PROPERTY_COLUMNS
 from domain.property_rows import PropertyRow, PropertyValues
-from domain.snapshots import PropertyFilter
 from domain.vocabulary import ListingStatus, PropertyType
 from graph.context import Info
 from graph.execution import READY

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import strawberry
 
-from domain import histories, property_search, recommendations, snapshots
+from domain import filters, histories, property_search, recommendations
 from domain.errors import invalid, not_found
 from graph.context import Context, Info
 from graph.filters import PropertyFilter, Where, to_filter
@@ -151,7 +151,7 @@ class RecommendationConnection:
     """A page of recommendations."""
 
     user_id: strawberry.Private[UUID]
-    where: strawberry.Private[snapshots.PropertyFilter]
+    where: strawberry.Private[filters.PropertyFilter]
     edges: list[RecommendationEdge] = strawberry.field(description="The page's, in order.")
     page_info: PageInfo = strawberry.field(description="Where the page stands.")
 

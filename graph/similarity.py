@@ -5,7 +5,7 @@ from uuid import UUID
 
 import strawberry
 
-from domain import property_search, recommendations, snapshots
+from domain import filters, property_search, recommendations
 from graph.context import Context, Info
 from graph.filters import PropertyFilter, Where, to_filter
 from graph.limits.directives import weight
@@ -33,7 +33,7 @@ class SimilarPropertyConnection:
     """A page of properties like another."""
 
     anchors: strawberry.Private[list[UUID]]
-    where: strawberry.Private[snapshots.PropertyFilter]
+    where: strawberry.Private[filters.PropertyFilter]
     edges: list[SimilarPropertyEdge] = strawberry.field(description="The page's, in order.")
     page_info: PageInfo = strawberry.field(description="Where the page stands.")
 
@@ -63,7 +63,7 @@ async def list_similar(
 
 def _by_likeness(
     kind: str, page: recommendations.Page[recommendations.SimilarProperty],
-    where: snapshots.PropertyFilter, anchors: list[UUID],
+    where: filters.PropertyFilter, anchors: list[UUID],
 ) -> SimilarPropertyConnection:  # fmt: skip
     edges, where_it_is = ranked_page(
         kind,

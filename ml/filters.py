@@ -13,15 +13,8 @@ from typing import Any
 import numpy as np
 from qdrant_client import grpc, models
 
-from domain.snapshots import (
-    RANGES,
-    Box,
-    Circle,
-    Polygon,
-    PropertyColumns,
-    PropertyFilter,
-    Range,
-)
+from domain.filters import RANGES, Box, Circle, Polygon, PropertyFilter, Range
+from domain.snapshots import PropertyColumns
 from domain.vocabulary import ListingStatus, PropertyType
 
 PAYLOAD_INDEXES: dict[str, models.PayloadSchemaType | models.KeywordIndexParams] = {

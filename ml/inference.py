@@ -13,20 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from domain.snapshots import (
-    Cause,
-    InvestorHistory,
-    Key,
-    Kin,
-    ModelKey,
-    ModelLoader,
-    PropertyColumns,
-    PropertyFilter,
-    Ranked,
-    Reach,
-    Shortlist,
-    Similar,
-)
+from domain.filters import PropertyFilter
+from domain.shortlists import Key, Kin, Ranked, Reach, Shortlist, Similar
+from domain.snapshots import Cause, InvestorHistory, ModelKey, ModelLoader, PropertyColumns
 from ml.artifacts import unpack
 from ml.audience import AUDIENCE, kinship
 from ml.buy_box import FIELDS, columns_of, share_met

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.snapshots import Key, Reach
+from domain.shortlists import Key, Reach
 from ml.candidates import EVERYTHING, Candidates, Source
 from ml.filters import unowned, within_any
 from ml.scoring import Investor

@@ -13,14 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from domain.snapshots import (
-    HISTORY_LIMIT,
-    Cause,
-    CauseKind,
-    Circle,
-    InvestorHistory,
-    PropertyColumns,
-)
+from domain.filters import Circle
+from domain.snapshots import HISTORY_LIMIT, Cause, CauseKind, InvestorHistory, PropertyColumns
 from domain.vocabulary import InteractionKind
 from ml.artifacts import Artifact
 from ml.buy_box import share_met

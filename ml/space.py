@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import grpc
 
-from domain.snapshots import PropertyColumns, PropertyFilter
+from domain.filters import PropertyFilter
+from domain.snapshots import PropertyColumns
 from ml.candidates import (
     BELOW,
     EVERYTHING,

@@ -16,7 +16,8 @@ from domain.property_rows import PropertyValues
 from domain.recommendations.listings import Whole, digest
 from domain.recommendations.paging import Origin, Page, Place, check_state, page_of, placed
 from domain.recommendations.ranking import has_approvals, state_of, version_of
-from domain.snapshots import InvestorHistory, Key, ModelKey, Reach, Twin
+from domain.shortlists import Key, Reach
+from domain.snapshots import InvestorHistory, ModelKey, Twin
 from domain.users import User
 from domain.vocabulary import EXCLUDING, INTERACTION_WEIGHTS
 from domain.work import Work

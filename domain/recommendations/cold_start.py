@@ -8,9 +8,11 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, or_, select
 
 from domain import buy_boxes, property_search
+from domain.filters import PropertyFilter
 from domain.properties import Property
 from domain.property_rows import PropertyValues
-from domain.snapshots import BuyBox, Key, PropertyFilter
+from domain.shortlists import Key
+from domain.snapshots import BuyBox
 from domain.work import Work
 
 ENGAGEMENT = "engagement"

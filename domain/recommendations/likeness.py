@@ -6,6 +6,7 @@ from uuid import UUID
 from domain import properties, property_rows, tenants
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode, invalid, not_found
+from domain.filters import PropertyFilter
 from domain.property_rows import PropertyValues
 from domain.recommendations.listings import MAX_DEPTH, Growing, Whole, digest
 from domain.recommendations.paging import (
@@ -20,7 +21,8 @@ from domain.recommendations.paging import (
 )
 from domain.recommendations.ranking import SimilarProperty, state_of, version_of
 from domain.recommendations.vectors import unit_vector
-from domain.snapshots import ModelKey, PropertyFilter, Reach, Similar, Twin
+from domain.shortlists import Reach, Similar
+from domain.snapshots import ModelKey, Twin
 
 
 class Likeness:

@@ -8,12 +8,13 @@ import numpy as np
 
 from domain import histories
 from domain.errors import not_found
+from domain.filters import PropertyFilter
 from domain.property_rows import PropertyValues
 from domain.reading import Reader
 from domain.recommendations.cold_start import ENGAGEMENT
 from domain.recommendations.listings import digest
 from domain.recommendations.paging import Place, expired
-from domain.snapshots import InvestorHistory, ModelKey, PropertyColumns, PropertyFilter
+from domain.snapshots import InvestorHistory, ModelKey, PropertyColumns
 from domain.vocabulary import INTERACTION_WEIGHTS, InteractionKind
 
 _WEIGHTS = np.array([INTERACTION_WEIGHTS[kind] for kind in InteractionKind])

@@ -6,6 +6,7 @@ from uuid import UUID
 from domain import histories, properties, property_rows, tenants
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
+from domain.filters import PropertyFilter
 from domain.property_rows import PropertyValues
 from domain.reasons import Reason, cold_reasons
 from domain.recommendations.audience import Audience
@@ -31,15 +32,8 @@ from domain.recommendations.ranking import (
     has_approvals,
     ranking_of,
 )
-from domain.snapshots import (
-    ModelKey,
-    OutdatedIndexError,
-    PropertyFilter,
-    Ranked,
-    Reach,
-    Shortlist,
-    Twin,
-)
+from domain.shortlists import Ranked, Reach, Shortlist
+from domain.snapshots import ModelKey, OutdatedIndexError, Twin
 
 REWRITING = "The index of the active model is being written anew; ask again in some minutes."
 

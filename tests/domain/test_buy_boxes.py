@@ -13,8 +13,9 @@ from domain import buy_boxes, histories, users
 from domain.buy_boxes import MAX_TEXT, MAX_VALUES, Criterion
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
+from domain.filters import Range
 from domain.properties import Property
-from domain.snapshots import BuyBox, Range
+from domain.snapshots import BuyBox
 from domain.tenants import Tenant
 from domain.vocabulary import InteractionKind, PropertyType
 from tests.factories import add_interaction, add_property, add_user

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from domain import properties, property_search
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
+from domain.filters import Box, Circle, PropertyFilter, Range
 from domain.properties import Property
 from domain.property_search import ORDERABLE, Order
-from domain.snapshots import NUMERIC_COLUMNS, Box, Circle, PropertyFilter, Range
+from domain.snapshots import NUMERIC_COLUMNS
 from domain.tenants import Tenant
 from domain.vocabulary import ListingStatus, PropertyType
 from tests.conftest import new_tenant

@@ -28,11 +28,12 @@ from domain import (
 )
 from domain.database import Database, UnsafeRoleError
 from domain.errors import DomainError, ErrorCode
+from domain.filters import PropertyFilter
 from domain.interactions import Interaction
 from domain.models import Base
 from domain.recommendations.cold_start import ColdListing
 from domain.recommendations.concentration import concentration
-from domain.snapshots import BuyBox, PropertyFilter
+from domain.snapshots import BuyBox
 from domain.tenants import Tenant
 from domain.vocabulary import InteractionKind, Role
 from tests.factories import add_interaction, add_property, add_user

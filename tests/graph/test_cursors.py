@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from domain.errors import DomainError, ErrorCode
 from domain.property_search import ORDERABLE, Order, Position
 from domain.recommendations import MAX_DEPTH, Place
-from domain.snapshots import Key, Reach
+from domain.shortlists import Key, Reach
 from graph.nodes import global_id, parse_id, split_id
 from graph.pagination import MAX_CURSOR, parse_position, position_cursor
 from graph.places import parse_place, place_cursor

@@ -22,8 +22,9 @@ from sqlalchemy import text
 
 from domain import buy_boxes, interactions
 from domain.database import Database
+from domain.filters import PropertyFilter
 from domain.models import Base
-from domain.snapshots import BuyBox, ModelKey, PropertyFilter
+from domain.snapshots import BuyBox, ModelKey
 from domain.tenants import active_version_id
 from domain.vocabulary import InteractionKind, Role
 from graph.schema import build_schema as build_own_schema

@@ -10,10 +10,11 @@ from sqlalchemy import delete, func, select, update
 
 from domain import histories, model_versions, properties, tenants
 from domain.database import Database
+from domain.filters import PropertyFilter
 from domain.interactions import Interaction, record, refresh_totals
 from domain.job_runs import JobStatus
 from domain.properties import Property
-from domain.snapshots import ModelKey, PropertyColumns, PropertyFilter
+from domain.snapshots import ModelKey, PropertyColumns
 from domain.tenants import Tenant
 from domain.users import User
 from domain.vocabulary import InteractionKind

@@ -2,7 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.snapshots import BuyBox, PropertyColumns, Range
+from domain.filters import Range
+from domain.snapshots import BuyBox, PropertyColumns
 from domain.vocabulary import PropertyType
 from ml.buy_box import FIELDS, columns_of, share_met
 from ml.filters import payloads

@@ -10,15 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from qdrant_client import AsyncQdrantClient, models
 
-from domain.snapshots import (
-    Box,
-    Circle,
-    ModelKey,
-    OutdatedIndexError,
-    PropertyColumns,
-    PropertyFilter,
-    Range,
-)
+from domain.filters import Box, Circle, PropertyFilter, Range
+from domain.snapshots import ModelKey, OutdatedIndexError, PropertyColumns
 from domain.vocabulary import ListingStatus, PropertyType
 from ml.candidates import Source
 from ml.filters import unowned, within_any

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from domain.filters import PropertyFilter, Range
+from domain.shortlists import Ranked
 from domain.snapshots import (
     HISTORY_LIMIT,
     BuyBox,
@@ -14,9 +16,6 @@ from domain.snapshots import (
     InvestorHistory,
     ModelKey,
     PropertyColumns,
-    PropertyFilter,
-    Range,
-    Ranked,
     StoredModel,
     Twin,
 )

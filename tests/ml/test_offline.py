@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from domain.snapshots import InvestorHistory, ModelKey, PropertyColumns, PropertyFilter, StoredModel
+from domain.filters import PropertyFilter
+from domain.snapshots import InvestorHistory, ModelKey, PropertyColumns, StoredModel
 from ml.artifacts import pack
 from ml.config import TrainingConfig
 from ml.evaluation.protocols import Query

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from domain.snapshots import PropertyColumns, Reach
+from domain.shortlists import Reach
+from domain.snapshots import PropertyColumns
 from ml.candidates import EVERYTHING, Candidates
 from ml.index_rows import PropertyIds
 from ml.items import Items

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from domain.snapshots import ModelKey, PropertyColumns, PropertyFilter, Range
+from domain.filters import PropertyFilter, Range
+from domain.snapshots import ModelKey, PropertyColumns
 from ml.index import EmbeddingIndex
 from ml.retrieval import ALIKE, sources
 from ml.scoring import Investor, LoadedTwin

@@ -10,13 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.snapshots import (
-    BuyBox,
-    CauseKind,
-    InvestorHistory,
-    PropertyColumns,
-    Range,
-)
+from domain.filters import Range
+from domain.snapshots import BuyBox, CauseKind, InvestorHistory, PropertyColumns
 from domain.vocabulary import PropertyType
 from ml import scoring
 from ml.artifacts import Artifact

@@ -7,10 +7,11 @@ import pytest
 from domain import buy_boxes, interactions
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
+from domain.filters import PropertyFilter, Range
 from domain.reasons import BuyBoxReason, EngagementReason, ReasonKind
 from domain.recommendations import ENGAGEMENT, Place, Recommendation
 from domain.recommendations.cold_start import ColdListing, cold_score
-from domain.snapshots import BuyBox, PropertyFilter, Range
+from domain.snapshots import BuyBox
 from domain.tenants import Tenant
 from domain.vocabulary import InteractionKind, PropertyType
 from runtime import Runtime

@@ -6,9 +6,10 @@ from uuid import UUID
 import numpy as np
 import pytest
 
+from domain.filters import PropertyFilter, Range
 from domain.properties import Property, columns_of
 from domain.recommendations.counterfactuals import STEPS, Counterfactual, repriced, smallest_change
-from domain.snapshots import NUMERIC_COLUMNS, PropertyFilter, Range
+from domain.snapshots import NUMERIC_COLUMNS
 from domain.vocabulary import PropertyType
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from domain.buy_boxes import Criterion
+from domain.filters import Range
 from domain.properties import Property, columns_of
 from domain.reasons import (
     Approval,
@@ -21,7 +22,7 @@ from domain.reasons import (
     TraitKind,
 )
 from domain.recommendations.explanations import Explainer
-from domain.snapshots import BuyBox, Cause, CauseKind, InvestorHistory, Range
+from domain.snapshots import BuyBox, Cause, CauseKind, InvestorHistory
 from domain.vocabulary import InteractionKind, PropertyType
 
 KINDS = list(InteractionKind)

@@ -20,7 +20,7 @@ from domain.recommendations.paging import (
     page_of_diverse,
     placed,
 )
-from domain.snapshots import Key, Ranked, Reach, Shortlist
+from domain.shortlists import Key, Ranked, Reach, Shortlist
 
 ORIGIN = Origin("1", 0.0, "state")
 PLACE = Place(*ORIGIN, Reach(), Key(0, 0.5, UUID(int=1)), 1)

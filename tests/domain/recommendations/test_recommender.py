@@ -7,11 +7,12 @@ import pytest
 from domain import buy_boxes, histories, interactions, properties, property_rows, property_search
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
+from domain.filters import PropertyFilter, Range
 from domain.property_rows import PropertyValues
 from domain.reasons import NearnessReason, RangeReason, ReasonKind
 from domain.recommendations import ENGAGEMENT, Place, Ranking, Recommendation
 from domain.recommendations.counterfactuals import STEPS
-from domain.snapshots import NUMERIC_COLUMNS, BuyBox, PropertyFilter, Range
+from domain.snapshots import NUMERIC_COLUMNS, BuyBox
 from domain.tenants import Tenant
 from domain.vocabulary import InteractionKind
 from jobs.reindexing import Indexer
