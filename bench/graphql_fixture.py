@@ -14,7 +14,8 @@ from domain.vocabulary import ListingStatus, PropertyType
 from graph.limits.directives import page_of
 from graph.loaders import Pair
 from graph.nodes import global_id
-from graph.properties import Property, page_info
+from graph.pagination import page_info
+from graph.properties import Property
 from graph.recommendations import Recommendation, RecommendationConnection, RecommendationEdge
 
 COLUMNS = (
