@@ -33,6 +33,7 @@ from domain.snapshots import InvestorHistory, StoredModel
 from domain.vocabulary import InteractionKind
 from ml.artifacts import unpack as load_artifact
 from ml.candidates import gather
+from ml.index_rows import ROW
 from ml.retrieval import ALIKE, NEAR, UNOWNED
 from ml.scoring import Investor, LoadedTwin
 from settings import load
@@ -197,7 +198,7 @@ class Floor:
                         must_not=must_not if excluded else [],
                     ),
                     limit=limit + 1,
-                    with_payload=_fields("row"),
+                    with_payload=_fields(ROW),
                 )
                 for limit, further in searches
             ]
