@@ -130,11 +130,12 @@ def build(open_runtime: OpenRuntime, settings: Settings) -> Starlette:
 def _spare_collector() -> None:
     """Keep what start-up made, hundreds of thousands of objects, out of the collector's rounds.
 
-    A request makes thousands of objects and no cycles to speak of, so that rounds are also fewer.
+    A request makes thousands of objects and few cycles, so that rounds are fewer as well; errors
+    make some, with their tracebacks, so that they are not rare.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(10_000, 10, 10)
 
 
 def _documents(settings: Settings) -> DocumentStore:
