@@ -10,8 +10,8 @@ import typer
 
 import settings
 from cli.console import awaitable, progress
-from cli.serving import end_with_parent
 from cli.session import SupervisedOption, TenantOption, run, run_in_tenant, tenant_id
+from cli.supervision import end_with_parent
 
 if TYPE_CHECKING:
     from domain.work import Work
@@ -123,6 +123,8 @@ def enqueue(job: QueuedJob, tenant: TenantOption) -> None:
     """Have the workers do a job for a tenant."""
 
     async def body(work: "Work", _: "Services") -> None:
-        work.enqueue("train_twin" if job is QueuedJob.TRAIN else "reindex")
+        from domain import job_runs
+
+        await job_runs.request(work, job_runs.TRAIN if job is QueuedJob.TRAIN else job_runs.REINDEX)
 
     run_in_tenant(tenant, body)

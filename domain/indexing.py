@@ -1,34 +1,101 @@
-"""Asking the index, and whoever listens, to follow a change of many rows after the commit."""
+"""Marks: what changed and is not in the index yet, noted in the change's own transaction.
+
+A mark is deleted by the transaction that wrote what it names into the index. So a change that is
+committed reaches the index, whatever crashes: at once by the routine job that follows the commit,
+or else by the next sweep.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
-from domain import tenants
+from sqlalchemy import Index, delete, func, select, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from domain.base import Base, TenantScoped, one_of, vocabulary
 from domain.events import Event, Topic
-from domain.work import Job, Work
+from domain.work import Work
 
-BATCH = 500
 REINDEX_ABOVE = 5000
-"""Above so many changes one full reindex is cheaper than many small jobs."""
+"""Above so many changes one mark says that everything changed."""
 
-_TOPICS = {"index_properties": Topic.PROPERTIES, "index_users": Topic.INTERACTION}
+INDEX_MARKED = "index_marked"
+"""The routine job that writes into the index what is marked."""
 
 
-def follow(work: Work, job: str, ids: Sequence[UUID]) -> None:
-    """Enqueue ``job`` ("index_properties" or "index_users") for the ids, or a full reindex.
+class Marked(StrEnum):
+    """What a mark names."""
 
-    However many they are, listeners are told once that properties or histories changed.
-    """
-    if ids:
-        work.publish(Event(_TOPICS[job]))
-    if len(ids) > REINDEX_ABOVE:
-        if all(planned.function != "reindex" for planned in work.jobs):
-            work.enqueue("reindex")
+    PROPERTY = "property"
+    USER = "user"
+    EVERYTHING = "everything"
+
+
+class IndexMark(TenantScoped, Base):
+    """A property or user that changed, since ``created_at``; or that everything may have."""
+
+    __tablename__ = "index_marks"
+    __table_args__ = (
+        one_of("kind", Marked),
+        Index("ix_index_marks_oldest", "tenant_id", "created_at"),
+    )
+
+    kind: Mapped[Marked] = mapped_column(vocabulary(Marked))
+    subject_id: Mapped[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What is marked: how many marks, and since when the oldest; None without any."""
+
+    marks: int
+    oldest: datetime | None
+
+
+_MARK = text(
+    "INSERT INTO index_marks (tenant_id, kind, subject_id)"
+    " SELECT :tenant_id, :kind, unnest(CAST(:ids AS uuid[]))"
+)
+_TOPICS = {
+    Marked.PROPERTY: Topic.PROPERTIES,
+    Marked.USER: Topic.INTERACTION,
+    Marked.EVERYTHING: Topic.PROPERTIES,
+}
+
+
+async def mark(work: Work, kind: Marked, ids: Sequence[UUID]) -> None:
+    """Have the index follow a change of the ids, or of everything where they are too many."""
+    if not ids:
         return
-    for start in range(0, len(ids), BATCH):
-        work.enqueue(job, [str(one) for one in ids[start : start + BATCH]])
+    if len(ids) > REINDEX_ABOVE:
+        kind, ids = Marked.EVERYTHING, [work.tenant_id]
+    values = {"tenant_id": work.tenant_id, "kind": kind, "ids": list(ids)}
+    await work.session.execute(_MARK, values)
+    work.enqueue(INDEX_MARKED)
 
 
-async def reindex_everyone(work: Work) -> None:
-    """Have every tenant reindexed after the commit; the unit of work needs no tenant."""
-    work.jobs.extend(Job("reindex", tenant.id) for tenant in await tenants.list_all(work))
+async def follow(work: Work, kind: Marked, ids: Sequence[UUID]) -> None:
+    """``mark`` the ids, and tell whoever listens, once, that properties or histories changed."""
+    if ids:
+        work.publish(Event(_TOPICS[kind]))
+        await mark(work, kind, ids)
+
+
+async def marks(work: Work, limit: int) -> list[IndexMark]:
+    """The oldest marks."""
+    query = select(IndexMark).order_by(IndexMark.created_at, IndexMark.id).limit(limit)
+    return list(await work.session.scalars(query))
+
+
+async def unmark(work: Work, done: Sequence[IndexMark]) -> None:
+    """Delete marks whose subjects are in the index with this commit."""
+    await work.session.execute(delete(IndexMark).where(IndexMark.id.in_([one.id for one in done])))
+
+
+async def waiting(work: Work) -> Waiting:
+    """What is marked."""
+    query = select(func.count(), func.min(IndexMark.created_at))
+    count, oldest = (await work.session.execute(query)).one()
+    return Waiting(count, oldest)

@@ -27,6 +27,7 @@ from domain import indexing, properties
 from domain.base import Base, TenantScoped, one_of, storable, vocabulary
 from domain.errors import invalid, not_found
 from domain.events import Event, Topic
+from domain.indexing import Marked
 from domain.input_rules import EARLIEST
 from domain.properties import Property
 from domain.snapshots import InteractionLog
@@ -134,7 +135,7 @@ async def refresh_totals(work: Work, property_ids: Sequence[UUID] | None = None)
         .returning(Property.id, fresh.c.owners != fresh.c.owners_before)
         .execution_options(synchronize_session=False)
     )
-    indexing.follow(work, "index_properties", [row[0] for row in written if row[1]])
+    await indexing.follow(work, Marked.PROPERTY, [row[0] for row in written if row[1]])
 
 
 async def record(
@@ -238,7 +239,7 @@ async def retract_feedback(work: Work, user_id: UUID, property_id: UUID) -> bool
         .returning(Interaction.id)
     )
     await refresh_totals(work, [property_id])
-    work.enqueue("index_users", [str(user_id)])
+    await indexing.mark(work, Marked.USER, [user_id])
     if retracted is not None:
         work.publish(Event(Topic.FEEDBACK, user_id))
     return retracted is not None
@@ -248,7 +249,7 @@ async def _save(work: Work, act: Interaction) -> None:
     work.session.add(act)
     await work.session.flush()
     await refresh_totals(work, [act.property_id])
-    work.enqueue("index_users", [str(act.user_id)])
+    await indexing.mark(work, Marked.USER, [act.user_id])
     topic = Topic.FEEDBACK if act.kind in THUMBS else Topic.INTERACTION
     work.publish(Event(topic, act.user_id))
 

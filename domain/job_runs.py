@@ -1,78 +1,147 @@
-"""Job runs: what was asked of the queue, how far it got and how it ended."""
+"""Job runs: what was asked of the queue, how far it got and how it ended.
 
-from collections.abc import Collection
-from datetime import datetime
+A run is written in the transaction that asks for it, and reaches the queue after the commit. So
+the queue may lose a job, and the sweep puts it there again.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Index, Text, delete, func, select, text, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.base import Base, TenantScoped, one_of, vocabulary
-from domain.errors import not_found
+from domain.errors import invalid, not_found
 from domain.events import Event, Topic
 from domain.work import Work
 
 UNEXPLAINED = "Something went wrong on our side; quote the run's id to support."
 
+TRAIN = "train_twin"
+REINDEX = "reindex"
+ACTIVATE = "activate_model"
+DRIFT = "measure_drift"
+"""The functions that are recorded."""
+
 
 class JobStatus(StrEnum):
     """Where a run stands."""
 
+    QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    PARKED = "parked"
+    CANCELLED = "cancelled"
+
+
+UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
 class JobRun(TenantScoped, Base):
-    """One run of a job. ``job_id`` is the queue's; a job taken up again keeps its run.
+    """One run of a job, over all its attempts; its id is the queue's too.
 
     ``message`` is for the tenant: what the run does now, or why it failed. ``error`` is for those
-    who operate the server, and may name what the tenant must not see.
+    who operate the server, and may name what the tenant must not see. ``started_at`` is when it
+    was begun last, or asked for until it is begun. ``trace`` is the W3C trace context of who asked.
     """
 
     __tablename__ = "job_runs"
     __table_args__ = (
-        Index(None, "tenant_id", "job_id", unique=True),
         Index("ix_job_runs_newest", "tenant_id", text("created_at DESC")),
+        # Who asks for what waits already gets that.
+        Index(
+            "uq_job_runs_waiting",
+            "tenant_id",
+            "function",
+            unique=True,
+            postgresql_where=text("status = 'queued'"),
+        ),
+        Index(
+            "ix_job_runs_unfinished",
+            "tenant_id",
+            "created_at",
+            postgresql_where=text("status IN ('queued', 'running')"),
+        ),
         one_of("status", JobStatus),
     )
 
-    job_id: Mapped[str] = mapped_column(Text)
     function: Mapped[str] = mapped_column(Text)
-    arguments: Mapped[list[Any]] = mapped_column(JSONB)
+    arguments: Mapped[dict[str, Any]] = mapped_column(JSONB)
     status: Mapped[JobStatus] = mapped_column(vocabulary(JobStatus))
-    attempt: Mapped[int] = mapped_column(server_default="1")
+    attempt: Mapped[int] = mapped_column(server_default="0")
     progress: Mapped[float] = mapped_column(server_default="0")
     message: Mapped[str | None] = mapped_column(Text)
     error: Mapped[str | None] = mapped_column(Text)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    not_before: Mapped[datetime | None]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    heartbeat_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    cancel_requested: Mapped[bool] = mapped_column(server_default="false")
+    trace: Mapped[str | None] = mapped_column(Text)
 
 
-async def start(work: Work, job_id: str, function: str, arguments: list[Any]) -> JobRun:
-    """Note that a job runs; one taken up again counts a further attempt."""
-    run = await work.session.scalar(select(JobRun).where(JobRun.job_id == job_id))
-    if run is None:
-        run = JobRun(
-            tenant_id=work.tenant_id,
-            job_id=job_id,
-            function=function,
-            arguments=arguments,
-            status=JobStatus.RUNNING,
+async def request(
+    work: Work,
+    function: str,
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    delay: timedelta = timedelta(),
+) -> JobRun:
+    """Have a job run after the commit.
+
+    Jobs read the state of the database when they run, and one of a function runs at a time: where
+    one waits or runs already, whatever its arguments, that is returned instead.
+    """
+    under_way = (
+        select(JobRun)
+        .where(JobRun.function == function, JobRun.status.in_(UNFINISHED))
+        .order_by(JobRun.created_at.desc())
+        .limit(1)
+    )
+    while (found := await work.session.scalar(under_way)) is None:
+        added: JobRun | None = await work.session.scalar(
+            insert(JobRun)
+            .values(
+                tenant_id=work.tenant_id,
+                function=function,
+                arguments=dict(arguments or {}),
+                status=JobStatus.QUEUED,
+                not_before=datetime.now(UTC) + delay if delay else None,
+            )
+            # Somebody else's transaction may have been faster.
+            .on_conflict_do_nothing()
+            .returning(JobRun)
         )
-        work.session.add(run)
-    else:
-        run.status = JobStatus.RUNNING
-        run.attempt += 1
-        run.progress = 0.0
-        run.error = run.finished_at = None
-        run.started_at = func.now()
-    await work.session.flush()
-    work.publish(Event(Topic.JOB, run.id))
+        if added is not None:
+            work.enqueue(function, added.id, delay.total_seconds())
+            work.publish(Event(Topic.JOB, added.id))
+            return added
+    return found
+
+
+async def start(work: Work, run_id: UUID) -> JobRun | None:
+    """Note that a run was begun, or begun again; None if it has ended, or was called off."""
+    run = await work.session.scalar(
+        update(JobRun)
+        .where(JobRun.id == run_id, JobRun.status.in_(UNFINISHED))
+        .values(
+            status=JobStatus.RUNNING,
+            attempt=JobRun.attempt + 1,
+            progress=0.0,
+            error=None,
+            started_at=func.now(),
+            heartbeat_at=func.now(),
+        )
+        .returning(JobRun)
+    )
+    if run is not None:
+        work.publish(Event(Topic.JOB, run.id))
     return run
 
 
@@ -84,40 +153,103 @@ async def postpone(
     Without ``counts`` the attempt is not held against the job: it was not at fault.
     """
     attempt = JobRun.attempt if counts else JobRun.attempt - 1
-    await work.session.execute(
-        update(JobRun)
-        .where(JobRun.id == run_id)
-        .values(attempt=attempt, message=message, error=error)
-    )
-    work.publish(Event(Topic.JOB, run_id))
+    await _write(work, run_id, attempt=attempt, message=message, error=error)
 
 
 async def progress(work: Work, run_id: UUID, share: float, message: str) -> None:
     """Note how far a run got: a share in [0, 1] and what it does now."""
-    await work.session.execute(
-        update(JobRun).where(JobRun.id == run_id).values(progress=share, message=message)
-    )
-    work.publish(Event(Topic.JOB, run_id))
+    await _write(work, run_id, progress=share, message=message, heartbeat_at=func.now())
 
 
 async def succeed(work: Work, run_id: UUID, result: dict[str, Any]) -> None:
     """Note that a run ended well."""
-    await work.session.execute(
-        update(JobRun)
-        .where(JobRun.id == run_id)
-        .values(status=JobStatus.SUCCEEDED, progress=1.0, result=result, finished_at=func.now())
-    )
-    work.publish(Event(Topic.JOB, run_id))
+    await _end(work, run_id, JobStatus.SUCCEEDED, progress=1.0, result=result)
 
 
 async def fail(work: Work, run_id: UUID, error: str, message: str = UNEXPLAINED) -> None:
-    """Note that a run ended with an error, and what the tenant is told of it."""
-    await work.session.execute(
-        update(JobRun)
-        .where(JobRun.id == run_id)
-        .values(status=JobStatus.FAILED, error=error, message=message, finished_at=func.now())
+    """Note that a run ended with an error that would come again; the tenant gets the message."""
+    await _end(work, run_id, JobStatus.FAILED, error=error, message=message)
+
+
+async def park(work: Work, run_id: UUID, error: str, message: str = UNEXPLAINED) -> None:
+    """Note that a run kept failing and is laid aside; ``requeue`` takes it up again."""
+    await _end(work, run_id, JobStatus.PARKED, error=error, message=message)
+
+
+async def cancel(work: Work, run_id: UUID, *field: str) -> JobRun:
+    """Call a run off: at once while it waits, in seconds where it runs.
+
+    Raises:
+        DomainError: NOT_FOUND; INVALID_INPUT if it has ended. Both blame ``field``.
+    """
+    run = await _locked(work, run_id, *field)
+    if run.status is JobStatus.RUNNING:
+        run.cancel_requested = True
+    elif run.status is JobStatus.QUEUED:
+        await cancelled(work, run_id)
+    else:
+        raise invalid(f"run {run_id} is {run.status}: only one that is queued or running", *field)
+    await work.session.flush()
+    await work.session.refresh(run)
+    return run
+
+
+async def cancelled(work: Work, run_id: UUID) -> None:
+    """Note that a run was called off."""
+    await _end(work, run_id, JobStatus.CANCELLED, message="called off")
+
+
+async def requeue(work: Work, run_id: UUID, *field: str) -> JobRun:
+    """Have a run that failed, was parked or called off run again, with all its attempts.
+
+    Raises:
+        DomainError: NOT_FOUND; INVALID_INPUT if it did not end so, or another of its function
+            waits already. Both blame ``field``.
+    """
+    run = await _locked(work, run_id, *field)
+    again = (JobStatus.FAILED, JobStatus.PARKED, JobStatus.CANCELLED)
+    if run.status not in again:
+        raise invalid(f"run {run_id} is {run.status}: only one that is {', '.join(again)}", *field)
+    waits = select(JobRun.id).where(
+        JobRun.function == run.function, JobRun.status == JobStatus.QUEUED
     )
-    work.publish(Event(Topic.JOB, run_id))
+    if other := await work.session.scalar(waits):
+        raise invalid(f"run {other} of {run.function} waits already", *field)
+    run.status, run.attempt, run.progress = JobStatus.QUEUED, 0, 0.0
+    run.message = run.error = run.finished_at = run.not_before = None
+    run.cancel_requested = False
+    await work.session.flush()
+    work.enqueue(run.function, run.id)
+    work.publish(Event(Topic.JOB, run.id))
+    return run
+
+
+async def heartbeat(work: Work, run_id: UUID) -> bool:
+    """Note that a run is alive; whether it is to go on."""
+    go_on: bool | None = await work.session.scalar(
+        update(JobRun)
+        .where(JobRun.id == run_id, JobRun.status == JobStatus.RUNNING)
+        .values(heartbeat_at=func.now())
+        .returning(~JobRun.cancel_requested)
+    )
+    return bool(go_on)
+
+
+async def enqueue_unfinished(work: Work, silent_since: datetime) -> int:
+    """Enqueue what should be in the queue or running and gave no sign since; how many that is.
+
+    The queue ignores those that it still has.
+    """
+    rows = await work.session.scalars(
+        select(JobRun).where(
+            JobRun.status.in_(UNFINISHED),
+            func.coalesce(JobRun.heartbeat_at, JobRun.not_before, JobRun.created_at) < silent_since,
+        )
+    )
+    found = list(rows)
+    for run in found:
+        work.enqueue(run.function, run.id)
+    return len(found)
 
 
 async def forget(work: Work, before: datetime) -> None:
@@ -131,12 +263,12 @@ async def recent(work: Work, limit: int = 100) -> list[JobRun]:
     return list(await work.session.scalars(query))
 
 
-async def running(work: Work, limit: int = 100) -> list[JobRun]:
-    """The runs under way, the newest first."""
+async def unfinished(work: Work, limit: int = 100) -> list[JobRun]:
+    """The runs that wait or are under way, the newest first."""
     query = (
         select(JobRun)
-        .where(JobRun.status == JobStatus.RUNNING)
-        .order_by(JobRun.started_at.desc(), JobRun.id)
+        .where(JobRun.status.in_(UNFINISHED))
+        .order_by(JobRun.created_at.desc(), JobRun.id)
         .limit(limit)
     )
     return list(await work.session.scalars(query))
@@ -154,3 +286,19 @@ async def get_many(work: Work, run_ids: Collection[UUID]) -> list[JobRun]:
     """The runs of those ids that exist, the one started first first."""
     query = select(JobRun).where(JobRun.id.in_(run_ids)).order_by(JobRun.started_at, JobRun.id)
     return list(await work.session.scalars(query))
+
+
+async def _locked(work: Work, run_id: UUID, *field: str) -> JobRun:
+    run = await work.session.scalar(select(JobRun).where(JobRun.id == run_id).with_for_update())
+    if run is None:
+        raise not_found("job run", field)
+    return run
+
+
+async def _end(work: Work, run_id: UUID, status: JobStatus, **values: Any) -> None:
+    await _write(work, run_id, status=status, finished_at=func.now(), **values)
+
+
+async def _write(work: Work, run_id: UUID, **values: Any) -> None:
+    await work.session.execute(update(JobRun).where(JobRun.id == run_id).values(**values))
+    work.publish(Event(Topic.JOB, run_id))

@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from domain import indexing, tenants
 from domain.errors import DomainError, invalid, not_found
+from domain.indexing import Marked
 from domain.input_rules import NO_ZERO_BYTE, OutsideInput, Text
 from domain.interactions import Interaction, refresh_totals
 from domain.property_upsert import Outcome
@@ -115,7 +116,7 @@ async def remove(work: Work, user_id: UUID, *field: str) -> None:
         raise _last_admin(*field)
     many = len(property_ids) > indexing.REINDEX_ABOVE
     await refresh_totals(work, None if many else property_ids)
-    indexing.follow(work, "index_users", [user_id])
+    await indexing.follow(work, Marked.USER, [user_id])
 
 
 async def _lock(work: Work) -> None:

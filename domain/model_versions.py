@@ -1,55 +1,89 @@
 """Model versions: the trained twins of a tenant, weights and all."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import LargeBinary, UniqueConstraint, and_, func, or_, select, update
+from sqlalchemy import LargeBinary, Text, UniqueConstraint, func, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, deferred, mapped_column
 
 from domain import tenants
 from domain.base import Base, TenantScoped, one_of, vocabulary
-from domain.errors import not_found
+from domain.errors import invalid, not_found
 from domain.events import Event, Topic
 from domain.snapshots import StoredModel
 from domain.tenants import Tenant
 from domain.work import Work
+
+ACTIVATED = "twin_active_version"
+"""The channel of PostgreSQL on which servers hear ``tenant:version`` of each that is activated."""
 
 
 class ModelStatus(StrEnum):
     """Where a version stands: it answers only while it is active."""
 
     TRAINED = "trained"
+    EVALUATED = "evaluated"
+    INDEXED = "indexed"
     ACTIVE = "active"
     RETIRED = "retired"
+    REFUSED = "refused"
+
+
+class SpaceState(StrEnum):
+    """How much of a version is in the index. What is not NONE is kept in step with every change."""
+
+    NONE = "none"
+    FILLING = "filling"
+    COMPLETE = "complete"
 
 
 class ModelVersion(TenantScoped, Base):
     """One trained twin: safetensors weights, JSON metadata (feature statistics), metrics.
 
     They live in the database, so that any number of servers loads them with no shared disk.
+
+    ``run_id`` is the job run that makes it, ``parent_id`` the version that its training continued,
+    ``learned_until`` the newest interaction that training was given. ``gates`` are the figures it
+    was judged by (see ``domain.gates``), ``refusal`` says why it must not answer. ``evaluation``
+    is what its report is drawn from.
     """
 
     __tablename__ = "model_versions"
     __table_args__ = (
         UniqueConstraint("tenant_id", "number"),
         one_of("status", ModelStatus),
+        one_of("space", SpaceState),
     )
 
     number: Mapped[int]
     status: Mapped[ModelStatus] = mapped_column(vocabulary(ModelStatus))
+    space: Mapped[SpaceState] = mapped_column(vocabulary(SpaceState), server_default="none")
+    run_id: Mapped[UUID | None]
+    parent_id: Mapped[UUID | None]
     weights: Mapped[bytes] = deferred(mapped_column(LargeBinary, nullable=False))
     details: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB)
     metrics: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    gates: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default="[]")
+    refusal: Mapped[str | None] = mapped_column(Text)
+    evaluation: Mapped[dict[str, Any] | None] = deferred(mapped_column(JSONB))
+    learned_until: Mapped[datetime | None]
     activated_at: Mapped[datetime | None]
     retired_at: Mapped[datetime | None]
 
 
 async def add(
-    work: Work, weights: bytes, metadata: Mapping[str, Any], metrics: Mapping[str, Any]
+    work: Work,
+    weights: bytes,
+    metadata: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    *,
+    run_id: UUID | None = None,
+    parent_id: UUID | None = None,
+    learned_until: datetime | None = None,
 ) -> ModelVersion:
     """Keep a trained twin under the tenant's next number; it does not answer yet."""
     await tenants.lock(work, "model_versions")
@@ -58,12 +92,17 @@ async def add(
         tenant_id=work.tenant_id,
         number=(last or 0) + 1,
         status=ModelStatus.TRAINED,
+        space=SpaceState.NONE,
         weights=weights,
         details=dict(metadata),
         metrics=dict(metrics),
+        run_id=run_id,
+        parent_id=parent_id,
+        learned_until=learned_until,
     )
     work.session.add(version)
     await work.session.flush()
+    work.publish(Event(Topic.MODEL))
     return version
 
 
@@ -94,44 +133,108 @@ async def list_all(work: Work) -> list[ModelVersion]:
     )
 
 
-async def indexed(work: Work) -> list[UUID]:
-    """The versions whose vectors must follow every change: the active one and one on its way.
+async def by_number(work: Work, number: int) -> ModelVersion:
+    """The version of that number without its weights. Raises DomainError NOT_FOUND."""
+    found = await work.session.scalar(select(ModelVersion).where(ModelVersion.number == number))
+    if found is None:
+        raise not_found(f"model version: {number}")
+    return found
 
-    On its way is what was trained after the active one and is being put into the index.
-    """
-    active = select(ModelVersion.number).where(ModelVersion.status == ModelStatus.ACTIVE)
-    query = select(ModelVersion.id).where(
-        or_(
-            ModelVersion.status == ModelStatus.ACTIVE,
-            and_(
-                ModelVersion.status == ModelStatus.TRAINED,
-                ModelVersion.number > func.coalesce(active.scalar_subquery(), 0),
-            ),
-        )
+
+async def active(work: Work) -> ModelVersion | None:
+    """The version that answers, without its weights."""
+    found: ModelVersion | None = await work.session.scalar(
+        select(ModelVersion).where(ModelVersion.status == ModelStatus.ACTIVE)
     )
+    return found
+
+
+async def of_run(work: Work, run_id: UUID) -> ModelVersion | None:
+    """The version that a job run made so far."""
+    found: ModelVersion | None = await work.session.scalar(
+        select(ModelVersion).where(ModelVersion.run_id == run_id)
+    )
+    return found
+
+
+async def previous(work: Work) -> ModelVersion | None:
+    """The version that answered before the active one: where a rollback leads."""
+    active_since = (
+        select(ModelVersion.activated_at)
+        .where(ModelVersion.status == ModelStatus.ACTIVE)
+        .scalar_subquery()
+    )
+    found: ModelVersion | None = await work.session.scalar(
+        select(ModelVersion)
+        .where(
+            ModelVersion.status == ModelStatus.RETIRED,
+            ModelVersion.activated_at < func.coalesce(active_since, func.now()),
+        )
+        .order_by(ModelVersion.activated_at.desc(), ModelVersion.number.desc())
+        .limit(1)
+    )
+    return found
+
+
+async def indexed(work: Work) -> list[UUID]:
+    """The versions whose vectors follow every change: those with any in the index.
+
+    Among them is the version before the active one, so that a rollback to it takes no time.
+    """
+    query = select(ModelVersion.id).where(ModelVersion.space != SpaceState.NONE)
     return list(await work.session.scalars(query.order_by(ModelVersion.number)))
 
 
-async def retire_unfinished(work: Work) -> None:
-    """Give up the versions that never became active. Only within the tenant's one training."""
+async def judge(
+    work: Work, version_id: UUID, gates: Sequence[Mapping[str, Any]], refusal: str | None
+) -> None:
+    """Keep the figures that a trained version was judged by, and why it is refused if it is.
+
+    Raises DomainError NOT_FOUND.
+    """
+    version = await get(work, version_id)
+    version.gates = [dict(gate) for gate in gates]
+    version.refusal = refusal
+    version.status = ModelStatus.REFUSED if refusal else ModelStatus.EVALUATED
+    await work.session.flush()
+    work.publish(Event(Topic.MODEL))
+
+
+async def begin_filling(work: Work, version_id: UUID) -> None:
+    """Have every change from the commit on reach the version's space; it is not complete yet."""
+    await _set_space(work, version_id, SpaceState.FILLING)
+
+
+async def complete(work: Work, version_id: UUID) -> None:
+    """Note that everything of the tenant is in the version's space."""
+    await _set_space(work, version_id, SpaceState.COMPLETE)
     await work.session.execute(
         update(ModelVersion)
-        .where(ModelVersion.status == ModelStatus.TRAINED)
-        .values(status=ModelStatus.RETIRED, retired_at=func.now())
+        .where(ModelVersion.id == version_id, ModelVersion.status == ModelStatus.EVALUATED)
+        .values(status=ModelStatus.INDEXED)
     )
+    work.publish(Event(Topic.MODEL))
 
 
-async def superseded(work: Work) -> list[UUID]:
-    """The retired versions other than the one that was active last."""
-    before = (
-        select(ModelVersion.id)
-        .where(ModelVersion.status == ModelStatus.RETIRED, ModelVersion.activated_at.is_not(None))
-        .order_by(ModelVersion.retired_at.desc(), ModelVersion.number.desc())
-        .limit(1)
-    )
+async def forget_space(work: Work, version_id: UUID) -> None:
+    """Have changes no longer reach the version's space, whose vectors may then be deleted.
+
+    Raises ValueError for the active version.
+    """
+    if (await get(work, version_id)).status is ModelStatus.ACTIVE:
+        raise ValueError(f"version {version_id} is active: its vectors are being searched")
+    await _set_space(work, version_id, SpaceState.NONE)
+
+
+async def expired(work: Work, before: datetime) -> list[UUID]:
+    """The versions with vectors in the index that nobody has needed since then.
+
+    They were retired before then, or were never activated and are older.
+    """
     query = select(ModelVersion.id).where(
-        ModelVersion.status == ModelStatus.RETIRED,
-        ModelVersion.id.is_distinct_from(before.scalar_subquery()),
+        ModelVersion.space != SpaceState.NONE,
+        ModelVersion.status != ModelStatus.ACTIVE,
+        func.coalesce(ModelVersion.retired_at, ModelVersion.created_at) < before,
     )
     return list(await work.session.scalars(query))
 
@@ -139,10 +242,16 @@ async def superseded(work: Work) -> list[UUID]:
 async def activate(work: Work, version_id: UUID) -> None:
     """Have the version answer from the commit on, and retire the one before it.
 
-    Its vectors must be in the index already. Raises DomainError NOT_FOUND.
+    Raises:
+        DomainError: NOT_FOUND; INVALID_INPUT if it was refused, or not everything of the tenant
+            is in its space.
     """
     await tenants.lock(work, "model_versions")
     version = await get(work, version_id)
+    if version.status is ModelStatus.REFUSED:
+        raise invalid(f"version {version.number} was refused: {version.refusal}")
+    if version.space is not SpaceState.COMPLETE:
+        raise invalid(f"version {version.number} is not in the index: have it indexed first")
     await work.session.execute(
         update(ModelVersion)
         .where(ModelVersion.status == ModelStatus.ACTIVE, ModelVersion.id != version_id)
@@ -154,4 +263,11 @@ async def activate(work: Work, version_id: UUID) -> None:
     await work.session.execute(
         update(Tenant).where(Tenant.id == work.tenant_id).values(active_model_version_id=version_id)
     )
+    await work.session.execute(select(func.pg_notify(ACTIVATED, f"{work.tenant_id}:{version_id}")))
     work.publish(Event(Topic.MODEL))
+
+
+async def _set_space(work: Work, version_id: UUID, space: SpaceState) -> None:
+    await work.session.execute(
+        update(ModelVersion).where(ModelVersion.id == version_id).values(space=space)
+    )

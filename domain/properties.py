@@ -31,6 +31,7 @@ from domain import indexing
 from domain.base import Base, TenantScoped, one_of, vocabulary
 from domain.errors import not_found
 from domain.filters import APOSTROPHES, SEPARATORS, Labels
+from domain.indexing import Marked
 from domain.snapshots import NUMERIC_COLUMNS, PropertyColumns
 from domain.vocabulary import ListingStatus, PropertyType
 from domain.work import Work
@@ -232,4 +233,4 @@ async def remove(work: Work, property_id: UUID, *field: str) -> None:
     )
     if removed is None:
         raise not_found("property", field)
-    indexing.follow(work, "index_properties", [property_id])
+    await indexing.follow(work, Marked.PROPERTY, [property_id])

@@ -21,6 +21,7 @@ from sqlalchemy.dialects import postgresql
 
 from domain import indexing, tenants
 from domain.errors import invalid
+from domain.indexing import Marked
 from domain.properties import Property
 from domain.property_input import PROPERTY_COLUMNS, PropertyInput
 from domain.work import Work
@@ -228,7 +229,7 @@ async def upsert(
     found: dict[str, UUID] = {
         row.external_id: row.id for row in await work.session.execute(_IDS, external_ids)
     }
-    indexing.follow(work, "index_properties", sorted(inserted | updated))
+    await indexing.follow(work, Marked.PROPERTY, sorted(inserted | updated))
 
     def outcome(property_id: UUID) -> Outcome:
         if property_id in inserted:

@@ -2,9 +2,11 @@
 
 import re
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import ForeignKeyConstraint, Text, Uuid, func, or_, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.base import Base, parse_uuid
@@ -16,7 +18,10 @@ SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class Tenant(Base):
-    """A firm. The list is readable by all; a row is written only in its own unit of work."""
+    """A firm. The list is readable by all; a row is written only in its own unit of work.
+
+    ``policy`` holds what it sets of ``domain.policies.Policy``.
+    """
 
     __tablename__ = "tenants"
     __table_args__ = (
@@ -31,6 +36,7 @@ class Tenant(Base):
     slug: Mapped[str] = mapped_column(Text, unique=True)
     name: Mapped[str] = mapped_column(Text)
     active_model_version_id: Mapped[UUID | None]
+    policy: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -18,12 +18,14 @@ class Job:
     Attributes:
         function: the job's name.
         tenant_id: whose job it is.
-        arguments: further arguments, JSON values only.
+        run_id: the row in ``job_runs`` that says what to do; None for a routine, which has none.
+        delay: seconds before it is due.
     """
 
     function: str
     tenant_id: UUID
-    arguments: tuple[Any, ...] = ()
+    run_id: UUID | None = None
+    delay: float = 0.0
 
 
 @dataclass(slots=True)
@@ -59,9 +61,11 @@ class Work:
         )
         return rows
 
-    def enqueue(self, function: str, *arguments: Any) -> None:
+    def enqueue(self, function: str, run_id: UUID | None = None, delay: float = 0.0) -> None:
         """Have the job run after the commit; a rollback discards it."""
-        self.jobs.append(Job(function, self.tenant_id, arguments))
+        job = Job(function, self.tenant_id, run_id, delay)
+        if job not in self.jobs:
+            self.jobs.append(job)
 
     def publish(self, event: Event) -> None:
         """Have listeners told after the commit; a rollback discards it."""

@@ -58,9 +58,12 @@ publish(
     JobStatus,
     "Where the run of a job stands.",
     {
+        JobStatus.QUEUED: "Waits for a worker.",
         JobStatus.RUNNING: "Under way, or to be taken up again.",
         JobStatus.SUCCEEDED: "Ended well.",
-        JobStatus.FAILED: "Ended with an error.",
+        JobStatus.FAILED: "Ended with an error that would come again.",
+        JobStatus.PARKED: "Kept failing and is laid aside.",
+        JobStatus.CANCELLED: "Was called off.",
     },
 )
 
@@ -91,20 +94,22 @@ class JobRun:
 
     id: strawberry.ID = strawberry.field(description="Opaque; for `jobId`.")
     function: str = strawberry.field(
-        description="What is done: `train_twin`, `reindex`, `index_properties`, `index_users`."
+        description="What is done: `train_twin`, `reindex`, `activate_model`, `measure_drift`."
     )
     status: JobStatus = strawberry.field(description="Where it stands.")
     progress: float = strawberry.field(description="How much of it is done, 0 to 1.")
     message: str | None = strawberry.field(description="What it does now, for people.")
     error: str | None = strawberry.field(description="Why it failed; null unless it did.")
-    attempt: int = strawberry.field(description="How often it was begun, from 1.")
-    started_at: datetime = strawberry.field(description="When it was last begun.")
+    attempt: int = strawberry.field(description="How often it was begun.")
+    started_at: datetime = strawberry.field(
+        description="When it was last begun; until it is, when it was asked for."
+    )
     finished_at: datetime | None = strawberry.field(description="When it ended; null until then.")
 
     @staticmethod
     def of(row: job_runs.JobRun) -> "JobRun":
         """A run as a client sees it: its error column is not for clients."""
-        failed = row.status is JobStatus.FAILED
+        failed = row.status in (JobStatus.FAILED, JobStatus.PARKED)
         return JobRun(
             id=global_id("JobRun", row.id),
             function=row.function,
@@ -173,7 +178,7 @@ async def _one_run(context: Context, run_id: UUID) -> AsyncGenerator[JobRun, Non
             async with context.work() as work:
                 row = await job_runs.get(work, run_id, "jobId")
             yield JobRun.of(row)
-            if row.status is not JobStatus.RUNNING:
+            if row.status not in job_runs.UNFINISHED:
                 return
             await asyncio.sleep(PACE)
             await listener.take()
@@ -182,18 +187,18 @@ async def _one_run(context: Context, run_id: UUID) -> AsyncGenerator[JobRun, Non
 async def _all_runs(context: Context) -> AsyncGenerator[JobRun, None]:
     async with context.listen(lambda event: event.topic is Topic.JOB) as listener:
         async with context.work() as work:
-            rows = await job_runs.running(work)
+            rows = await job_runs.unfinished(work)
         under_way: set[UUID] = set()
         while True:
             for row in rows:
                 yield JobRun.of(row)
-                (under_way.add if row.status is JobStatus.RUNNING else under_way.discard)(row.id)
+                (under_way.add if row.status in job_runs.UNFINISHED else under_way.discard)(row.id)
             await asyncio.sleep(PACE)
             events = await listener.take()
             changed = {event.subject for event in events if event.subject}
             async with context.work() as work:
                 if any(event.topic is Topic.MISSED for event in events):
-                    changed |= under_way | {row.id for row in await job_runs.running(work)}
+                    changed |= under_way | {row.id for row in await job_runs.unfinished(work)}
                 rows = await job_runs.get_many(work, changed)
 
 

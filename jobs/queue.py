@@ -1,10 +1,9 @@
 """The queue's front door: takes jobs by name and puts each on the queue of its kind.
 
-Jobs are idempotent and read the state of the database when they run, so one that still waits does
-the work of a second of the same function, tenant and arguments. The second is not enqueued.
+A job that is recorded has its run's id in the queue too, so that it is there once. A routine job
+reads the state of the database when it runs, so one that still waits does the work of a second.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any, Self
@@ -17,11 +16,12 @@ from redis.exceptions import BusyLoadingError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from domain import job_runs
 from domain.work import Job
 
 INDEXING_QUEUE = "twin:indexing"
 TRAINING_QUEUE = "twin:training"
-TRAINING_FUNCTIONS = frozenset({"train_twin"})
+TRAINING_FUNCTIONS = frozenset({job_runs.TRAIN})
 
 EXPIRES_MS = 30 * 86_400_000
 """Milliseconds after which a job that no worker took is dropped: a month."""
@@ -92,20 +92,29 @@ class JobQueue:
         )
 
     async def enqueue(self, jobs: Sequence[Job]) -> None:
-        """Enqueue the jobs, except those that wait already."""
+        """Enqueue the jobs, except those that are there already."""
         for job in jobs:
             await self._enqueue(job)
 
     async def _enqueue(self, job: Job) -> None:
-        arguments = (str(job.tenant_id), *job.arguments)
-        digest = hashlib.sha256(json.dumps(arguments).encode()).hexdigest()[:16]
-        # Of equal jobs one may run, which read the state of before, while a second one waits.
-        ids = [f"{job.function}:{job.tenant_id}:{digest}:{slot}" for slot in range(_SLOTS)]
-        for job_id in [*ids, None]:
-            enqueued = await self._redis.enqueue_job(
-                job.function, *arguments, _job_id=job_id, _queue_name=queue_of(job.function)
+        queue = queue_of(job.function)
+        if job.run_id is not None:
+            await self._redis.enqueue_job(
+                job.function,
+                str(job.tenant_id),
+                str(job.run_id),
+                _job_id=str(job.run_id),
+                _queue_name=queue,
+                _defer_by=job.delay or None,
             )
-            if enqueued is not None or (job_id is not None and await self._is_waiting(job_id)):
+            return
+        # One routine may run, which read the state of before, while a second one waits.
+        for slot in range(_SLOTS):
+            job_id = f"{job.function}:{job.tenant_id}:{slot}"
+            enqueued = await self._redis.enqueue_job(
+                job.function, str(job.tenant_id), _job_id=job_id, _queue_name=queue
+            )
+            if enqueued is not None or await self._is_waiting(job_id):
                 return
 
     async def _is_waiting(self, job_id: str) -> bool:

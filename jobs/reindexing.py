@@ -17,6 +17,7 @@ from domain import (
     histories,
     indexing,
     interactions,
+    job_runs,
     model_versions,
     properties,
     property_search,
@@ -25,6 +26,8 @@ from domain import (
 )
 from domain.database import Database
 from domain.events import Event, Topic
+from domain.indexing import IndexMark, Marked
+from domain.model_versions import SpaceState
 from domain.snapshots import ModelKey, PropertyColumns
 from domain.work import Work
 from ml.index import EmbeddingIndex
@@ -47,6 +50,14 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Activation:
+    """The version that answers now, by its number, and whether it had to be indexed before."""
+
+    number: int
+    reindexed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Indexer:
     """Writes the vectors of properties and investors. Make one with ``open``."""
 
@@ -63,7 +74,10 @@ class Indexer:
         # First, so that a process that dies in between does not forget it.
         if await index.outdated():
             async with database.work(None) as work:
-                await indexing.reindex_everyone(work)
+                everyone = await tenants.list_all(work)
+            for tenant in everyone:
+                async with database.work(tenant.id) as work:
+                    await job_runs.request(work, job_runs.REINDEX)
         await index.ensure_collections()
         return cls(database, index, twin)
 
@@ -73,7 +87,7 @@ class Indexer:
         Args:
             tenant_id: the tenant.
             report: is told of the progress.
-            only: the one version to write; else the active one and one on its way, if any.
+            only: the one version to write; else all that have anything in the index.
         """
         counts = Counts()
         async with self.database.work(tenant_id) as work:
@@ -100,6 +114,46 @@ class Indexer:
             share = min(1.0, (total + counts.users) / everything)
             await report(share, f"indexing investors: {counts.users:,} of {len(investors):,}")
         counts.removed = await self._forget_others(tenant_id, seen, set(investors), only)
+        return counts
+
+    async def index_marked(self, tenant_id: UUID) -> Counts:
+        """Write what is marked, until nothing is that was when this began."""
+        counts = Counts()
+        while True:
+            async with self.database.work(tenant_id) as work:
+                found = await indexing.marks(work, PROPERTY_BATCH)
+            if not found:
+                return counts
+            if any(one.kind is Marked.EVERYTHING for one in found):
+                await self.reindex(tenant_id, _unheard)
+            else:
+                await self.index_properties(tenant_id, _subjects(found, Marked.PROPERTY))
+                await self.index_users(tenant_id, _subjects(found, Marked.USER))
+            async with self.database.work(tenant_id) as work:
+                await indexing.unmark(work, found)
+
+    async def activate(self, tenant_id: UUID, version_id: UUID, report: Report) -> Activation:
+        """Have a version answer, and put everything of the tenant into its space before if need be.
+
+        Raises:
+            DomainError: NOT_FOUND; INVALID_INPUT if it was refused.
+        """
+        async with self.database.work(tenant_id) as work:
+            version = await model_versions.get(work, version_id)
+            filled = version.space is SpaceState.COMPLETE
+        if not filled:
+            await self.fill(tenant_id, version_id, report)
+        async with self.database.work(tenant_id) as work:
+            await model_versions.activate(work, version_id)
+        return Activation(version.number, reindexed=not filled)
+
+    async def fill(self, tenant_id: UUID, version_id: UUID, report: Report) -> Counts:
+        """Put everything of the tenant into a version's space, which is complete then."""
+        async with self.database.work(tenant_id) as work:
+            await model_versions.begin_filling(work, version_id)
+        counts = await self.reindex(tenant_id, report, only=version_id)
+        async with self.database.work(tenant_id) as work:
+            await model_versions.complete(work, version_id)
         return counts
 
     async def index_properties(self, tenant_id: UUID, ids: Sequence[UUID]) -> Counts:
@@ -182,3 +236,12 @@ def _batches(ids: Sequence[UUID], size: int) -> Iterator[list[UUID]]:
     remaining = iter(ids)
     while batch := list(islice(remaining, size)):
         yield batch
+
+
+def _subjects(marks: Sequence[IndexMark], kind: Marked) -> list[UUID]:
+    """What the marks of a kind name, each once."""
+    return list(dict.fromkeys(one.subject_id for one in marks if one.kind is kind))
+
+
+async def _unheard(_share: float, _message: str) -> None:
+    """Report to nobody."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from domain import interactions, model_versions, properties
 from domain.database import Database
-from domain.snapshots import InteractionLog, ModelKey, PropertyColumns
+from domain.snapshots import InteractionLog, PropertyColumns
 from jobs.reindexing import Indexer, Report
 from ml.config import TrainingConfig
 from ml.tower_training import Progress
@@ -47,7 +47,7 @@ class Training:
 async def train_tenant(
     indexer: Indexer, tenant_id: UUID, config: TrainingConfig, report: Report
 ) -> Training:
-    """Train on the tenant's data, index the new version, activate it, drop the older ones.
+    """Train on the tenant's data, index the new version, activate it.
 
     The tenant's answers come from the version before until everything is in the index. Training
     sets torch's threads and seed: call this in a process of its own.
@@ -62,7 +62,6 @@ async def train_tenant(
         columns, log = await load(database, tenant_id)
         trained = await _train(columns, log, config, report)
         async with database.work(tenant_id) as work:
-            await model_versions.retire_unfinished(work)
             version = await model_versions.add(
                 work, trained.weights, trained.metadata, trained.metrics
             )
@@ -70,13 +69,9 @@ async def train_tenant(
         async def indexing(share: float, message: str) -> None:
             await report(TRAINED + (1 - TRAINED) * share, message)
 
-        counts = await indexer.reindex(tenant_id, indexing, only=version.id)
+        counts = await indexer.fill(tenant_id, version.id, indexing)
         async with database.work(tenant_id) as work:
             await model_versions.activate(work, version.id)
-        async with database.work(tenant_id) as work:
-            superseded = await model_versions.superseded(work)
-        for version_id in superseded:
-            await indexer.index.space(ModelKey(tenant_id, version_id)).drop()
     return Training(version.id, version.number, trained.metrics, counts.properties, counts.users)
 
 

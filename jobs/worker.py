@@ -6,11 +6,10 @@ names are made when they are asked for, since what they hold starts services. Th
 needs neither PyTorch nor Qdrant: it leaves both to its children.
 """
 
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from arq import cron, func
@@ -42,61 +41,81 @@ TRAINING_LIMIT = 6 * 3600.0
 _KEPT = timedelta(days=30)
 """How long finished runs stay on record."""
 
+_SILENCE = timedelta(seconds=30)
+"""How long a mark or a run may go without a sign before the sweep looks after it."""
+
 # Attempts are counted in job_runs, where a worker's restart is not held against a job.
 _UNCOUNTED = 1_000_000
 
 Context = dict[str, Any]
 
 
-async def reindex(context: Context, tenant: str) -> None:
+async def index_marked(context: Context, tenant: str) -> None:
+    """Write into the index what is marked."""
+    indexer: Indexer = context["indexer"]
+    await indexer.index_marked(UUID(tenant))
+
+
+async def reindex(context: Context, tenant: str, run_id: str) -> None:
     """Write everything of the tenant into the index."""
     database: Database = context["database"]
     indexer: Indexer = context["indexer"]
-    async with recorded(context, database, "reindex", tenant, [], INDEXING_LIMIT) as run:
+    async with recorded(context, database, tenant, run_id, INDEXING_LIMIT) as run:
         async with database.work(run.tenant_id) as work:
             await job_runs.forget(work, datetime.now(UTC) - _KEPT)
         run.result.update(asdict(await indexer.reindex(run.tenant_id, run.report)))
 
 
-async def index_properties(context: Context, tenant: str, ids: Sequence[str]) -> None:
-    """Write the properties of those ids that exist into the index, and remove the others."""
+async def activate_model(context: Context, tenant: str, run_id: str) -> None:
+    """Have a version of the tenant's twin answer, put into the index before if it is not there."""
     database: Database = context["database"]
     indexer: Indexer = context["indexer"]
-    async with recorded(
-        context, database, "index_properties", tenant, [ids], INDEXING_LIMIT
-    ) as run:
-        property_ids = [UUID(value) for value in ids]
-        run.result.update(asdict(await indexer.index_properties(run.tenant_id, property_ids)))
+    async with recorded(context, database, tenant, run_id, INDEXING_LIMIT) as run:
+        version_id = UUID(run.arguments["version_id"])
+        run.result.update(asdict(await indexer.activate(run.tenant_id, version_id, run.report)))
 
 
-async def index_users(context: Context, tenant: str, ids: Sequence[str]) -> None:
-    """Write the users of those ids into the index, or remove those who did nothing."""
+async def train_twin(context: Context, tenant: str, run_id: str) -> None:
+    """Train the tenant's twin in a child process; arguments are ``TRAINING_OPTIONS``."""
     database: Database = context["database"]
-    indexer: Indexer = context["indexer"]
-    async with recorded(context, database, "index_users", tenant, [ids], INDEXING_LIMIT) as run:
-        user_ids = [UUID(value) for value in ids]
-        run.result.update(asdict(await indexer.index_users(run.tenant_id, user_ids)))
-
-
-async def train_twin(context: Context, tenant: str, options: dict[str, Any] | None = None) -> None:
-    """Train the tenant's twin in a child process; options are ``jobs.child.TRAINING_OPTIONS``."""
-    database: Database = context["database"]
-    options = options or {}
-    async with recorded(context, database, "train_twin", tenant, [options], TRAINING_LIMIT) as run:
+    async with recorded(context, database, tenant, run_id, TRAINING_LIMIT) as run:
         async with database.work(run.tenant_id) as work:
             slug = (await tenants.get(work)).slug
-        command = ["train", f"--tenant={slug}", f"--job-run={run.id}", *training_arguments(options)]
-        result = await run_cli(command)
+        options = training_arguments(run.arguments)
+        result = await run_cli(["train", f"--tenant={slug}", f"--job-run={run.id}", *options])
         if "refused" in result:
             raise invalid(result["refused"])
         run.result.update(result)
 
 
 async def reindex_all(context: Context) -> None:
-    """Have every tenant reindexed, which heals what a lost job left behind."""
+    """Have every tenant reindexed."""
     database: Database = context["database"]
+    await for_everyone(database, job_runs.REINDEX)
+
+
+async def sweep(context: Context) -> None:
+    """Pick up what a lost job left: marks that nobody indexes, runs that no queue knows."""
+    database: Database = context["database"]
+    silent_since = datetime.now(UTC) - _SILENCE
+    for tenant_id in await _tenant_ids(database):
+        async with database.work(tenant_id) as work:
+            oldest = (await indexing.waiting(work)).oldest
+            if oldest is not None and oldest < silent_since:
+                work.enqueue(indexing.INDEX_MARKED)
+            await job_runs.enqueue_unfinished(work, silent_since)
+
+
+async def for_everyone(database: Database, function: str) -> None:
+    """Ask for a job of every tenant."""
+    for tenant_id in await _tenant_ids(database):
+        async with database.work(tenant_id) as work:
+            await job_runs.request(work, function)
+
+
+async def _tenant_ids(database: Database) -> list[UUID]:
     async with database.work(None) as work:
-        await indexing.reindex_everyone(work)
+        return [tenant.id for tenant in await tenants.list_all(work)]
 
 
 def worker_settings(found: runtime.Services, loaded: settings.Settings, queue: str) -> Context:
@@ -123,11 +142,14 @@ def worker_settings(found: runtime.Services, loaded: settings.Settings, queue: s
 
     # Ours end the jobs in time, and say so in job_runs; arq's come after.
     limit = (TRAINING_LIMIT if training else INDEXING_LIMIT) + 60
-    jobs: list[Any] = [train_twin] if training else [reindex, index_properties, index_users]
-    nightly: Any = reindex_all
+    jobs: list[Any] = [train_twin] if training else [index_marked, reindex, activate_model]
+    crons: list[Any] = [
+        cron(cast(Any, reindex_all), hour=3, minute=0),
+        cron(cast(Any, sweep), second=0),
+    ]
     return {
         "functions": [func(job, timeout=limit, max_tries=_UNCOUNTED) for job in jobs],
-        "cron_jobs": [] if training else [cron(nightly, hour=3, minute=30)],
+        "cron_jobs": [] if training else crons,
         "queue_name": queue,
         "redis_settings": redis_settings(found.redis_url),
         "job_serializer": serialize,

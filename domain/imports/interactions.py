@@ -14,6 +14,7 @@ from domain.imports.lines import Progress
 from domain.imports.report import PROBLEM_LIMIT, ImportReport, StrictImportError, problem
 from domain.imports.rows import Row, RowReader
 from domain.imports.staging import stage
+from domain.indexing import Marked
 from domain.input_rules import NO_ZERO_BYTE, Moment, OutsideInput, Text, Word
 from domain.interactions import refresh_totals
 from domain.property_upsert import lock
@@ -171,7 +172,7 @@ async def import_interactions(
     report.users_created = len(created)
     if added.property_ids:
         await refresh_totals(work, added.property_ids if few(added.property_ids) else None)
-    indexing.follow(work, "index_users", added.user_ids)
+    await indexing.follow(work, Marked.USER, added.user_ids)
     return report
 
 

@@ -19,6 +19,7 @@ from domain.imports.report import (
 )
 from domain.imports.rows import Row, RowReader
 from domain.imports.staging import stage
+from domain.indexing import Marked
 from domain.property_input import PROPERTY_COLUMNS, PropertyInput
 from domain.property_upsert import (
     ROW,
@@ -145,7 +146,7 @@ async def import_properties(
     elif delete_missing:
         report.deleted, deleted = await _execute(work, _DELETE, values)
         changed += deleted
-    indexing.follow(work, "index_properties", changed)
+    await indexing.follow(work, Marked.PROPERTY, changed)
     return report
 
 

@@ -27,8 +27,11 @@ from domain import (
     users,
 )
 from domain.database import Database, UnsafeRoleError
+from domain.drift import DriftLevel, DriftMeasurement
 from domain.errors import DomainError, ErrorCode
+from domain.experiments import Experiment
 from domain.filters import PropertyFilter
+from domain.indexing import IndexMark, Marked
 from domain.interactions import Interaction
 from domain.models import Base
 from domain.recommendations.cold_start import ColdListing
@@ -50,13 +53,25 @@ async def row_ids(database: Database, tenant: Tenant) -> dict[str, UUID]:
         await buy_boxes.state(work, user.id, BuyBox(zipcodes=("98103",)))
         act = await add_interaction(work, user.id, found.id, InteractionKind.DEAL)
         version = await model_versions.add(work, b"weights", {}, {})
-        run = await job_runs.start(work, uuid4().hex, "reindex", [])
+        second = await model_versions.add(work, b"weights", {}, {})
+        run = await job_runs.request(work, job_runs.REINDEX)
+        mark = IndexMark(tenant_id=tenant.id, kind=Marked.PROPERTY, subject_id=found.id)
+        drift = DriftMeasurement(
+            tenant_id=tenant.id, version_id=version.id, features={}, level=DriftLevel.STABLE
+        )
+        experiment = Experiment(
+            tenant_id=tenant.id, control_id=version.id, treatment_id=second.id, share=0.5
+        )
+        work.session.add_all([mark, drift, experiment])
     ids = {
         "users": user.id,
         "properties": found.id,
         "interactions": act.id,
         "model_versions": version.id,
         "job_runs": run.id,
+        "index_marks": mark.id,
+        "drift_measurements": drift.id,
+        "experiments": experiment.id,
     }
     assert sorted(ids) == SCOPED_TABLES, "a new table needs its row here"
     return ids

@@ -1,0 +1,90 @@
+"""A tenant's rules for its models: when to train, what to refuse, how long to keep."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from sqlalchemy import update
+
+from domain import tenants
+from domain.errors import invalid
+from domain.tenants import Tenant
+from domain.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules; what a tenant does not set is as here.
+
+    Attributes:
+        least_approvals: positive interactions without which nothing is trained.
+        least_properties: properties without which nothing is trained.
+        least_investors: investors with a positive interaction without which nothing is trained.
+        least_f1: F1 that a version must reach on balanced held-out pairs to answer.
+        least_accuracy: accuracy that it must reach on them.
+        ndcg_tolerance: share by which its NDCG@10 on later data may be below that of the active
+            version, and below that of the best simple baseline.
+        drift_warning: population stability index from which drift is worth a look.
+        drift_alert: from which it is worth an alert.
+        drift_block: above which no version is activated by itself.
+        train_after: new interactions without which a scheduled training is left out.
+        grace_days: days for which a retired version's vectors are kept for a rollback.
+    """
+
+    least_approvals: int = 100
+    least_properties: int = 50
+    least_investors: int = 2
+    least_f1: float = 0.6
+    least_accuracy: float = 0.7
+    ndcg_tolerance: float = 0.1
+    drift_warning: float = 0.1
+    drift_alert: float = 0.25
+    drift_block: float = 0.4
+    train_after: int = 50
+    grace_days: float = 7.0
+
+
+_KINDS = {one.name: type(one.default) for one in fields(Policy)}
+_SHARES = ("least_f1", "least_accuracy", "ndcg_tolerance")
+
+
+async def get(work: Work) -> Policy:
+    """The tenant's rules. Raises DomainError NOT_FOUND for no such tenant."""
+    own = (await tenants.get(work)).policy
+    return Policy(**{name: own[name] for name in _KINDS if name in own})
+
+
+async def change(work: Work, given: Mapping[str, float | None]) -> Policy:
+    """Set some of the tenant's rules, or with None take them back to the default.
+
+    Raises:
+        DomainError: INVALID_INPUT for an unknown rule or a value out of range; nothing changes.
+    """
+    own: dict[str, Any] = dict((await tenants.get(work)).policy)
+    for name, value in given.items():
+        if name not in _KINDS:
+            raise invalid(f"rule {name!r}: use {', '.join(_KINDS)}", name)
+        if value is None:
+            own.pop(name, None)
+        else:
+            own[name] = _checked(name, value)
+    await work.session.execute(update(Tenant).where(Tenant.id == work.tenant_id).values(policy=own))
+    return replace(Policy(), **{name: own[name] for name in _KINDS if name in own})
+
+
+def _checked(name: str, value: float) -> float:
+    most = 1.0 if name in _SHARES else math.inf
+    if not (math.isfinite(value) and 0 <= value <= most):
+        bounds = "0 to 1" if name in _SHARES else "0 or more"
+        raise invalid(f"{name} {value}: use {bounds}", name)
+    if _KINDS[name] is int:
+        if value != int(value):
+            raise invalid(f"{name} {value}: use a whole number", name)
+        return int(value)
+    return float(value)
+
+
+def to_json(policy: Policy) -> dict[str, float]:
+    """The rules by name."""
+    return asdict(policy)
