@@ -200,15 +200,21 @@ def attributes(
     return np.where(known, values, 0.0).astype(np.float32), known
 
 
-def _numeric(columns: PropertyColumns, reference_year: int) -> NDArray[np.float64]:
-    """The 16 numeric features before standardisation, NaN where missing or impossible."""
+def numbers(columns: PropertyColumns, reference_year: int) -> NDArray[np.float64]:
+    """The 16 numeric features as they are, float64 (n, 16), NaN where missing or impossible."""
     result = columns.numeric[:, _SOURCE]
     with np.errstate(all="ignore"):
         result[:, _PRICE_PER_SQFT] /= columns.column("square_feet")
         result[:, _AGE] = reference_year - result[:, _AGE]
         possible = (result >= _LOWEST) & (result <= _HIGHEST)
         result[~possible] = np.nan
-        result[:, _LOGARITHM] = np.log1p(result[:, _LOGARITHM])
+    return result
+
+
+def _numeric(columns: PropertyColumns, reference_year: int) -> NDArray[np.float64]:
+    """The same, with the logarithm where one is taken."""
+    result = numbers(columns, reference_year)
+    result[:, _LOGARITHM] = np.log1p(result[:, _LOGARITHM])
     return result
 
 
