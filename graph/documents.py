@@ -29,6 +29,7 @@ from graph.identity import root_fields
 from graph.limits.cost import Price
 from graph.limits.pricing import Pricer
 from graph.limits.shape import MAX_COMMENTS, MAX_SOURCE_LENGTH, MAX_TOKENS, too_large
+from graph.metrics import operation_label
 
 MAX_DOCUMENTS = 2000
 MAX_BYTES = 1024 * 1024
@@ -36,6 +37,9 @@ MAX_BYTES = 1024 * 1024
 MAX_PASSING = 200
 MAX_PASSING_BYTES = 128 * 1024
 """Of the documents that cannot be run, and of those that only strangers asked for."""
+
+MAX_COUNTED_NAMES = 500
+"""Names of trusted operations that are counted apart; each is a dozen series of a histogram."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,12 +51,14 @@ class Operation:
         plan: how it is executed.
         price: what it may cost, given its variables.
         root_fields: what it calls, by the names of the schema.
+        label: what it is counted as: its name in a trusted document, else by ``operation_label``.
     """
 
     definition: OperationDefinitionNode
     plan: Plan
     price: Price
     root_fields: tuple[str, ...]
+    label: str
 
     @property
     def name(self) -> str | None:
@@ -169,6 +175,7 @@ class DocumentStore:
         self._recent = _Recent(max_documents, max_bytes)
         self._passing = _Recent(MAX_PASSING, MAX_PASSING_BYTES)
         self._trusted: dict[str, Document] = {}
+        self._counted_names: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._recent) + len(self._passing)
@@ -269,11 +276,21 @@ class DocumentStore:
                     at_once=stays,
                 ),
                 self._pricer.price(node, one),
-                root_fields(node, one),
+                fields := root_fields(node, one),
+                self._label(one, fields, trusted=stays),
             )
             for one in definitions
         ]
         return Document(sha256, size, {one.name: one for one in operations}, ())
+
+    def _label(
+        self, operation: OperationDefinitionNode, fields: tuple[str, ...], *, trusted: bool
+    ) -> str:
+        name = operation.name.value if operation.name and trusted else None
+        if name and len(self._counted_names | {name}) <= MAX_COUNTED_NAMES:
+            self._counted_names.add(name)
+            return name
+        return operation_label(fields)
 
 
 def read_manifest(path: Path) -> dict[str, str]:

@@ -10,6 +10,7 @@ import strawberry
 from graphql import GraphQLError, GraphQLFormattedError, GraphQLSyntaxError
 
 from domain.errors import DomainError, ErrorCode
+from graph import metrics
 from graph.enums import publish
 from graph.limits.directives import weight
 
@@ -176,15 +177,21 @@ def refusals_into(payload: type[P]) -> Callable[[Resolver[Parameters, P]], Resol
             try:
                 return await resolver(*args, **kwargs)
             except InvalidItemsError as error:
-                return payload(errors=[UserError.of(item) for item in error.errors])
+                return _payload(payload, error.errors)
             except DomainError as error:
                 if error.code is ErrorCode.UNAUTHENTICATED:
                     raise
-                return payload(errors=[UserError.of(error)])
+                return _payload(payload, [error])
 
         return resolve
 
     return decorate
+
+
+def _payload(payload: type[P], errors: Sequence[DomainError]) -> P:
+    for error in errors:
+        metrics.refused(error.code, "payload")
+    return payload(errors=[UserError.of(error) for error in errors])
 
 
 def formatted(errors: Iterable[GraphQLError], request_id: str) -> list[GraphQLFormattedError]:
@@ -230,4 +237,5 @@ def _formatted(
     else:
         extensions = {"code": RequestErrorCode.GRAPHQL_VALIDATION_FAILED.value}
     result["extensions"] = extensions
+    metrics.refused(extensions.get("code", ""), "errors")
     return result

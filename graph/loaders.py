@@ -31,6 +31,7 @@ from domain.recommendations import (
 from domain.users import User
 from domain.work import Work
 from graph.identity import Principal
+from graph.metrics import batch
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -155,16 +156,19 @@ class Loaders:
             found.append(item)
         return found
 
+    @batch
     async def _properties(self, wanted: list[UUID]) -> list[PropertyValues | None]:
         async with self._read() as reading:
             found = await property_rows.get_many(reading, wanted)
         return [found.get(property_id) for property_id in wanted]
 
+    @batch
     async def _users(self, wanted: list[UUID]) -> list[User | None]:
         async with self._work() as work:
             found = await users.get_many(work, wanted)
         return [found.get(user_id) for user_id in wanted]
 
+    @batch
     async def _feedback(self, wanted: list[UUID]) -> list[Interaction | None]:
         caller = self._principal.user
         if caller is None:
@@ -174,11 +178,13 @@ class Loaders:
             found = await interactions.feedback(work, caller, wanted)
         return [found.get(property_id) for property_id in wanted]
 
+    @batch
     async def _embeddings(self, wanted: list[UUID]) -> list[list[float] | None]:
         rows = [item for item in await self.properties.load_many(wanted) if item is not None]
         found = await self._recommender.embeddings(self._principal.tenant_id, rows)
         return [found.get(property_id) for property_id in wanted]
 
+    @batch
     async def _affinity(self, wanted: list[Pair]) -> list[float | DomainError]:
         ids = dict.fromkeys(pair.property_id for pair in wanted)
         rows = [item for item in await self.properties.load_many(ids) if item is not None]
@@ -187,6 +193,7 @@ class Loaders:
         missing = not_found("user", ("userId",))
         return [scores.get(pair, missing) for pair in wanted]
 
+    @batch
     async def _facets(self, wanted: list[tuple[PropertyFilter, Facet]]) -> list[Counts]:
         # One query for each filter; a request has few.
         of_filter: dict[PropertyFilter, list[Facet]] = {}
@@ -199,12 +206,15 @@ class Loaders:
             }
         return [found[where][facet] for where, facet in wanted]
 
+    @batch
     async def _reasons(self, wanted: list[Recommendation]) -> list[tuple[Reason, ...]]:
         return await self._list_by_list(wanted, self._recommender.reasons)
 
+    @batch
     async def _concentration(self, wanted: list[Recommendation]) -> list[Concentration]:
         return await self._list_by_list(wanted, self._recommender.concentration)
 
+    @batch
     async def _counterfactuals(self, wanted: list[Recommendation]) -> list[Counterfactual | None]:
         self._counterfactuals_asked += len(wanted)
         if self._counterfactuals_asked > MAX_COUNTERFACTUALS:
@@ -237,6 +247,7 @@ class Loaders:
         }
         return [found[item] for item in wanted]
 
+    @batch
     async def _recommendations(
         self, wanted: list[RankedList]
     ) -> list[Page[Recommendation] | BaseException]:
@@ -255,6 +266,7 @@ class Loaders:
 
         return await self._ranked(wanted, answer)
 
+    @batch
     async def _similar(
         self, wanted: list[RankedList]
     ) -> list[Page[SimilarProperty] | BaseException]:
@@ -265,6 +277,7 @@ class Loaders:
 
         return await self._ranked(wanted, answer)
 
+    @batch
     async def _near(self, wanted: list[NearList]) -> list[Page[SimilarProperty] | BaseException]:
         async def answer(asked: NearList) -> Page[SimilarProperty]:
             page = await self._recommender.likeness.similar_to(self._principal.tenant_id, *asked)
@@ -273,6 +286,7 @@ class Loaders:
 
         return await self._ranked(wanted, answer)
 
+    @batch
     async def _interested(self, wanted: list[AudienceAsk]) -> list[Page[FoundUser] | DomainError]:
         self._audiences += len(wanted)
         if self._audiences > MAX_AUDIENCES:
@@ -283,6 +297,7 @@ class Loaders:
             )
         return await self._recommender.audience.interested(self._principal.tenant_id, wanted)
 
+    @batch
     async def _kin(self, wanted: list[KinAsk]) -> list[Page[FoundUser] | BaseException]:
         async def answer(asked: KinAsk) -> Page[FoundUser]:
             return await self._recommender.audience.similar(self._principal.tenant_id, *asked)

@@ -1,6 +1,7 @@
 """Operations: from a request to the body of its response, whatever brought it here."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -8,11 +9,13 @@ from typing import Any, cast
 
 from graphql import ExecutionResult, GraphQLError, OperationType
 
+from domain import tracing
 from domain.errors import DomainError
 from graph.context import Context
 from graph.documents import DocumentStore, Operation
 from graph.errors import RequestErrorCode, RequestRefused, coded, formatted
 from graph.limits.meter import CostReport, Meter
+from graph.metrics import OPERATION_SECONDS
 
 Body = dict[str, Any]
 """A GraphQL response: ``data`` unless nothing was executed, ``errors`` and ``extensions``."""
@@ -159,6 +162,16 @@ class Operations:
 
         If it is cancelled, all that was asked stays spent: nobody knows what it did until then.
         """
+        operation = prepared.operation
+        started = time.perf_counter()
+        try:
+            with tracing.span(f"{operation.kind.value} {operation.label}", kind="SERVER"):
+                return await self._timed(prepared, context, root)
+        finally:
+            seconds = OPERATION_SECONDS.labels(operation.label, operation.kind.value)
+            seconds.observe(time.perf_counter() - started)
+
+    async def _timed(self, prepared: Prepared, context: Context, root: Any) -> Body:
         operation = prepared.operation
         try:
             async with asyncio.timeout(self._timeout) as scope:

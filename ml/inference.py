@@ -24,6 +24,7 @@ from ml.config import pick_device
 from ml.diversity import diversify
 from ml.index import EmbeddingIndex
 from ml.items import Items
+from ml.observing import EVICTIONS, LOADED, LOADS, inference
 from ml.retrieval import DIVERSIFIED, sources, split
 from ml.scoring import Investor, LoadedTwin
 
@@ -67,6 +68,7 @@ class TwinService:
         if self._device.type == "cpu":
             torch.set_num_threads(1)
 
+    @inference
     async def rank(
         self,
         model: ModelKey,
@@ -103,6 +105,7 @@ class TwinService:
         items = [Ranked(found.ids[row], float(affinity[row]), key) for row, key in keyed]
         return Shortlist(items, reach)
 
+    @inference
     async def similar(
         self,
         model: ModelKey,
@@ -122,6 +125,7 @@ class TwinService:
         vector = (await self._twin(model)).embed(anchor)[0]
         return await self.nearest(model, vector, where, {*exclude, *anchor.ids}, limit, diversity)
 
+    @inference
     async def nearest(
         self,
         model: ModelKey,
@@ -149,6 +153,7 @@ class TwinService:
             for place, hit in enumerate(hits, 1)
         ]
 
+    @inference
     async def score(
         self, model: ModelKey, investors: Sequence[InvestorHistory], properties: PropertyColumns
     ) -> NDArray[np.float64]:
@@ -168,6 +173,7 @@ class TwinService:
         found = await asyncio.to_thread(scores) if many else scores()
         return twin.affinity(np.stack(found) if found else np.empty((0, len(properties))))
 
+    @inference
     async def explain(
         self, model: ModelKey, investor: InvestorHistory, properties: PropertyColumns
     ) -> list[tuple[Cause, ...]]:
@@ -175,6 +181,7 @@ class TwinService:
         twin = await self._twin(model)
         return twin.explain(_with_approval(twin, investor), properties)
 
+    @inference
     async def audience(
         self,
         model: ModelKey,
@@ -192,6 +199,7 @@ class TwinService:
             )
         )
 
+    @inference
     async def kin(
         self, model: ModelKey, user_id: UUID, exclude: Collection[UUID], above: float | None
     ) -> Kin:
@@ -206,6 +214,7 @@ class TwinService:
         likeness = kinship(own, list(others.values()))
         return Kin(dict(zip(others, likeness, strict=True)), own.tobytes(), above)
 
+    @inference
     async def embed(self, model: ModelKey, properties: PropertyColumns) -> NDArray[np.float32]:
         """See ``Twin.embed``."""
         twin = await self._twin(model)
@@ -239,8 +248,11 @@ class TwinService:
     async def _fetch(self, model: ModelKey) -> "LoadedTwin":
         twin = LoadedTwin(unpack(await self._load(model), self._device), self._device)
         self._loaded[model] = twin
+        LOADS.inc()
         while len(self._loaded) > self._capacity:
             self._loaded.popitem(last=False)
+            EVICTIONS.inc()
+        LOADED.set(len(self._loaded))
         return twin
 
 

@@ -23,6 +23,7 @@ from ml.candidates import (
 from ml.filters import among, at_least, both, conditions, either, payloads
 from ml.index_rows import ROW, pack
 from ml.items import Items
+from ml.observing import searching
 from ml.points import PROPERTIES, USERS, Points, check_shape
 from ml.queries import nearest_to, nearest_to_any, only
 
@@ -93,6 +94,7 @@ class Space(Points):
         for collection in (PROPERTIES, USERS):
             await self._client.delete(collection, self._filter())
 
+    @searching
     async def query(
         self,
         vector: NDArray[np.float32],
@@ -128,6 +130,7 @@ class Space(Points):
                 return sorted(hits, key=lambda hit: (-hit.cosine, hit.property_id))[:limit]
             fetched = limit + 4 * (fetched - limit)
 
+    @searching
     async def candidates(
         self,
         interests: NDArray[np.float32],
@@ -167,6 +170,7 @@ class Space(Points):
         above = tuple(map(exceeded, sources, brought, limits))
         return gather(brought, above, fields)
 
+    @searching
     async def investors(
         self,
         vectors: NDArray[np.float32],
@@ -210,6 +214,7 @@ class Space(Points):
             above = list(nearest.values())[limit] if len(nearest) > limit else EVERYTHING
         return [UUID(one) for one, score in nearest.items() if score > above], above
 
+    @searching
     async def interests(self, ids: Collection[UUID]) -> dict[UUID, NDArray[np.float32]]:
         """The unit vectors (k, 16) of those investors who have any."""
         found: dict[UUID, list[Any]] = {}

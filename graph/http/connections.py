@@ -11,6 +11,7 @@ from uuid import UUID
 from domain.errors import DomainError, forbidden, unauthenticated
 from graph.context import Context
 from graph.identity import Principal
+from graph.metrics import CONNECTIONS
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +60,13 @@ class Connections:
         if self._open >= self._limit:
             raise TooManyError(f"This server has {self._limit} connections, and takes no more")
         self._open += 1
+        CONNECTIONS.inc()
         self._none.clear()
         try:
             yield
         finally:
             self._open -= 1
+            CONNECTIONS.dec()
             if not self._open:
                 self._none.set()
 

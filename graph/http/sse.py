@@ -76,6 +76,7 @@ class EventStreams:
             except TooManyError as error:
                 code = RequestErrorCode.TOO_MANY_CONNECTIONS
                 raise TransportError(str(error), code, 503, {"Retry-After": "5"}) from None
+            scope["state"]["transport"] = "sse"
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
             begun = None if context.tenant_id is None else context.principal
             try:

@@ -22,6 +22,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from domain import log_context
 from domain.errors import DomainError
 from graph.context import Context, NewContext
 from graph.errors import RequestRefused, TransportError, formatted
@@ -35,7 +36,6 @@ from graph.http.connections import (
 from graph.http.messages import ClosedError, Code, Message, id_of, parsed, payload_of
 from graph.http.requests import to_request
 from graph.operations import GraphQLRequest, Operations
-from graph.request_log import request_id
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ class _Socket:
 
     async def serve(self) -> None:
         """Serve until either side closes; then nothing of it runs any more."""
-        request_id.set(self._id)
+        log_context.note(request_id=self._id)
         started, ended = time.monotonic(), "disconnected"
         if SUBPROTOCOL not in self._websocket.scope["subprotocols"]:
             await self._websocket.accept()
@@ -238,7 +238,7 @@ class _Socket:
         self._running[operation_id] = self._tasks.create_task(running)
 
     async def _run(self, operation_id: str, request: GraphQLRequest, name: str) -> None:
-        request_id.set(name)
+        log_context.note(request_id=name)
         last: Message = {"id": operation_id, "type": "complete"}
         try:
             context = await self._identify(name)

@@ -12,6 +12,7 @@ from graphql import GraphQLError
 from graph.errors import RequestErrorCode, RequestRefused
 from graph.limits.bucket import Buckets, ExhaustedError
 from graph.limits.cost import Price, Variables
+from graph.metrics import RATE_LIMITED
 
 
 class CostReport(TypedDict, total=False):
@@ -88,6 +89,7 @@ class Meter:
         try:
             await self._buckets.take(tenant_id, asked)
         except ExhaustedError as error:
+            RATE_LIMITED.inc()
             wait = math.ceil(error.retry_after)
             message = (
                 f"cost {asked}: {error.remaining} points remain of {self._capacity}, which gain "
