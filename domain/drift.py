@@ -1,13 +1,28 @@
-"""How far a tenant's data has moved from what its twin learned from."""
+"""How far a tenant's data has moved from what its twin learned from.
 
+What is measured is in ``ml.drift``; here it is judged by the tenant's policy, and kept.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Float, ForeignKeyConstraint, Index, text
+from sqlalchemy import Float, ForeignKeyConstraint, Index, Text, cast, delete, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
+from domain import policies, properties
 from domain.base import Base, TenantScoped, one_of, vocabulary
+from domain.interactions import WEIGHT, Interaction
+from domain.policies import Policy
+from domain.properties import Property
+from domain.snapshots import PropertyColumns
+from domain.work import Work
+
+KEPT = timedelta(days=365)
+"""How long measurements stay on record."""
 
 
 class DriftLevel(StrEnum):
@@ -41,3 +56,65 @@ class DriftMeasurement(TenantScoped, Base):
     features: Mapped[dict[str, float]] = mapped_column(JSONB)
     score: Mapped[float | None] = mapped_column(Float(53))
     level: Mapped[DriftLevel] = mapped_column(vocabulary(DriftLevel))
+
+
+def level_of(policy: Policy, features: Mapping[str, float], score: float | None) -> DriftLevel:
+    """How grave the greatest of these indices is."""
+    worst = max((*features.values(), score or 0.0))
+    if worst > policy.drift_block:
+        return DriftLevel.BLOCKING
+    if worst >= policy.drift_alert:
+        return DriftLevel.ALERT
+    return DriftLevel.WARNING if worst >= policy.drift_warning else DriftLevel.STABLE
+
+
+async def record(
+    work: Work, version_id: UUID, features: Mapping[str, float], score: float | None
+) -> DriftMeasurement:
+    """Keep a measurement against a version, judged by the tenant's policy, and drop old ones."""
+    found = DriftMeasurement(
+        tenant_id=work.tenant_id,
+        version_id=version_id,
+        features=dict(features),
+        score=score,
+        level=level_of(await policies.get(work), features, score),
+    )
+    work.session.add(found)
+    await work.session.execute(
+        delete(DriftMeasurement).where(DriftMeasurement.created_at < func.now() - KEPT)
+    )
+    await work.session.flush()
+    return found
+
+
+async def latest(work: Work, version_id: UUID) -> DriftMeasurement | None:
+    """The newest measurement against a version."""
+    found: DriftMeasurement | None = await work.session.scalar(
+        select(DriftMeasurement)
+        .where(DriftMeasurement.version_id == version_id)
+        .order_by(DriftMeasurement.created_at.desc())
+        .limit(1)
+    )
+    return found
+
+
+async def sample(work: Work, size: int) -> tuple[list[UUID], PropertyColumns]:
+    """At most ``size`` investors who approved of anything, and properties: each time the same.
+
+    By a hash of their ids, so that two measurements differ by what changed and not by the draw.
+    """
+    investors = await work.session.scalars(
+        select(Interaction.user_id)
+        .where(WEIGHT > 0)
+        .group_by(Interaction.user_id)
+        .order_by(_shuffled(Interaction.user_id))
+        .limit(size)
+    )
+    drawn = await work.session.scalars(
+        select(Property.id).order_by(_shuffled(Property.id)).limit(size)
+    )
+    return list(investors), await properties.snapshot(work, list(drawn))
+
+
+def _shuffled(column: InstrumentedAttribute[UUID]) -> Any:
+    return func.md5(cast(column, Text))

@@ -14,6 +14,7 @@ import numpy as np
 from domain import interactions, model_versions, properties
 from domain.database import Database
 from domain.snapshots import InteractionLog, PropertyColumns
+from jobs import drift
 from jobs.reindexing import Indexer, Report
 from ml.config import TrainingConfig
 from ml.tower_training import Progress
@@ -62,8 +63,9 @@ async def train_tenant(
         columns, log = await load(database, tenant_id)
         trained = await _train(columns, log, config, report)
         async with database.work(tenant_id) as work:
+            moved = drift.greatest(await model_versions.active(work), columns)
             version = await model_versions.add(
-                work, trained.weights, trained.metadata, trained.metrics
+                work, trained.weights, trained.metadata, trained.metrics | moved
             )
 
         async def indexing(share: float, message: str) -> None:
@@ -112,7 +114,9 @@ async def _train(
         asyncio.run_coroutine_threadsafe(report(share, message), loop).result()
 
     await report(LOADED, f"training on {len(columns):,} properties, {len(log):,} interactions")
-    return await _in_thread(lambda: train(columns, log, config, after_epoch))
+    return await _in_thread(
+        lambda: drift.with_reference(train(columns, log, config, after_epoch), columns, log)
+    )
 
 
 async def _in_thread(function: Callable[[], Result]) -> Result:

@@ -1,0 +1,83 @@
+"""Measures how far a tenant's data has moved from what its active version learned from."""
+
+import time
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+from domain import drift, histories, model_versions, properties
+from domain.database import Database
+from domain.model_versions import ModelVersion
+from domain.recommendations.ranking import has_approvals
+from domain.snapshots import InteractionLog, ModelKey, PropertyColumns, StoredModel
+from domain.work import Work
+from ml.artifacts import unpack
+from ml.drift import SAMPLE, Counts, Reference, reference, reference_of
+from ml.inference import TwinService
+from ml.training import TrainedTwin
+
+NO_REFERENCE = "no version is active, or the active one was trained before drift was kept"
+
+
+async def measure(database: Database, twin: TwinService, tenant_id: UUID) -> dict[str, Any]:
+    """Measure and keep the drift of the tenant's data; what was found, or why nothing was."""
+    async with database.work(tenant_id) as work:
+        version = await model_versions.active(work)
+        known = reference_of(version.details) if version else None
+        if version is None or known is None:
+            return {"skipped": NO_REFERENCE}
+        counts = await _count(work, known)
+    if not counts:
+        return {"skipped": "the tenant has no properties"}
+    affinity = await _affinity(database, twin, ModelKey(tenant_id, version.id))
+    async with database.work(tenant_id) as work:
+        found = await drift.record(
+            work, version.id, known.feature_drift(counts), known.score_drift(affinity)
+        )
+    return {"version": version.number, "level": found.level, "score": found.score}
+
+
+def with_reference(
+    trained: TrainedTwin, columns: PropertyColumns, log: InteractionLog
+) -> TrainedTwin:
+    """The same, with what it learned from in its metadata; takes a second."""
+    artifact = unpack(StoredModel(trained.weights, trained.metadata))
+    learned_from = reference(artifact, columns, log, time.time())
+    return replace(trained, metadata=trained.metadata | {"drift": learned_from.to_json()})
+
+
+def greatest(version: ModelVersion | None, columns: PropertyColumns) -> dict[str, Any]:
+    """For a training's metrics: how far its properties are from what a version learned from.
+
+    Returns:
+        As "drift" that of the feature which moved most, as "drifted" its name; nothing without a
+        version, or one that keeps no reference.
+    """
+    known = reference_of(version.details) if version else None
+    if known is None:
+        return {}
+    found = known.feature_drift(known.count(columns))
+    feature = max(found, key=found.__getitem__)
+    return {"drift": found[feature], "drifted": feature}
+
+
+async def _count(work: Work, known: Reference) -> dict[str, Counts]:
+    """How all properties of the tenant fall into the bins; empty without any."""
+    counts: dict[str, Counts] = {}
+    async for batch in properties.snapshots(work):
+        for name, some in known.count(batch).items():
+            counts[name] = counts.get(name, 0.0) + some
+    return counts
+
+
+async def _affinity(
+    database: Database, twin: TwinService, model: ModelKey
+) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Of samples of the investors and the properties, without what buy boxes say."""
+    async with database.work(model.tenant_id) as work:
+        users, columns = await drift.sample(work, SAMPLE)
+        found = await histories.get_many(work, users)
+    known = [replace(one, buy_box=None) for one in found.values() if has_approvals(one)]
+    return await twin.score(model, known, columns)
