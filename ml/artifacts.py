@@ -25,18 +25,34 @@ FORMAT = 2
 """Counts up when stored twins of before can no longer be read."""
 
 
+_CUTS = ("learned_until", "chosen_until")
+
+
 class ArtifactError(ValueError):
     """Stored weights or metadata that cannot be used, and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """What serving needs of a trained twin."""
+    """What serving needs of a trained twin, and up to when it knows what happened.
+
+    Attributes:
+        tower: the first stage.
+        reranker: the second stage.
+        statistics: of the properties it was trained on.
+        calibration: from scores to affinities.
+        learned_until: seconds since 1970 UTC; nothing from then on was an example. 0 in versions
+            that were stored before this was.
+        chosen_until: seconds since 1970 UTC; nothing from then on chose the epoch or fitted the
+            calibration: what came later is new to the twin. 0 as above.
+    """
 
     tower: PropertyTower
     reranker: Reranker
     statistics: FeatureStatistics
     calibration: Calibration
+    learned_until: float = 0.0
+    chosen_until: float = 0.0
 
 
 def pack(artifact: Artifact, config: Mapping[str, Any]) -> StoredModel:
@@ -54,6 +70,8 @@ def pack(artifact: Artifact, config: Mapping[str, Any]) -> StoredModel:
             "weights_sha256": sha256(weights).hexdigest(),
             "statistics": artifact.statistics.to_json(),
             "calibration": artifact.calibration.to_json(),
+            "learned_until": artifact.learned_until,
+            "chosen_until": artifact.chosen_until,
             "config": dict(config),
         },
     )
@@ -79,6 +97,7 @@ def unpack(stored: StoredModel, device: torch.device | str = "cpu") -> Artifact:
     try:
         statistics = FeatureStatistics.from_json(stored.metadata.get("statistics", {}))
         calibration = Calibration.from_json(stored.metadata.get("calibration", {}))
+        until = [float(stored.metadata.get(name, 0.0)) for name in _CUTS]
         state = safetensors.torch.load(stored.weights)
         tower = PropertyTower()
         tower.load_state_dict(_stage(state, "tower"), strict=True)
@@ -95,6 +114,7 @@ def unpack(stored: StoredModel, device: torch.device | str = "cpu") -> Artifact:
         reranker.to(device).eval().requires_grad_(False),
         statistics,
         calibration,
+        *until,
     )
 
 

@@ -1,6 +1,6 @@
 """How to train: every setting in one place, with defaults for fifty properties or a million."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -36,6 +36,12 @@ class TrainingConfig:
         rerank_learning_rate: of Adam at the start; it falls to zero along a cosine.
         rerank_pull: weight of the squared distance from its starting weights, in examples: who has
             few stays near what other markets taught.
+        warm_epochs: as ``epochs``, where training continues from a version: see ``warmed``.
+        warm_learning_rate: as ``learning_rate``, the same.
+        warm_rerank_epochs: as ``rerank_epochs``, the same.
+        warm_rerank_learning_rate: as ``rerank_learning_rate``, the same.
+        warm_replay: examples that the version has learned from already, drawn again for each new
+            one, so that they are not forgotten.
         validation_share: share of the interactions, by time, that chooses the epoch and fits the
             calibration.
         test_share: share of the interactions, the newest, that is only measured; 0 for none.
@@ -61,6 +67,11 @@ class TrainingConfig:
     rerank_negatives: int = 96
     rerank_learning_rate: float = 2e-2
     rerank_pull: float = 16.0
+    warm_epochs: int = 4
+    warm_learning_rate: float = 1e-3
+    warm_rerank_epochs: int = 4
+    warm_rerank_learning_rate: float = 5e-3
+    warm_replay: float = 1.0
     validation_share: float = 0.1
     test_share: float = 0.1
     evaluated_investors: int = 2000
@@ -72,6 +83,7 @@ class TrainingConfig:
         """Raises TrainingError naming the field that is out of range."""
         positive = (
             "epochs",
+            "warm_epochs",
             "patience",
             "negatives",
             "epoch_examples",
@@ -81,11 +93,23 @@ class TrainingConfig:
         limits = [(name, getattr(self, name) >= 1, "at least 1") for name in positive]
         limits += [
             (name, getattr(self, name) > 0, "greater than 0")
-            for name in ("learning_rate", "rerank_learning_rate", "margin")
+            for name in (
+                "learning_rate",
+                "rerank_learning_rate",
+                "warm_learning_rate",
+                "warm_rerank_learning_rate",
+                "margin",
+            )
         ]
         limits += [
             (name, getattr(self, name) >= 0, "at least 0")
-            for name in ("weight_decay", "rerank_pull", "rerank_epochs")
+            for name in (
+                "weight_decay",
+                "rerank_pull",
+                "rerank_epochs",
+                "warm_rerank_epochs",
+                "warm_replay",
+            )
         ]
         limits += [
             ("validation_share", 0 < self.validation_share < 0.5, "between 0 and 0.5"),
@@ -104,6 +128,16 @@ class TrainingConfig:
         for name, valid, rule in limits:
             if not valid:
                 raise TrainingError(f"training: {name} must be {rule}: {getattr(self, name)!r}")
+
+    def warmed(self) -> "TrainingConfig":
+        """The same with fewer passes and smaller steps, for weights that are good already."""
+        return replace(
+            self,
+            epochs=self.warm_epochs,
+            learning_rate=self.warm_learning_rate,
+            rerank_epochs=self.warm_rerank_epochs,
+            rerank_learning_rate=self.warm_rerank_learning_rate,
+        )
 
 
 def pick_device(device: str) -> torch.device:

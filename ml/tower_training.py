@@ -48,6 +48,8 @@ def train_tower(
     validation: Queries,
     config: TrainingConfig,
     report: Callable[[Progress], None],
+    *,
+    keep_start: bool = False,
 ) -> int:
     """Train in place, leave the best epoch's weights in evaluation mode, return its number.
 
@@ -59,6 +61,7 @@ def train_tower(
         validation: the later slice by whose gain the epoch is chosen.
         config: how to train.
         report: called after each epoch.
+        keep_start: whether the weights given may be the best, as epoch 0.
     """
     rng = np.random.default_rng(config.seed)
     # Nothing of what is held out is looked at.
@@ -70,7 +73,16 @@ def train_tower(
     optimizer = _optimizer(model, config)
     steps = -(-min(len(learned), config.epoch_examples) // size) * config.epochs
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    best, best_epoch, state = -1.0, 0, model.state_dict()
+
+    def measured() -> RankingMetrics:
+        model.eval()
+        with torch.inference_mode():
+            scorer = tower_scorer(model(features), validation.histories, config.temperature)
+            return ranking_metrics(scorer, validation, data.items)
+
+    best, best_epoch, state = -1.0, 0, copy.deepcopy(model.state_dict())
+    if keep_start:
+        best = measured()["gain"]
     for epoch in range(1, config.epochs + 1):
         model.train()
         total, count = torch.zeros((), device=features.device), 0
@@ -82,10 +94,7 @@ def train_tower(
             schedule.step()
             total += loss.detach() * len(batch)
             count += len(batch)
-        model.eval()
-        with torch.inference_mode():
-            scorer = tower_scorer(model(features), validation.histories, config.temperature)
-            metrics = ranking_metrics(scorer, validation, data.items)
+        metrics = measured()
         report(Progress(epoch, config.epochs, float(total) / count, metrics))
         if metrics["gain"] > best:
             best, best_epoch, state = metrics["gain"], epoch, copy.deepcopy(model.state_dict())

@@ -27,6 +27,7 @@ from ml.reranker_training import owned_before, train_reranker
 from ml.scoring import items_of
 from ml.tower_training import Progress, train_tower
 from ml.validation import pair_scores, popularity_scorer, ranking_metrics, two_stage_scorer
+from ml.warm import new_and_replayed, trainable
 
 LEAST_PROPERTIES = 20
 LEAST_EXAMPLES = 50
@@ -58,13 +59,16 @@ def train(
     log: InteractionLog,
     config: TrainingConfig,
     report: Callable[[Progress], None],
+    warm: Artifact | None = None,
 ) -> TrainedTwin:
     """Trains a twin and measures it; ``report`` is called after each epoch.
+
+    With ``warm``, training continues from that twin: see ``ml.warm``.
 
     Sets torch's number of threads and its global seed: call it in a process of its own.
     Raises TrainingError naming what there is too little of.
     """
-    fitted = fit(properties, log, config, report)
+    fitted = fit(properties, log, config, report, warm)
     artifact = fitted.artifact
     stored = pack(artifact, asdict(config))
     metrics: dict[str, Any] = {}
@@ -101,7 +105,7 @@ class Fit:
         events: all interactions that were given.
         test: the newest slice, never learned from; None without a test share.
         examples: how many events were learned from.
-        best_epoch: the epoch of the tower that was kept.
+        best_epoch: the epoch of the tower that was kept; 0 for the weights continued from.
         rerank_losses: of the second stage, by epoch.
     """
 
@@ -119,8 +123,11 @@ def fit(
     log: InteractionLog,
     config: TrainingConfig,
     report: Callable[[Progress], None],
+    warm: Artifact | None = None,
 ) -> Fit:
     """The work of ``train`` before anything is measured or stored."""
+    if warm is not None:
+        config = config.warmed()
     device = pick_device(config.device)
     # Half the cores: beside other work, threads that wait for a core cost more than they bring.
     torch.set_num_threads(max(1, min(8, (os.cpu_count() or 1) // 2)))
@@ -134,6 +141,9 @@ def fit(
         validate_until = np.inf
     data = events(log, len(properties), device)
     learned = examples(data, learn_until)
+    if warm is not None:
+        since, replay = warm.learned_until, config.warm_replay
+        learned = new_and_replayed(data, learned, since, replay, config.seed)
     _require(
         "interactions of investors who had approved of another property before",
         len(learned),
@@ -151,13 +161,19 @@ def fit(
                 LEAST_HELD_OUT,
             )
 
-    newest = datetime.fromtimestamp(float(log.occurred_at.max()), UTC)
-    statistics = FeatureStatistics.fit(properties, newest.year)
+    newest = float(log.occurred_at.max())
+    if warm is None:
+        statistics = FeatureStatistics.fit(properties, datetime.fromtimestamp(newest, UTC).year)
+        tower = PropertyTower(statistics.kilometres_per_unit())
+    else:
+        statistics, tower = warm.statistics, trainable(warm.tower)
+    tower = tower.to(device)
     features = torch.from_numpy(encode(properties, statistics)).to(device)
-    tower = PropertyTower(statistics.kilometres_per_unit()).to(device)
-    best_epoch = train_tower(tower, features, data, learned, validation, config, report)
+    best_epoch = train_tower(
+        tower, features, data, learned, validation, config, report, keep_start=warm is not None
+    )
 
-    reranker = Reranker().to(device)
+    reranker = (Reranker() if warm is None else trainable(warm.reranker)).to(device)
     reranker.fit_tenant(properties, statistics, config.seed)
     items = items_of(tower, reranker, statistics, properties)
     losses = train_reranker(reranker, items, features, data, learned, config)
@@ -172,7 +188,14 @@ def fit(
     then = replace(items, taken=owned_before(data, validation.moment))
     calibration = _calibrate(reranker, then, validation, config.seed)
     return Fit(
-        artifact=Artifact(tower, reranker, statistics, calibration),
+        artifact=Artifact(
+            tower,
+            reranker,
+            statistics,
+            calibration,
+            learned_until=float(learn_until),
+            chosen_until=float(min(validate_until, np.nextafter(newest, np.inf))),
+        ),
         items=items,
         events=data,
         test=test,
