@@ -75,6 +75,16 @@ async def activate_model(context: Context, tenant: str, run_id: str) -> None:
         run.result.update(asdict(await indexer.activate(run.tenant_id, version_id, run.report)))
 
 
+async def measure_drift(context: Context, tenant: str, run_id: str) -> None:
+    """Measure how far the tenant's data has moved from what its active version learned from."""
+    from jobs import drift
+
+    database: Database = context["database"]
+    indexer: Indexer = context["indexer"]
+    async with recorded(context, database, tenant, run_id, INDEXING_LIMIT) as run:
+        run.result.update(await drift.measure(database, indexer.twin, run.tenant_id))
+
+
 async def train_twin(context: Context, tenant: str, run_id: str) -> None:
     """Train the tenant's twin in a child process; arguments are ``TRAINING_OPTIONS``."""
     database: Database = context["database"]
@@ -92,6 +102,16 @@ async def reindex_all(context: Context) -> None:
     """Have every tenant reindexed."""
     database: Database = context["database"]
     await for_everyone(database, job_runs.REINDEX)
+
+
+async def measure_all(context: Context) -> None:
+    """Have the drift of every tenant that has a model measured."""
+    database: Database = context["database"]
+    async with database.work(None) as work:
+        active = [one.id for one in await tenants.list_all(work) if one.active_model_version_id]
+    for tenant_id in active:
+        async with database.work(tenant_id) as work:
+            await job_runs.request(work, job_runs.DRIFT)
 
 
 async def sweep(context: Context) -> None:
@@ -142,9 +162,12 @@ def worker_settings(found: runtime.Services, loaded: settings.Settings, queue: s
 
     # Ours end the jobs in time, and say so in job_runs; arq's come after.
     limit = (TRAINING_LIMIT if training else INDEXING_LIMIT) + 60
-    jobs: list[Any] = [train_twin] if training else [index_marked, reindex, activate_model]
+    jobs: list[Any] = (
+        [train_twin] if training else [index_marked, reindex, activate_model, measure_drift]
+    )
     crons: list[Any] = [
         cron(cast(Any, reindex_all), hour=3, minute=0),
+        cron(cast(Any, measure_all), hour=4, minute=0),
         cron(cast(Any, sweep), second=0),
     ]
     return {
