@@ -34,7 +34,7 @@ _EXPECTED = (
     ("ml.evaluation.protocols", "EvaluationError"),
     ("ml.config", "TrainingError"),
     ("redis.exceptions", "RedisError"),
-    ("cli.serving", "ServingError"),
+    ("cli.supervision", "ServingError"),
     ("settings", "SettingsError"),
     ("sqlalchemy.exc", "InterfaceError"),
     ("sqlalchemy.exc", "OperationalError"),

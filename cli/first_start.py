@@ -15,8 +15,8 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import select
 
-from cli import serving
 from cli.console import Update, progress
+from cli.supervision import ServingError, start_twin
 from domain import tenants
 from domain.database import Database
 from domain.imports import import_interactions, import_properties
@@ -56,10 +56,10 @@ def prepare_sample(
             asyncio.run(_load(database_url, investors, update))
     if tenant is None or tenant.active_model_version_id is None:
         # A process of its own: it leaves no threads and no used-up memory behind in this one.
-        with serving.start_twin(["train", f"--tenant={SLUG}", *training], detached=False) as child:
+        with start_twin(["train", f"--tenant={SLUG}", *training], detached=False) as child:
             failed = child.wait() != 0
         if failed:
-            raise serving.ServingError("the training on the sample failed; a new start retries it")
+            raise ServingError("the training on the sample failed; a new start retries it")
 
 
 async def load_sample(

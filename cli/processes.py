@@ -3,13 +3,14 @@
 import signal
 from contextlib import nullcontext
 from enum import StrEnum
+from functools import partial
 from typing import Annotated
 
 import typer
 
 import settings
-from cli import serving
-from cli.session import SupervisedOption, start_services
+from cli import serving, supervision
+from cli.session import SupervisedOption, keep_services, start_services
 
 
 class Queue(StrEnum):
@@ -38,7 +39,8 @@ def serve(
 
             first_start.prepare_sample(found.database_url)
             investor = (first_start.SLUG, first_start.INVESTOR)
-        serving.serve(loaded.host, port, workers, investor)
+        keep_up = partial(keep_services, loaded, found)
+        serving.serve(loaded.host, port, workers, investor, keep_up)
 
 
 def api(host: str, port: int, workers: int, supervised: SupervisedOption = False) -> None:
@@ -48,7 +50,7 @@ def api(host: str, port: int, workers: int, supervised: SupervisedOption = False
     from graph.http.messages import MAX_MESSAGE
 
     if supervised:
-        serving.end_with_parent(signal.SIGTERM)
+        supervision.end_with_parent(signal.SIGTERM)
     uvicorn.run(
         "graph.app:create_app",
         factory=True,
@@ -71,10 +73,10 @@ def worker(
 ) -> None:
     """Do the jobs that wait: indexing and training, each in a process of its own."""
     if supervised:
-        serving.end_with_parent(signal.SIGTERM)
+        supervision.end_with_parent(signal.SIGTERM)
     if queue is Queue.ALL:
-        start_services()
-        serving.run_together(serving.WORKERS)
+        keep_up = partial(keep_services, *start_services())
+        supervision.run_together(supervision.WORKERS, keep_up=keep_up)
         return
     import logging.config
 

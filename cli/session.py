@@ -33,6 +33,26 @@ def start_services() -> tuple[settings.Settings, "Services"]:
     return loaded, found
 
 
+def keep_services(loaded: settings.Settings, found: "Services") -> None:
+    """Bring embedded services back whose keeper was killed; the keeper sees to all else.
+
+    Raises:
+        embedded.EmbeddedError: a service keeps crashing or cannot start any more.
+    """
+    if not found.embedded:
+        return
+    import embedded
+    import runtime
+
+    known = embedded.status(loaded.data_dir)
+    for service in known.values():
+        if service.state is embedded.ServiceState.FAILED:
+            raise embedded.EmbeddedError(service.last_error or f"{service.name} failed")
+    if not known:
+        typer.echo("twin: the services' keeper is gone; they are started again", err=True)
+        runtime.services(loaded)
+
+
 def run(body: Callable[["Runtime"], Awaitable[Result]]) -> Result:
     """Run the body on an open runtime.
 

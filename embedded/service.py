@@ -48,7 +48,7 @@ class Service(ABC):
         self._created: float | None = None
         self._changed_at = 0.0  # when the present state began
         self._answered = False  # whether it has ever been ready
-        self._crashes: deque[float] = deque(maxlen=_CRASHES)
+        self._crashes: deque[float] = deque()  # when, of late
 
     @abstractmethod
     def prepare(self) -> None:
@@ -106,7 +106,7 @@ class Service(ABC):
         """Look after the process once: notice readiness and crashes, start it again when due."""
         waited = time.monotonic() - self._changed_at
         if self.state is ServiceState.RESTARTING:
-            # 0.1 s after the first crash, then 0.2, 0.4, ...
+            # 0.1 s after the first crash of late, then 0.2, 0.4, ...
             if waited > 0.1 * 2 ** max(0, len(self._crashes) - 1):
                 self.restarts += 1
                 self.start()
@@ -184,9 +184,11 @@ class Service(ABC):
         logger.warning(self.last_error)
         now = time.monotonic()
         self._crashes.append(now)
+        while now - self._crashes[0] > _CRASH_WINDOW:
+            self._crashes.popleft()
         if not self._answered:
             self._give_up(f"{self.last_error}\n{self.run.tail(self.name)}")
-        elif len(self._crashes) == _CRASHES and now - self._crashes[0] < _CRASH_WINDOW:
+        elif len(self._crashes) == _CRASHES:
             self._give_up(
                 f"{self.last_error}\nGiven up after {_CRASHES} crashes within "
                 f"{_CRASH_WINDOW:.0f} s; the end of the log:\n{self.run.tail(self.name)}"

@@ -15,17 +15,16 @@ class QdrantService(Service):
     """`python -m embedded.qdrant` on a free port of the loopback interface.
 
     The port is reserved by a socket that never listens, so that the process finds it again after
-    a crash; Linux and macOS let the process bind it too because both belong to the same user.
+    a crash; Linux and macOS let the process bind it too because both belong to the same user. It
+    is noted in the run folder, so that the clients of a keeper that was killed find the next one's.
     """
 
     name = "qdrant"
 
     def __init__(self, run: RunFolder, predecessor: ServiceStatus | None = None) -> None:
         super().__init__(run, predecessor)
-        self._reservation = socket.socket(socket.AF_INET)
-        self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._reservation.bind(("127.0.0.1", 0))
-        self._port: int = self._reservation.getsockname()[1]
+        self._reservation: socket.socket | None = None
+        self._port = 0
 
     @property
     def urls(self) -> dict[str, str]:
@@ -40,7 +39,7 @@ class QdrantService(Service):
         return os.environ | {"PYTHONPATH": path}
 
     def prepare(self) -> None:
-        """Refuse a folder another process works in."""
+        """Refuse a folder another process works in; reserve the port."""
         for package in ("qdrant_edge", "qdrant_client"):
             if find_spec(package) is None:
                 raise EmbeddedError(
@@ -48,6 +47,12 @@ class QdrantService(Service):
                     "install the extra `embedded`, or set QDRANT_URL."
                 )
         require_unused(self.folder)
+        if self._reservation is None:
+            # Not before the predecessor has left it.
+            noted = self.run.path / "qdrant.port"
+            self._reservation = _reserve(int(noted.read_text()) if noted.exists() else 0)
+            self._port = self._reservation.getsockname()[1]
+            noted.write_text(str(self._port))
 
     def command(self) -> list[str]:
         """The process, given its folder and port."""
@@ -58,3 +63,18 @@ class QdrantService(Service):
         with socket.socket(socket.AF_INET) as connection:
             connection.settimeout(1.0)
             return connection.connect_ex(("127.0.0.1", self._port)) == 0
+
+
+def _reserve(wanted: int) -> socket.socket:
+    """Take the port, or a free one where somebody else has it."""
+    reservation = socket.socket(socket.AF_INET)
+    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    with socket.socket(socket.AF_INET) as probe:
+        # Unlike a reservation, it is refused where another reservation is.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            wanted = 0
+    reservation.bind(("127.0.0.1", wanted))
+    return reservation

@@ -5,7 +5,7 @@ from sqlalchemy import func, select
 
 import runtime
 from cli.first_start import INVESTOR, SLUG, prepare_sample
-from cli.serving import ServingError
+from cli.supervision import ServingError
 from domain import model_versions, property_search, tenants, users
 from domain.database import Database
 from domain.properties import Property
@@ -41,7 +41,7 @@ def test_an_interrupted_first_start_is_finished_by_the_next(
 async def test_the_sample_says_what_is_simulated(database: Database) -> None:
     tenant = await find(database)
     async with database.work(tenant.id) as work:
-        (version,) = await model_versions.list_all(work)
+        (version,) = await model_versions.page(work, 100)
         assert tenant.active_model_version_id == version.id
         assert await property_search.count(work) == 21_436
         investor = await users.find(work, INVESTOR)

@@ -12,7 +12,8 @@ import httpx
 import psutil
 import pytest
 
-from cli.serving import ServingError, sole_server, usable_port
+from cli.serving import sole_server, usable_port
+from cli.supervision import ServingError
 from tests.cli.conftest import StartTwin
 
 
@@ -78,20 +79,6 @@ def test_serve_until_ctrl_c(start_twin: StartTwin, tmp_path: Path) -> None:
     assert alive(family) == []
     wait_until(lambda: not of_folder(tmp_path / "data"), "the end of the services")
     assert "Traceback" not in log.read_text()
-
-
-def test_one_that_dies_takes_all_down_and_is_named(start_twin: StartTwin, tmp_path: Path) -> None:
-    supervisor = start_twin("worker")
-    children = wait_for_children(supervisor, 2)
-    (training,) = (one for one in children if "--queue=training" in one.cmdline())
-    training.kill()
-
-    assert supervisor.wait(60) == 1
-    assert (
-        "the training worker ended by itself (signal SIGKILL)" in (tmp_path / "out.log").read_text()
-    )
-    assert alive(children) == []
-    wait_until(lambda: not of_folder(tmp_path / "data"), "the end of the services")
 
 
 def test_a_killed_supervisor_leaves_nothing_behind(start_twin: StartTwin, tmp_path: Path) -> None:

@@ -1,0 +1,191 @@
+"""Processes that run together: what crashes is started again, what cannot run ends them all."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import typer
+
+ROOT = Path(__file__).resolve().parent.parent
+READY_WITHIN = 90.0
+"""Seconds that the server may take to answer."""
+STOP_WITHIN = 10.0
+"""Seconds that a process may take to stop before it is killed."""
+UP_AFTER = 30.0
+"""Seconds after which a process that still runs counts as up."""
+MOST_CRASHES = 5
+"""Crashes in a row, each of a process that was not up yet, after which all end."""
+FIRST_WAIT = 0.5
+"""Seconds until a crashed process is started again; twice as many after each further crash."""
+_PACE = 0.1
+_UPKEEP = 1.0  # seconds between two calls of what keeps the services up
+
+
+class ServingError(RuntimeError):
+    """The server cannot start or go on; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One process of the server: a name for people, and the arguments of ``twin``."""
+
+    name: str
+    arguments: Sequence[str]
+
+
+WORKERS = (
+    Part("indexing worker", ["worker", "--queue=indexing"]),
+    Part("training worker", ["worker", "--queue=training"]),
+)
+
+
+def start_twin(arguments: Sequence[str], *, detached: bool = True) -> subprocess.Popen[bytes]:
+    """Start ``twin`` with those arguments and ``--supervised``: it ends when this process does.
+
+    Args:
+        arguments: of the command line.
+        detached: keep a terminal's Ctrl-C from it, so that whoever supervises it stops it.
+    """
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return subprocess.Popen(  # noqa: S603 - our own command line
+        [sys.executable, "-m", "cli", *arguments, "--supervised"],
+        stdin=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": path},
+        start_new_session=detached,
+    )
+
+
+def end_with_parent(number: signal.Signals = signal.SIGKILL) -> None:
+    """Have this process get the signal once its stdin, a pipe from its parent, is closed.
+
+    The kernel closes it even if the parent is killed. What ``--supervised`` stands for.
+    """
+
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 1024):
+            pass
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=wait, daemon=True, name="end-with-parent").start()
+
+
+def run_together(
+    parts: Sequence[Part],
+    *,
+    is_ready: Callable[[], bool] = lambda: True,
+    announce: Callable[[], None] = lambda: None,
+    keep_up: Callable[[], None] = lambda: None,
+) -> None:
+    """Run the parts until SIGINT or SIGTERM, then stop them.
+
+    A part that crashes is started again, at once and then ever later. All are stopped where one
+    cannot start or keeps crashing.
+
+    Args:
+        parts: what to run.
+        is_ready: asked until it says so.
+        announce: called once everything is ready.
+        keep_up: called every second; what it raises ends all.
+
+    Raises:
+        ServingError: a part cannot start or keeps crashing, or was not ready in time.
+    """
+    stopping = False
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    running: list[_Supervised] = []
+    try:
+        running.extend(map(_Supervised, parts))
+        began = kept_up = time.monotonic()
+        ready = False
+        while not stopping:
+            for one in running:
+                one.step()
+            now = time.monotonic()
+            if now - kept_up > _UPKEEP:
+                keep_up()
+                kept_up = now
+            if not ready and (ready := is_ready()):
+                announce()
+            if not ready and now - began > READY_WITHIN:
+                raise ServingError(f"the server was not ready within {READY_WITHIN:.0f} seconds")
+            time.sleep(_PACE)
+    finally:
+        _stop([one.process for one in running])
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Supervised:
+    """A part and its present process."""
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+        self._crashes = 0  # in a row
+        self._was_up = False
+        self._start()
+
+    def step(self) -> None:
+        """Look after the process once. Raises ServingError if it is of no use to start it again."""
+        now = time.monotonic()
+        if self._due is not None:
+            if now >= self._due:
+                self._start()
+            return
+        if now - self._started >= UP_AFTER:
+            self._was_up = True
+            self._crashes = 0
+        code = self.process.poll()
+        if code is not None:
+            self._record_crash(code, now)
+
+    def _start(self) -> None:
+        self.process = start_twin(self._part.arguments)
+        self._started = time.monotonic()
+        self._due: float | None = None
+
+    def _record_crash(self, code: int, now: float) -> None:
+        _end(self.process)
+        how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+        what = f"the {self._part.name} ended by itself ({how})"
+        # Who is killed did not choose to; who says no at the first start will go on saying it.
+        if code >= 0 and not self._was_up:
+            raise ServingError(f"{what}; everything is stopped")
+        self._crashes += 1
+        if self._crashes > MOST_CRASHES:
+            raise ServingError(f"{what}, {self._crashes} times in a row; everything is stopped")
+        wait = FIRST_WAIT * 2 ** (self._crashes - 1)
+        typer.echo(f"twin: {what}; it is started again in {wait:g} s", err=True)
+        self._due = now + wait
+
+
+def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Ask the processes to stop, then kill what is left of them and their groups."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + STOP_WITHIN
+    for process in processes:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, deadline - time.monotonic()))
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of the process and its group, which may go on listening on its port."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
