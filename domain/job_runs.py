@@ -2,9 +2,12 @@
 
 A run is written in the transaction that asks for it, and reaches the queue after the commit. So
 the queue may lose a job, and the sweep puts it there again.
+
+How a run ended stands: a worker that was thought dead and reports later changes nothing. Only
+``requeue`` begins it anew.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -12,6 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Index, Text, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.base import Base, TenantScoped, one_of, vocabulary
@@ -20,6 +24,7 @@ from domain.events import Event, Topic
 from domain.work import Work
 
 UNEXPLAINED = "Something went wrong on our side; quote the run's id to support."
+CALLED_OFF = "called off"
 
 TRAIN = "train_twin"
 REINDEX = "reindex"
@@ -40,6 +45,10 @@ class JobStatus(StrEnum):
 
 
 UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
+AGAIN = (JobStatus.FAILED, JobStatus.PARKED, JobStatus.CANCELLED)
+"""How a run may have ended that can be had run again."""
+
+_OF_ATTEMPTS = ("message", "error", "finished_at", "not_before", "heartbeat_at")
 
 
 class JobRun(TenantScoped, Base):
@@ -129,7 +138,7 @@ async def start(work: Work, run_id: UUID) -> JobRun | None:
     """Note that a run was begun, or begun again; None if it has ended, or was called off."""
     run = await work.session.scalar(
         update(JobRun)
-        .where(JobRun.id == run_id, JobRun.status.in_(UNFINISHED))
+        .where(JobRun.id == run_id, JobRun.status.in_(UNFINISHED), ~JobRun.cancel_requested)
         .values(
             status=JobStatus.RUNNING,
             attempt=JobRun.attempt + 1,
@@ -142,7 +151,14 @@ async def start(work: Work, run_id: UUID) -> JobRun | None:
     )
     if run is not None:
         work.publish(Event(Topic.JOB, run.id))
-    return run
+        return run
+    called_off = select(JobRun.id).where(
+        JobRun.id == run_id, JobRun.status.in_(UNFINISHED), JobRun.cancel_requested
+    )
+    # While it waited for a further attempt.
+    if await work.session.scalar(called_off.with_for_update()):
+        await cancelled(work, run_id)
+    return None
 
 
 async def postpone(
@@ -196,7 +212,7 @@ async def cancel(work: Work, run_id: UUID, *field: str) -> JobRun:
 
 async def cancelled(work: Work, run_id: UUID) -> None:
     """Note that a run was called off."""
-    await _end(work, run_id, JobStatus.CANCELLED, message="called off")
+    await _end(work, run_id, JobStatus.CANCELLED, UNFINISHED, message=CALLED_OFF)
 
 
 async def requeue(work: Work, run_id: UUID, *field: str) -> JobRun:
@@ -207,21 +223,32 @@ async def requeue(work: Work, run_id: UUID, *field: str) -> JobRun:
             waits already. Both blame ``field``.
     """
     run = await _locked(work, run_id, *field)
-    again = (JobStatus.FAILED, JobStatus.PARKED, JobStatus.CANCELLED)
-    if run.status not in again:
-        raise invalid(f"run {run_id} is {run.status}: only one that is {', '.join(again)}", *field)
-    waits = select(JobRun.id).where(
-        JobRun.function == run.function, JobRun.status == JobStatus.QUEUED
-    )
-    if other := await work.session.scalar(waits):
-        raise invalid(f"run {other} of {run.function} waits already", *field)
-    run.status, run.attempt, run.progress = JobStatus.QUEUED, 0, 0.0
-    run.message = run.error = run.finished_at = run.not_before = None
-    run.cancel_requested = False
-    await work.session.flush()
+    if run.status not in AGAIN:
+        raise invalid(f"run {run_id} is {run.status}: only one that is {', '.join(AGAIN)}", *field)
+    try:
+        async with work.session.begin_nested():
+            await work.session.execute(
+                update(JobRun)
+                .where(JobRun.id == run_id)
+                .values(
+                    dict.fromkeys(_OF_ATTEMPTS)
+                    | {"status": JobStatus.QUEUED, "attempt": 0, "progress": 0.0}
+                    | {"started_at": func.now(), "cancel_requested": False}
+                )
+            )
+    except IntegrityError:
+        # Only one of a function waits; the other may be of a transaction that just committed.
+        raise invalid(f"another run of {run.function} waits already", *field) from None
+    await work.session.refresh(run)
     work.enqueue(run.function, run.id)
     work.publish(Event(Topic.JOB, run.id))
     return run
+
+
+async def asked_since(work: Work, function: str, moment: datetime) -> bool:
+    """Whether anybody asked for a job since then."""
+    query = select(JobRun.id).where(JobRun.function == function, JobRun.created_at >= moment)
+    return await work.session.scalar(query.limit(1)) is not None
 
 
 async def heartbeat(work: Work, run_id: UUID) -> bool:
@@ -295,10 +322,27 @@ async def _locked(work: Work, run_id: UUID, *field: str) -> JobRun:
     return run
 
 
-async def _end(work: Work, run_id: UUID, status: JobStatus, **values: Any) -> None:
-    await _write(work, run_id, status=status, finished_at=func.now(), **values)
+async def _end(
+    work: Work,
+    run_id: UUID,
+    status: JobStatus,
+    standing: Sequence[JobStatus] = (JobStatus.RUNNING,),
+    **values: Any,
+) -> None:
+    await _write(work, run_id, standing, status=status, finished_at=func.now(), **values)
 
 
-async def _write(work: Work, run_id: UUID, **values: Any) -> None:
-    await work.session.execute(update(JobRun).where(JobRun.id == run_id).values(**values))
-    work.publish(Event(Topic.JOB, run_id))
+async def _write(
+    work: Work,
+    run_id: UUID,
+    standing: Sequence[JobStatus] = (JobStatus.RUNNING,),
+    **values: Any,
+) -> None:
+    written = await work.session.scalar(
+        update(JobRun)
+        .where(JobRun.id == run_id, JobRun.status.in_(standing))
+        .values(**values)
+        .returning(JobRun.id)
+    )
+    if written is not None:
+        work.publish(Event(Topic.JOB, run_id))
