@@ -4,13 +4,16 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import typer
+from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 from typer.core import TyperGroup
 
 Update = Callable[[float, str], None]
@@ -81,6 +84,19 @@ def awaitable(update: Update) -> Callable[[float, str], Coroutine[Any, Any, None
         update(share, message)
 
     return report
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows: as a table on a terminal, else a line each with tabs, for other programs."""
+    texts = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    console = Console()
+    if not console.is_terminal:
+        typer.echo("\n".join("\t".join(row) for row in texts))
+        return
+    drawn = Table(*columns, box=SIMPLE)
+    for row in texts:
+        drawn.add_row(*map(escape, row))
+    console.print(drawn)
 
 
 @contextmanager

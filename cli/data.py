@@ -158,6 +158,36 @@ def list_tenants() -> None:
     _print(run_on_database(body))
 
 
+@tenants.command("policy")
+def policy(
+    tenant: TenantOption,
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="RULE=VALUE, or RULE= for the default; may be repeated."),
+    ] = None,
+) -> None:
+    """Print a tenant's rules for training, gates, drift and keeping, after setting some."""
+    wanted = dict(_rule(one) for one in given or ())
+
+    async def body(work: "Work", _: "Services") -> list[str]:
+        from domain import policies
+
+        found = await policies.change(work, wanted)
+        return [f"{name}\t{value:g}" for name, value in policies.to_json(found).items()]
+
+    _print(run_in_tenant(tenant, body))
+
+
+def _rule(given: str) -> tuple[str, float | None]:
+    name, equals, value = given.partition("=")
+    try:
+        if equals:
+            return name, float(value) if value else None
+    except ValueError:
+        pass
+    raise typer.BadParameter(f"{given!r}: write RULE=NUMBER", param_hint="--set")
+
+
 @users.command("list")
 def list_users(tenant: TenantOption) -> None:
     """Print the external id, role, name and email of each user."""

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, func, or_, select
 
+from domain import keyset
 from domain.base import storable
 from domain.errors import invalid
+from domain.keyset import Created
 from domain.users import User
 from domain.vocabulary import Role
 from domain.work import Work
@@ -29,14 +29,6 @@ class UserFilter:
     roles: tuple[Role, ...] = ()
     active: bool | None = None
     text: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class UserPosition:
-    """A user's place in the list: the oldest come first, ties go by id."""
-
-    created_at: datetime
-    id: UUID
 
 
 def _matching(where: UserFilter) -> list[ColumnElement[bool]]:
@@ -67,23 +59,20 @@ async def page(
     where: UserFilter,
     limit: int,
     *,
-    after: UserPosition | None = None,
-    before: UserPosition | None = None,
+    after: Created | None = None,
+    before: Created | None = None,
     backward: bool = False,
 ) -> Sequence[User]:
-    """Up to ``limit`` matching users between the given places, in order.
+    """Up to ``limit`` matching users between two places, those who were there first first.
 
     ``backward`` takes those nearest the end instead of the start.
     """
-    place = tuple_(User.created_at, User.id)
-    query = select(User).where(*_matching(where)).limit(limit)
-    if after is not None:
-        query = query.where(place > (after.created_at, after.id))
-    if before is not None:
-        query = query.where(place < (before.created_at, before.id))
-    if backward:
-        query = query.order_by(User.created_at.desc(), User.id.desc())
-    else:
-        query = query.order_by(User.created_at, User.id)
-    rows = list(await work.session.scalars(query))
-    return rows[::-1] if backward else rows
+    return await keyset.page(
+        work,
+        select(User).where(*_matching(where)),
+        (User.created_at, User.id),
+        limit,
+        after=after,
+        before=before,
+        backward=backward,
+    )

@@ -3,7 +3,7 @@
 What is measured is in ``ml.drift``; here it is judged by the tenant's policy, and kept.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -87,15 +87,15 @@ async def record(
     return found
 
 
-async def latest(work: Work, version_id: UUID) -> DriftMeasurement | None:
-    """The newest measurement against a version."""
-    found: DriftMeasurement | None = await work.session.scalar(
+async def latest(work: Work, version_ids: Collection[UUID]) -> dict[UUID, DriftMeasurement]:
+    """The newest measurement against each of the versions that has one."""
+    rows = await work.session.scalars(
         select(DriftMeasurement)
-        .where(DriftMeasurement.version_id == version_id)
-        .order_by(DriftMeasurement.created_at.desc())
-        .limit(1)
+        .where(DriftMeasurement.version_id.in_(version_ids))
+        .distinct(DriftMeasurement.version_id)
+        .order_by(DriftMeasurement.version_id, DriftMeasurement.created_at.desc())
     )
-    return found
+    return {row.version_id: row for row in rows}
 
 
 async def sample(work: Work, size: int) -> tuple[list[UUID], PropertyColumns]:

@@ -1,6 +1,6 @@
 """Model versions: the trained twins of a tenant, weights and all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -8,9 +8,9 @@ from uuid import UUID
 
 from sqlalchemy import LargeBinary, Text, UniqueConstraint, func, select, update
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Mapped, deferred, mapped_column
+from sqlalchemy.orm import Mapped, defer, deferred, mapped_column
 
-from domain import tenants
+from domain import keyset, tenants
 from domain.base import Base, TenantScoped, one_of, vocabulary
 from domain.errors import invalid, not_found
 from domain.events import Event, Topic
@@ -102,15 +102,14 @@ async def add(
     )
     work.session.add(version)
     await work.session.flush()
-    work.publish(Event(Topic.MODEL))
     return version
 
 
-async def get(work: Work, version_id: UUID) -> ModelVersion:
-    """The version without its weights. Raises DomainError NOT_FOUND."""
+async def get(work: Work, version_id: UUID, *field: str) -> ModelVersion:
+    """The version without its weights. Raises DomainError NOT_FOUND, blaming ``field``."""
     version = await work.session.get(ModelVersion, (work.tenant_id, version_id))
     if version is None:
-        raise not_found("model version")
+        raise not_found("model version", field)
     return version
 
 
@@ -124,13 +123,6 @@ async def stored(work: Work, version_id: UUID) -> StoredModel:
     if row is None:
         raise not_found("model version")
     return StoredModel(weights=row[0], metadata=row[1])
-
-
-async def list_all(work: Work) -> list[ModelVersion]:
-    """All versions, newest first, without their weights."""
-    return list(
-        await work.session.scalars(select(ModelVersion).order_by(ModelVersion.number.desc()))
-    )
 
 
 async def by_number(work: Work, number: int) -> ModelVersion:
@@ -176,6 +168,41 @@ async def previous(work: Work) -> ModelVersion | None:
     return found
 
 
+async def page(
+    work: Work,
+    limit: int,
+    *,
+    after: int | None = None,
+    before: int | None = None,
+    backward: bool = False,
+) -> Sequence[ModelVersion]:
+    """Up to ``limit`` versions between those of two numbers, newest first, without their weights.
+
+    ``backward`` takes those nearest the end instead of the start. Their ``details`` are not read.
+    """
+    return await keyset.page(
+        work,
+        select(ModelVersion).options(defer(ModelVersion.details, raiseload=True)),
+        (ModelVersion.number,),
+        limit,
+        after=None if after is None else (after,),
+        before=None if before is None else (before,),
+        backward=backward,
+        newest_first=True,
+    )
+
+
+async def count(work: Work) -> int:
+    """How many versions there are."""
+    return await work.session.scalar(select(func.count()).select_from(ModelVersion)) or 0
+
+
+async def get_many(work: Work, version_ids: Collection[UUID]) -> list[ModelVersion]:
+    """The versions of those ids that exist, without their weights and details."""
+    query = select(ModelVersion).options(defer(ModelVersion.details, raiseload=True))
+    return list(await work.session.scalars(query.where(ModelVersion.id.in_(version_ids))))
+
+
 async def indexed(work: Work) -> list[UUID]:
     """The versions whose vectors follow every change: those with any in the index.
 
@@ -197,7 +224,6 @@ async def judge(
     version.refusal = refusal
     version.status = ModelStatus.REFUSED if refusal else ModelStatus.EVALUATED
     await work.session.flush()
-    work.publish(Event(Topic.MODEL))
 
 
 async def begin_filling(work: Work, version_id: UUID) -> None:
@@ -213,7 +239,6 @@ async def complete(work: Work, version_id: UUID) -> None:
         .where(ModelVersion.id == version_id, ModelVersion.status == ModelStatus.EVALUATED)
         .values(status=ModelStatus.INDEXED)
     )
-    work.publish(Event(Topic.MODEL))
 
 
 async def forget_space(work: Work, version_id: UUID) -> None:

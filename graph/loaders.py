@@ -8,10 +8,12 @@ from uuid import UUID
 
 from strawberry.dataloader import DataLoader
 
-from domain import interactions, property_rows, users
+from domain import drift, interactions, model_versions, property_rows, users
+from domain.drift import DriftMeasurement
 from domain.errors import DomainError, invalid, not_found
 from domain.filters import PropertyFilter
 from domain.interactions import Interaction
+from domain.model_versions import ModelVersion
 from domain.property_facets import Counts, Facet, count_facets
 from domain.property_rows import PropertyValues
 from domain.reading import Reading
@@ -105,6 +107,8 @@ class Loaders:
         interested: a page of the investors whom a property would suit.
         kin: a page of the investors who buy like one.
         facets: how many of the properties that match have each value.
+        versions: a version of the twin by id, None if there is none.
+        drift: the last measurement of drift against a version, None if there is none.
     """
 
     def __init__(
@@ -137,6 +141,8 @@ class Loaders:
         self.interested = DataLoader(self._interested)
         self.kin = DataLoader(self._kin)
         self.facets = DataLoader(self._facets)
+        self.versions = DataLoader(self._versions)
+        self.drift = DataLoader(self._drift)
 
     def remember(self, found: Iterable[PropertyValues]) -> None:
         """Note properties that were read elsewhere, so that they are not read again."""
@@ -177,6 +183,18 @@ class Loaders:
         async with self._work() as work:
             found = await interactions.feedback(work, caller, wanted)
         return [found.get(property_id) for property_id in wanted]
+
+    @batch
+    async def _versions(self, wanted: list[UUID]) -> list[ModelVersion | None]:
+        async with self._work() as work:
+            found = {row.id: row for row in await model_versions.get_many(work, wanted)}
+        return [found.get(version_id) for version_id in wanted]
+
+    @batch
+    async def _drift(self, wanted: list[UUID]) -> list[DriftMeasurement | None]:
+        async with self._work() as work:
+            found = await drift.latest(work, wanted)
+        return [found.get(version_id) for version_id in wanted]
 
     @batch
     async def _embeddings(self, wanted: list[UUID]) -> list[list[float] | None]:

@@ -5,8 +5,8 @@ from typing import Annotated
 import strawberry
 
 from domain import directory, members, users
-from domain.directory import UserPosition
 from domain.errors import DomainError, forbidden
+from domain.keyset import Created
 from domain.members import MEMBER_LIMIT, Member, MemberInput
 from domain.property_upsert import Outcome
 from domain.vocabulary import Role
@@ -23,10 +23,10 @@ from graph.pagination import (
     First,
     Last,
     PageInfo,
+    created_cursor,
     keyset_page,
     page_size,
-    parse_user_position,
-    user_cursor,
+    parse_created,
 )
 from graph.users import User
 
@@ -171,13 +171,15 @@ async def list_users(
             work,
             matching,
             size + 1,
-            after=parse_user_position(after, "after"),
-            before=parse_user_position(before, "before"),
+            after=parse_created(after, "users", "after"),
+            before=parse_created(before, "users", "before"),
             backward=backward,
         )
 
     def edge(row: users.User) -> UserEdge:
-        return UserEdge(cursor=user_cursor(UserPosition(row.created_at, row.id)), node=User.of(row))
+        return UserEdge(
+            cursor=created_cursor("users", Created(row.created_at, row.id)), node=User.of(row)
+        )
 
     edges, page = keyset_page(rows, size, edge, after=after, before=before, backward=backward)
     return UserConnection(where=matching, edges=edges, page_info=page)

@@ -10,8 +10,8 @@ from uuid import UUID
 
 import strawberry
 
-from domain.directory import UserPosition
 from domain.errors import DomainError, invalid
+from domain.keyset import Created
 from domain.property_search import Order, Position
 
 Row = TypeVar("Row")
@@ -164,17 +164,17 @@ def _column_value(column: str | None, value: Any) -> float | datetime | None:
     return value if column in INTEGER_COLUMNS else float(value)
 
 
-def user_cursor(place: UserPosition) -> str:
-    """The cursor of a user in the list of users."""
-    return encode("users", place.created_at.isoformat(), place.id.hex)
+def created_cursor(kind: str, place: Created) -> str:
+    """The cursor of a row in a list by age; ``kind`` names the list."""
+    return encode(kind, place.created_at.isoformat(), place.id.hex)
 
 
-def parse_user_position(cursor: str | None, field: str) -> UserPosition | None:
+def parse_created(cursor: str | None, kind: str, field: str) -> Created | None:
     """The place of a cursor, if any. Raises DomainError INVALID_INPUT for one of another list."""
     if cursor is None:
         return None
-    created_at, place_id = decode(cursor, "users", 2, field)
+    created_at, place_id = decode(cursor, kind, 2, field)
     try:
-        return UserPosition(datetime.fromisoformat(created_at).astimezone(UTC), UUID(place_id))
+        return Created(datetime.fromisoformat(created_at).astimezone(UTC), UUID(place_id))
     except (AttributeError, OverflowError, TypeError, ValueError):
         raise not_ours(field) from None

@@ -15,9 +15,11 @@ from graph.buy_boxes import set_buy_box
 from graph.errors import RequestErrorCode
 from graph.facets import property_facets
 from graph.feedback import record_interaction, retract_feedback, submit_feedback
+from graph.jobs import list_job_runs, start_reindex, start_training
 from graph.limits.directives import as_many_as, page_of, weight
 from graph.limits.weights import QUERY, RANKING, SEARCH, WRITE
 from graph.members import delete_user, list_users, upsert_users
+from graph.models import activate_model, active_model, list_model_versions
 from graph.pagination import DEFAULT_PAGE
 from graph.properties import Property, find_property, list_properties
 from graph.property_writes import delete_property, upsert_properties
@@ -86,6 +88,22 @@ class Query:
         description="How well properties fit an investor, in the order asked.",
         directives=[weight(QUERY), as_many_as("propertyIds")],
     )
+    active_model = strawberry.field(
+        resolver=active_model,
+        description="The version of the twin that answers now, null while none does; for analysts "
+        "and admins.",
+        directives=[weight(QUERY)],
+    )
+    model_versions = strawberry.field(
+        resolver=list_model_versions,
+        description="The versions of the twin, the newest first; for analysts and admins.",
+        directives=[weight(QUERY), page_of(DEFAULT_PAGE, "first", "last")],
+    )
+    job_runs = strawberry.field(
+        resolver=list_job_runs,
+        description="The runs of jobs, the newest first; for analysts and admins.",
+        directives=[weight(QUERY), page_of(DEFAULT_PAGE, "first", "last")],
+    )
 
 
 @strawberry.type(description="What can be done. Each may be repeated with the same effect as once.")
@@ -119,6 +137,21 @@ class Mutation:
         resolver=upsert_users,
         description="Create, change, deactivate or activate users by external id; for admins.",
         directives=[weight(WRITE), as_many_as("input.users", "results")],
+    )
+    start_training = strawberry.mutation(
+        resolver=start_training,
+        description="Have the twin trained; it answers only if it passes its gates. For admins.",
+        directives=[weight(WRITE)],
+    )
+    start_reindex = strawberry.mutation(
+        resolver=start_reindex,
+        description="Have the index brought into step with the database. For admins.",
+        directives=[weight(WRITE)],
+    )
+    activate_model = strawberry.mutation(
+        resolver=activate_model,
+        description="Have another version answer: at once where its vectors are there. For admins.",
+        directives=[weight(WRITE)],
     )
     delete_user = strawberry.mutation(
         resolver=delete_user,

@@ -6,7 +6,6 @@ that come faster than ``PACE``, or than a client reads, are answered together, a
 
 import asyncio
 from collections.abc import AsyncGenerator
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
@@ -16,12 +15,12 @@ import strawberry
 from domain import job_runs
 from domain.errors import not_found
 from domain.events import Event, Topic
-from domain.job_runs import JobStatus
 from graph.context import Context, Info
 from graph.enums import publish
+from graph.jobs import JobRun
 from graph.limits.directives import weight
 from graph.limits.weights import QUERY
-from graph.nodes import global_id, parse_id
+from graph.nodes import parse_id
 from graph.properties import UserId
 from graph.users import User
 
@@ -54,18 +53,6 @@ publish(
         ChangeCause.MISSED: "The server may have missed why.",
     },
 )
-publish(
-    JobStatus,
-    "Where the run of a job stands.",
-    {
-        JobStatus.QUEUED: "Waits for a worker.",
-        JobStatus.RUNNING: "Under way, or to be taken up again.",
-        JobStatus.SUCCEEDED: "Ended well.",
-        JobStatus.FAILED: "Ended with an error that would come again.",
-        JobStatus.PARKED: "Kept failing and is laid aside.",
-        JobStatus.CANCELLED: "Was called off.",
-    },
-)
 
 
 @strawberry.type(description="An investor's list may have changed.")
@@ -86,41 +73,6 @@ class RecommendationsChanged:
         if row is None:
             raise not_found("user", ("userId",))
         return User.of(row)
-
-
-@strawberry.type(description="A run of a job: of a training, or of the index following changes.")
-class JobRun:
-    """A run of a job."""
-
-    id: strawberry.ID = strawberry.field(description="Opaque; for `jobId`.")
-    function: str = strawberry.field(
-        description="What is done: `train_twin`, `reindex`, `activate_model`, `measure_drift`."
-    )
-    status: JobStatus = strawberry.field(description="Where it stands.")
-    progress: float = strawberry.field(description="How much of it is done, 0 to 1.")
-    message: str | None = strawberry.field(description="What it does now, for people.")
-    error: str | None = strawberry.field(description="Why it failed; null unless it did.")
-    attempt: int = strawberry.field(description="How often it was begun.")
-    started_at: datetime = strawberry.field(
-        description="When it was last begun; until it is, when it was asked for."
-    )
-    finished_at: datetime | None = strawberry.field(description="When it ended; null until then.")
-
-    @staticmethod
-    def of(row: job_runs.JobRun) -> "JobRun":
-        """A run as a client sees it: its error column is not for clients."""
-        failed = row.status in (JobStatus.FAILED, JobStatus.PARKED)
-        return JobRun(
-            id=global_id("JobRun", row.id),
-            function=row.function,
-            status=row.status,
-            progress=row.progress,
-            message=row.message,
-            error=(row.message or job_runs.UNEXPLAINED) if failed else None,
-            attempt=row.attempt,
-            started_at=row.started_at,
-            finished_at=row.finished_at,
-        )
 
 
 async def recommendations_changed(

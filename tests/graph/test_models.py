@@ -1,0 +1,179 @@
+"""Model versions over the API: listing, judging by figures, activating and rolling back."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from domain import drift, job_runs, model_versions, tenants
+from domain.database import Database
+from domain.tenants import Tenant
+from domain.vocabulary import Role
+from graph.nodes import global_id
+from runtime import Runtime
+from tests.conftest import new_tenant
+from tests.factories import Town, add_user, build_town, train
+from tests.graph.conftest import Session, SignIn
+
+VERSION = """id number status indexState refusal gates { name value bound passed } createdAt
+    learnedUntil activatedAt retiredAt figures { ranker ndcgAt10 hitRateAt10 recallAt100 auc }
+    parent { number } drift { measuredAt level score features { feature index } }"""
+ACTIVE = f"{{ activeModel {{ {VERSION} }} }}"
+LIST = f"""query ($first: Int, $after: String, $last: Int, $before: String) {{
+    modelVersions(first: $first, after: $after, last: $last, before: $before) {{
+        totalCount pageInfo {{ hasNextPage hasPreviousPage }}
+        edges {{ cursor node {{ {VERSION} }} }} }} }}"""
+ACTIVATE = """mutation ($id: ID!) { activateModel(input: {versionId: $id}) {
+    modelVersion { number status } job { id function arguments status }
+    errors { code message path } } }"""
+NODE = "query ($id: ID!) { node(id: $id) { id ... on ModelVersion { number status } } }"
+GATE = {"gate": "f1", "value": 0.4, "bound": 0.6, "passed": False}
+
+
+@pytest.fixture(scope="module")
+async def trained(rt: Runtime, database: Database) -> Town:
+    """A tenant with two trained versions, of which the second answers."""
+    town = await build_town(database, await new_tenant(database))
+    for seed in (0, 1):
+        await train(rt, town.tenant, epochs=2, seed=seed)
+    return town
+
+
+async def session_of(database: Database, tenant: Tenant, sign_in: SignIn, role: Role) -> Session:
+    async with database.work(tenant.id) as work:
+        user = await add_user(work, role=role)
+    return sign_in(tenant, user.id, role)
+
+
+async def add(database: Database, tenant: Tenant, **values: Any) -> UUID:
+    """A version without weights that could be read."""
+    async with database.work(tenant.id) as work:
+        return (await model_versions.add(work, b"weights", {}, values)).id
+
+
+@pytest.fixture
+async def admin(tenant: Tenant, database: Database, sign_in: SignIn) -> Session:
+    return await session_of(database, tenant, sign_in, Role.ADMIN)
+
+
+async def test_the_active_version_is_shown_with_its_figures(
+    trained: Town, database: Database, sign_in: SignIn
+) -> None:
+    analyst = await session_of(database, trained.tenant, sign_in, Role.ANALYST)
+    found = (await analyst.data(ACTIVE))["activeModel"]
+    assert (found["number"], found["status"], found["indexState"]) == (2, "ACTIVE", "COMPLETE")
+    assert {"twin", "popularity"} <= {one["ranker"] for one in found["figures"]}
+    assert all(0 <= one["ndcgAt10"] <= 1 for one in found["figures"])
+    assert found["activatedAt"] is not None
+    assert (found["refusal"], found["parent"], found["retiredAt"]) == (None, None, None)
+
+
+async def test_a_tenant_without_a_version_has_none(admin: Session) -> None:
+    assert (await admin.data(ACTIVE))["activeModel"] is None
+    assert (await admin.data(LIST))["modelVersions"]["edges"] == []
+
+
+async def test_a_refused_version_says_why_and_does_not_answer(
+    admin: Session, database: Database, tenant: Tenant
+) -> None:
+    refused = await add(database, tenant)
+    async with database.work(tenant.id) as work:
+        await model_versions.judge(work, refused, [GATE], "f1 is 0.4, at least 0.6")
+    (edge,) = (await admin.data(LIST))["modelVersions"]["edges"]
+    node = edge["node"]
+    assert (node["status"], node["refusal"]) == ("REFUSED", "f1 is 0.4, at least 0.6")
+    assert node["gates"] == [{"name": "f1", "value": 0.4, "bound": 0.6, "passed": False}]
+
+    payload = (await admin.data(ACTIVATE, id=node["id"]))["activateModel"]
+    assert payload["modelVersion"] is None
+    assert payload["errors"] == [
+        {
+            "code": "INVALID_INPUT",
+            "message": "version 1 was refused: f1 is 0.4, at least 0.6",
+            "path": ["input", "versionId"],
+        }
+    ]
+
+
+async def test_versions_are_listed_newest_first_and_page_by_page(
+    admin: Session, database: Database, tenant: Tenant
+) -> None:
+    parent = await add(database, tenant)
+    for _ in range(3):
+        await add(database, tenant)
+    async with database.work(tenant.id) as work:
+        child = await model_versions.add(work, b"weights", {}, {}, parent_id=parent)
+        await drift.record(work, child.id, {"bedrooms": 0.02, "listing_price": 0.3}, 0.01)
+    everything = (await admin.data(LIST))["modelVersions"]
+    assert [edge["node"]["number"] for edge in everything["edges"]] == [5, 4, 3, 2, 1]
+    assert everything["totalCount"] == 5
+    newest = everything["edges"][0]["node"]
+    assert newest["parent"] == {"number": 1}
+    assert newest["drift"]["level"] == "ALERT"
+    assert newest["drift"]["features"][0] == {"feature": "listing_price", "index": 0.3}
+
+    first = (await admin.data(LIST, first=2))["modelVersions"]
+    rest = await admin.data(LIST, first=100, after=first["edges"][-1]["cursor"])
+    assert first["edges"] + rest["modelVersions"]["edges"] == everything["edges"]
+    assert first["pageInfo"] == {"hasNextPage": True, "hasPreviousPage": False}
+    last = await admin.data(LIST, last=2, before=everything["edges"][-1]["cursor"])
+    assert last["modelVersions"]["edges"] == everything["edges"][2:4]
+
+
+async def test_an_indexed_version_answers_at_once_and_back(
+    trained: Town, database: Database, sign_in: SignIn
+) -> None:
+    admin = await session_of(database, trained.tenant, sign_in, Role.ADMIN)
+    edges = (await admin.data(LIST))["modelVersions"]["edges"]
+    newer, older = edges[0]["node"], edges[1]["node"]
+    for wanted, other in ((older, newer), (newer, older)):
+        payload = (await admin.data(ACTIVATE, id=wanted["id"]))["activateModel"]
+        assert payload == {
+            "modelVersion": {"number": wanted["number"], "status": "ACTIVE"},
+            "job": None,
+            "errors": [],
+        }
+        assert (await admin.data(ACTIVE))["activeModel"]["number"] == wanted["number"]
+        retired = (await admin.data(NODE, id=other["id"]))["node"]
+        assert retired["status"] == "RETIRED"
+
+
+async def test_a_version_that_is_not_in_the_index_gets_a_job(
+    admin: Session, database: Database, tenant: Tenant
+) -> None:
+    wanted, other = await add(database, tenant), await add(database, tenant)
+    payload = (await admin.data(ACTIVATE, id=global_id("ModelVersion", wanted)))["activateModel"]
+    assert payload["job"]["function"] == "activate_model"
+    assert payload["job"]["arguments"] == {"version_id": str(wanted)}
+    assert payload["modelVersion"]["status"] == "TRAINED"
+    async with database.work(tenant.id) as work:
+        assert await tenants.active_version_id(work) is None
+
+    again = (await admin.data(ACTIVATE, id=global_id("ModelVersion", wanted)))["activateModel"]
+    assert again["job"] == payload["job"]
+    refused = (await admin.data(ACTIVATE, id=global_id("ModelVersion", other)))["activateModel"]
+    assert refused["errors"][0]["message"].startswith("another version is being activated by run")
+    async with database.work(tenant.id) as work:
+        assert len(await job_runs.unfinished(work)) == 1
+
+
+async def test_roles(
+    trained: Town, database: Database, tenant: Tenant, sign_in: SignIn, admin: Session
+) -> None:
+    analyst = await session_of(database, tenant, sign_in, Role.ANALYST)
+    viewer = await session_of(database, tenant, sign_in, Role.VIEWER)
+    wanted = global_id("ModelVersion", await add(database, tenant))
+    assert (await viewer.error(ACTIVE))["code"] == "FORBIDDEN"
+    assert (await viewer.error(LIST))["code"] == "FORBIDDEN"
+    assert (await viewer.error(NODE, id=wanted))["code"] == "FORBIDDEN"
+    payload = (await analyst.data(ACTIVATE, id=wanted))["activateModel"]
+    assert [error["code"] for error in payload["errors"]] == ["FORBIDDEN"]
+    missing = global_id("ModelVersion", uuid4())
+    assert (await admin.error(NODE, id=missing))["code"] == "NOT_FOUND"
+    payload = (await admin.data(ACTIVATE, id=missing))["activateModel"]
+    assert [error["code"] for error in payload["errors"]] == ["NOT_FOUND"]
+
+
+async def test_a_cursor_of_another_list_is_refused(admin: Session) -> None:
+    error = await admin.error(LIST, after="nonsense")
+    assert error["message"].startswith("after: use a cursor of this list")
