@@ -136,7 +136,7 @@ async def request(
 
 async def start(work: Work, run_id: UUID) -> JobRun | None:
     """Note that a run was begun, or begun again; None if it has ended, or was called off."""
-    run = await work.session.scalar(
+    run: JobRun | None = await work.session.scalar(
         update(JobRun)
         .where(JobRun.id == run_id, JobRun.status.in_(UNFINISHED), ~JobRun.cancel_requested)
         .values(
