@@ -56,7 +56,14 @@ class Settings(BaseSettings):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     twin_cache_size: int = Field(default=32, ge=1)
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    # Unset: text, but JSON in production.
+    log_format: Literal["text", "json"] | None = None
+    # Of who may read /metrics. Unset, everybody may in development and nobody in production.
+    metrics_token: SecretStr | None = Field(default=None, min_length=16)
+    # The collector that traces go to; unset, there are none.
+    otel_exporter_otlp_endpoint: str | None = None
 
     # GraphQL: see docs/graphql.md.
     trusted_documents: Path | None = None
@@ -87,6 +94,13 @@ class Settings(BaseSettings):
                     f"{origin!r} is no origin; write https://example.com, comma between two, or *"
                 )
         return origins
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _collector(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError(f"{value!r}: begin it with http:// or https://, as OTLP over HTTP")
+        return value
 
     @field_validator("oidc_algorithms", mode="before")
     @classmethod

@@ -28,6 +28,14 @@ class Job:
     delay: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """A queue of jobs: how many are due or run, and whether a worker shows that it lives."""
+
+    due: int
+    worker_alive: bool
+
+
 @dataclass(slots=True)
 class Work:
     """What a piece of domain code works with; only ``Database.work`` makes one.

@@ -9,19 +9,24 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from prometheus_client import Metric
+from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Scope
 
-from domain import tenants
+import telemetry
+from domain import log_context, observations, tenants
 from domain.errors import DomainError
+from domain.following import following
 from graph.context import Context
 from graph.documents import DocumentStore, read_manifest
+from graph.figures import Source, of_database, of_queues
 from graph.graphiql import GraphiQL, SignedIn, sign_in
 from graph.http.connections import Connections
 from graph.http.cors import cors
@@ -32,8 +37,9 @@ from graph.http.view import GraphQLView
 from graph.http.websocket import WebSockets
 from graph.identity import Authenticator, ClaimNames, IdentityConfig, Issuer, Principal
 from graph.limits.meter import Meter
+from graph.metrics_page import MetricsPage
 from graph.operations import Operations
-from graph.request_log import RequestLog, configure_logging
+from graph.request_log import RequestLog
 from graph.schema import build_schema
 from runtime import Runtime, connect, latest_revision, services
 from settings import Settings, SettingsError, load
@@ -53,7 +59,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         settings.SettingsError: a setting is missing or cannot be used.
     """
     wanted = settings or load()
-    configure_logging(wanted.log_level)
+    telemetry.configure(wanted, "server")
 
     @asynccontextmanager
     async def open_runtime() -> AsyncIterator[Runtime]:
@@ -61,7 +67,10 @@ def create_app(settings: Settings | None = None) -> Starlette:
         found = await asyncio.to_thread(services, wanted)
         # Where an operation is ended but its statement is not, PostgreSQL ends that.
         seconds = wanted.operation_timeout + 1
-        async with connect(wanted, found, statement_timeout=seconds) as runtime:
+        async with (
+            connect(wanted, found, statement_timeout=seconds) as runtime,
+            following(runtime.database, runtime.twin.loaded),
+        ):
             with before_stopping(server.state.connections.close):
                 yield runtime
 
@@ -87,10 +96,12 @@ def build(open_runtime: OpenRuntime, settings: Settings) -> Starlette:
             app.state.authenticator = Authenticator(
                 _identity(settings, runtime.services.jwt_secret), runtime.database
             )
+            app.state.metrics = _metrics_page(runtime, token)
             app.state.revision = await asyncio.to_thread(latest_revision)
             _spare_collector()
             yield
             await connections.close()
+            await app.state.metrics.close()
             await app.state.authenticator.close()
 
     # Tokens of an issuer cannot be made here.
@@ -113,6 +124,9 @@ def build(open_runtime: OpenRuntime, settings: Settings) -> Starlette:
         Route("/healthz", healthz),
         Route("/readyz", readyz),
     ]
+    token = settings.metrics_token
+    if token or not settings.production:
+        routes.append(Route("/metrics", metrics))
     if graphiql:
         routes.append(Route("/graphql/assets/{name}", graphiql.asset))
     server = Starlette(
@@ -187,7 +201,9 @@ async def _context(scope: Scope, headers: Headers) -> Context:
     runtime: Runtime = scope["app"].state.runtime
     identity: Principal | DomainError
     try:
-        identity = await scope["app"].state.authenticator.authenticate(headers.get("authorization"))
+        known = await scope["app"].state.authenticator.authenticate(headers.get("authorization"))
+        log_context.note(tenant_id=str(known.tenant_id))
+        identity = known
     except DomainError as error:
         # Some fields need no token, and those that do say why there is none.
         identity = error
@@ -236,6 +252,23 @@ async def readyz(request: Request) -> JSONResponse:
     return JSONResponse(
         {"status": "ok" if ready else "failed", "parts": parts}, 200 if ready else 503
     )
+
+
+async def metrics(request: Request) -> Response:
+    """What Prometheus asks for."""
+    page: MetricsPage = request.app.state.metrics
+    return await page(request)
+
+
+def _metrics_page(runtime: Runtime, token: SecretStr | None) -> MetricsPage:
+    async def database() -> list[Metric]:
+        return of_database(await observations.observe(runtime.database))
+
+    async def redis() -> list[Metric]:
+        return of_queues(await runtime.queue.state())
+
+    sources = [Source("database", database), Source("redis", redis)]
+    return MetricsPage(sources, token.get_secret_value() if token else None)
 
 
 async def _models(runtime: Runtime) -> dict[str, int]:

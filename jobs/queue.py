@@ -5,11 +5,12 @@ reads the state of the database when it runs, so one that still waits does the w
 """
 
 import json
+import time
 from collections.abc import Sequence
 from typing import Any, Self
 
 from arq.connections import ArqRedis, RedisSettings, create_pool
-from arq.constants import in_progress_key_prefix, job_key_prefix
+from arq.constants import health_check_key_suffix, in_progress_key_prefix, job_key_prefix
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import BusyLoadingError
@@ -17,7 +18,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from domain import job_runs
-from domain.work import Job
+from domain.work import Job, QueueState
 
 INDEXING_QUEUE = "twin:indexing"
 TRAINING_QUEUE = "twin:training"
@@ -123,6 +124,24 @@ class JobQueue:
             pipe.exists(in_progress_key_prefix + job_id)
             exists, runs = await pipe.execute()
         return bool(exists) and not runs
+
+    async def state(self) -> dict[str, QueueState]:
+        """What waits in each queue, and whether anybody works it off.
+
+        Raises:
+            redis.exceptions.ConnectionError: Redis does not answer.
+        """
+        queues = (INDEXING_QUEUE, TRAINING_QUEUE)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for queue in queues:
+                # A job's score is when it is due, in milliseconds; it leaves when it has run.
+                pipe.zcount(queue, "-inf", time.time() * 1000)
+                pipe.exists(queue + health_check_key_suffix)
+            found = await pipe.execute()
+        return {
+            queue: QueueState(due, bool(alive))
+            for queue, due, alive in zip(queues, found[::2], found[1::2], strict=True)
+        }
 
     async def ping(self) -> None:
         """Check that Redis answers.

@@ -1,0 +1,107 @@
+"""The log and the traces of a process, set up once by whoever runs it.
+
+The log goes to standard error: as text for people, or as one JSON object a line. Each line says
+which request, tenant and job run it is about (``domain.log_context``), and which trace.
+"""
+
+import importlib.util
+import logging
+import logging.config
+from typing import Any
+
+from pythonjsonlogger.json import JsonFormatter
+
+from domain import log_context, tracing
+from settings import Settings, SettingsError
+
+EXPORT_WITHIN = 5.0
+"""Seconds that spans may take to their collector; what is later is lost."""
+
+# They configure themselves, and uvicorn would log each request a second time.
+_THEIRS = {
+    "uvicorn": {"handlers": [], "propagate": True},
+    "uvicorn.error": {"handlers": [], "propagate": True},
+    "uvicorn.access": {"handlers": [], "propagate": True, "level": "WARNING"},
+    "arq": {"handlers": [], "propagate": True},
+}
+
+
+class TextFormatter(logging.Formatter):
+    """For people: what the line is about comes before the message."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """The record as text."""
+        noted = log_context.fields()
+        record.about = "".join(f" {name}={value}" for name, value in noted.items())
+        return super().formatMessage(record)
+
+
+class JSONFormatter(JsonFormatter):
+    """For programs: an object a line."""
+
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        """Add what the line is about, and the trace that it is part of."""
+        found: dict[str, Any] = {**log_data, **log_context.fields()}
+        if parent := tracing.traceparent():
+            _, found["trace_id"], found["span_id"], _ = parent.split("-")
+        return found
+
+
+def configure(loaded: Settings, process: str) -> None:
+    """Set up the log, unless somebody did already, and the traces if there is a collector.
+
+    Args:
+        loaded: the settings.
+        process: what traces call it, "server" for one.
+
+    Raises:
+        SettingsError: there is a collector, but OpenTelemetry is not installed.
+    """
+    if not logging.getLogger().handlers:
+        logging.config.dictConfig(log_config(loaded))
+    if loaded.otel_exporter_otlp_endpoint and not tracing.on():
+        _trace(loaded.otel_exporter_otlp_endpoint, process)
+
+
+def log_config(loaded: Settings) -> dict[str, Any]:
+    """The log as ``logging.config.dictConfig`` takes it."""
+    wanted = loaded.log_format or ("json" if loaded.production else "text")
+    formatters = {
+        "text": {
+            "()": TextFormatter,
+            "format": "%(asctime)s %(levelname)s %(name)s%(about)s %(message)s",
+        },
+        "json": {
+            "()": JSONFormatter,
+            "fmt": "%(levelname)s %(name)s %(message)s",
+            "rename_fields": {"levelname": "level", "name": "logger"},
+            "timestamp": True,
+        },
+    }
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": formatters,
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": wanted}},
+        "root": {"handlers": ["stderr"], "level": loaded.log_level.upper()},
+        "loggers": _THEIRS,
+    }
+
+
+def _trace(endpoint: str, process: str) -> None:
+    if importlib.util.find_spec("opentelemetry.sdk") is None:
+        raise SettingsError(
+            "OTEL_EXPORTER_OTLP_ENDPOINT needs OpenTelemetry: "
+            "pip install --constraint constraints.txt 'portfolio-twin[telemetry]'"
+        )
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    # Its other variables, OTEL_TRACES_SAMPLER for one, OpenTelemetry reads itself.
+    url = f"{endpoint.rstrip('/')}/v1/traces"
+    exporter = OTLPSpanExporter(endpoint=url, timeout=EXPORT_WITHIN)
+    provider = TracerProvider(resource=Resource.create({"service.name": f"twin-{process}"}))
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    tracing.use(provider.get_tracer("twin"))
