@@ -64,9 +64,9 @@ async def test_the_newest_of_a_version_is_shown_and_a_year_is_kept(
                 .values(created_at=now - timedelta(days=days))
             )
     async with database.work(tenant.id) as work:
-        found = await drift.latest(work, version)
-        assert found is not None
-        assert found.features == {"age": 0.2}
+        found = await drift.latest(work, [version, other])
+        shown = {one: kept.features["age"] for one, kept in found.items()}
+        assert shown == {version: 0.2, other: 0.9}
         await drift.record(work, version, {"age": 0.1}, None)
         oldest = await work.session.scalar(select(func.min(DriftMeasurement.created_at)))
         count = await work.session.scalar(select(func.count()).select_from(DriftMeasurement))

@@ -55,8 +55,7 @@ async def test_the_job_keeps_what_it_measured(
     assert (run.result["version"], run.result["level"]) == (1, "stable")
     async with queued.work(trained.tenant.id) as work:
         version = await active(work)
-        found = await drift.latest(work, version.id)
-    assert found is not None
+        found = (await drift.latest(work, [version.id]))[version.id]
     assert found.features == dict.fromkeys(found.features, 0.0)
     assert {"listing_price", "latitude", "property_type"} < found.features.keys()
     assert (found.score, found.level) == (0.0, DriftLevel.STABLE)
@@ -75,10 +74,9 @@ async def test_prices_in_cents_are_told_and_held_against_a_training(
     async with database.work(tenant_id) as work:
         version = await active(work)
         moved = greatest(version, columns)
-        kept = await drift.latest(work, version.id)
+        kept = (await drift.latest(work, [version.id]))[version.id]
     assert moved["drifted"] in {"listing_price", "price_per_sqft"}
     assert moved["drift"] > 0.4
-    assert kept is not None
     assert kept.features[moved["drifted"]] == moved["drift"]
     assert kept.features["bedrooms"] == 0
 
@@ -128,7 +126,7 @@ async def test_what_another_tenant_has_does_not_count(
     assert set(own.ids) == {*trained.south, *trained.north}
     assert not {*users, *own.ids} & {*theirs, *columns.ids}
     async with database.work(other.tenant.id) as work:
-        assert await drift.latest(work, version.id) is None
+        assert await drift.latest(work, [version.id]) == {}
 
 
 async def test_nothing_is_measured_without_something_to_compare_with(
