@@ -152,14 +152,8 @@ class Database:
     async def _open_readers(self) -> "asyncpg.Pool[asyncpg.Record]":
         async with self._opening:
             if self._readers is None:
-                _, options = self._engine.dialect.create_connect_args(self._engine.url)
-                # SQLAlchemy's own. Where a pooler keeps it from preparing statements by name, the
-                # driver must not either.
-                options.pop("prepared_statement_name_func", None)
-                if options.pop("prepared_statement_cache_size", None) == 0:
-                    options["statement_cache_size"] = 0
                 self._readers = await asyncpg.create_pool(
-                    **options,
+                    **self._driver_options(),
                     server_settings=self._server_settings,
                     min_size=0,
                     max_size=self._pool_size,
@@ -167,6 +161,40 @@ class Database:
                     reset=_leave,
                 )
         return self._readers
+
+    @asynccontextmanager
+    async def listen(self, channel: str) -> AsyncIterator[AsyncIterator[str]]:
+        """Hear what PostgreSQL is told to notify on a channel, whatever the tenant.
+
+        Over a connection of its own. What is heard ends when that is lost; what was notified
+        before the block begins is not heard.
+        """
+        heard: asyncio.Queue[str | None] = asyncio.Queue()
+        connection = await asyncpg.connect(**self._driver_options())
+        try:
+            connection.add_termination_listener(lambda _: heard.put_nowait(None))
+            await connection.add_listener(
+                channel, lambda _connection, _pid, _channel, payload: heard.put_nowait(payload)
+            )
+
+            async def payloads() -> AsyncIterator[str]:
+                while (payload := await heard.get()) is not None:
+                    yield payload
+
+            yield payloads()
+        finally:
+            # Not in order, which could wait for a server that is gone.
+            connection.terminate()
+
+    def _driver_options(self) -> dict[str, Any]:
+        """What the driver connects with, as the engine does."""
+        _, options = self._engine.dialect.create_connect_args(self._engine.url)
+        # SQLAlchemy's own. Where a pooler keeps it from preparing statements by name, the driver
+        # must not either.
+        options.pop("prepared_statement_name_func", None)
+        if options.pop("prepared_statement_cache_size", None) == 0:
+            options["statement_cache_size"] = 0
+        return dict(options)
 
     async def _follow_up(self, work: Work) -> None:
         if work.jobs:

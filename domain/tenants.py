@@ -1,6 +1,7 @@
 """Tenants: the firms, and which version of its twin each of them uses."""
 
 import re
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -104,6 +105,13 @@ async def active_version_id(reader: Reader) -> UUID | None:
     """The version of the tenant's twin that answers now; None while none is active."""
     rows = await reader.fetch(_ACTIVE_VERSION, tenant_id=reader.tenant_id)
     return rows[0][0] if rows else None
+
+
+async def active_versions(work: Work, tenant_ids: Collection[UUID]) -> dict[UUID, UUID | None]:
+    """The versions that answer now, by tenant; the work needs no tenant."""
+    query = select(Tenant.id, Tenant.active_model_version_id).where(Tenant.id.in_(tenant_ids))
+    rows = await work.session.execute(query)
+    return dict(rows.tuples().all())
 
 
 async def lock(work: Work, purpose: str) -> None:

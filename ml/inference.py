@@ -1,11 +1,10 @@
-"""Trained twins at work: loaded once, kept within bounds, and run where the request is.
+"""Trained twins at work, run where the request is.
 
 Encoding one property takes about a tenth of a millisecond, less than handing it to a thread, so
 small batches run inline on one thread; only large ones leave the event loop.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 from domain.filters import PropertyFilter
 from domain.shortlists import Key, Kin, Ranked, Reach, Shortlist, Similar
 from domain.snapshots import Cause, InvestorHistory, ModelKey, ModelLoader, PropertyColumns
-from ml.artifacts import unpack
 from ml.audience import AUDIENCE, kinship
 from ml.buy_box import FIELDS, columns_of, share_met
 from ml.candidates import EVERYTHING
@@ -24,7 +22,8 @@ from ml.config import pick_device
 from ml.diversity import diversify
 from ml.index import EmbeddingIndex
 from ml.items import Items
-from ml.observing import EVICTIONS, LOADED, LOADS, inference
+from ml.loaded import LoadedTwins
+from ml.observing import inference
 from ml.retrieval import DIVERSIFIED, sources, split
 from ml.scoring import Investor, LoadedTwin
 
@@ -57,14 +56,9 @@ class TwinService:
         Raises:
             ValueError: if the capacity is below 1, or CUDA is asked for and absent.
         """
-        if capacity < 1:
-            raise ValueError(f"capacity must be at least 1: {capacity}")
         self._index = index
-        self._load = load
         self._device = pick_device(device)
-        self._capacity = capacity
-        self._loaded: OrderedDict[ModelKey, LoadedTwin] = OrderedDict()
-        self._loading: dict[ModelKey, asyncio.Task[LoadedTwin]] = {}
+        self.loaded = LoadedTwins(load, self._device, capacity)
         if self._device.type == "cpu":
             torch.set_num_threads(1)
 
@@ -80,7 +74,7 @@ class TwinService:
         part: int = 0,
     ) -> Shortlist:
         """See ``Twin.rank``."""
-        twin = await self._twin(model)
+        twin = await self.loaded.get(model)
         known = _with_approval(twin, investor)
         box = investor.buy_box
         searched = sources(known, reach, part)
@@ -122,7 +116,7 @@ class TwinService:
         """
         if len(anchor) != 1:
             raise ValueError(f"similar needs one anchor property, not {len(anchor)}")
-        vector = (await self._twin(model)).embed(anchor)[0]
+        vector = (await self.loaded.get(model)).embed(anchor)[0]
         return await self.nearest(model, vector, where, {*exclude, *anchor.ids}, limit, diversity)
 
     @inference
@@ -158,7 +152,7 @@ class TwinService:
         self, model: ModelKey, investors: Sequence[InvestorHistory], properties: PropertyColumns
     ) -> NDArray[np.float64]:
         """See ``Twin.score``."""
-        twin = await self._twin(model)
+        twin = await self.loaded.get(model)
 
         def scores() -> list[NDArray[np.float64]]:
             # Nearly the same of the properties for every investor.
@@ -178,7 +172,7 @@ class TwinService:
         self, model: ModelKey, investor: InvestorHistory, properties: PropertyColumns
     ) -> list[tuple[Cause, ...]]:
         """See ``Twin.explain``."""
-        twin = await self._twin(model)
+        twin = await self.loaded.get(model)
         return twin.explain(_with_approval(twin, investor), properties)
 
     @inference
@@ -190,7 +184,7 @@ class TwinService:
         above: Sequence[float | None],
     ) -> list[tuple[list[UUID], float]]:
         """See ``Twin.audience``."""
-        vectors = (await self._twin(model)).embed(found)
+        vectors = (await self.loaded.get(model)).embed(found)
         space = self._index.space(model)
         return await asyncio.gather(
             *(
@@ -217,43 +211,21 @@ class TwinService:
     @inference
     async def embed(self, model: ModelKey, properties: PropertyColumns) -> NDArray[np.float32]:
         """See ``Twin.embed``."""
-        twin = await self._twin(model)
+        twin = await self.loaded.get(model)
         if len(properties) > _LARGE_BATCH:
             return await asyncio.to_thread(twin.embed, properties)
         return twin.embed(properties)
 
     async def items(self, model: ModelKey, properties: PropertyColumns) -> Items:
         """What the index keeps of the properties."""
-        return (await self._twin(model)).items(properties)
+        return (await self.loaded.get(model)).items(properties)
 
     async def interests(self, model: ModelKey, investor: InvestorHistory) -> NDArray[np.float32]:
         """What the index keeps of an investor: unit vectors, float32 (k, 16), of what it wants.
 
         k is 0 for who did nothing of positive weight.
         """
-        return (await self._twin(model)).investor(investor).interests
-
-    async def _twin(self, model: ModelKey) -> "LoadedTwin":
-        """The loaded version; concurrent requests for an absent one share a single load."""
-        if (twin := self._loaded.get(model)) is not None:
-            self._loaded.move_to_end(model)
-            return twin
-        if (task := self._loading.get(model)) is None:
-            task = asyncio.create_task(self._fetch(model))
-            self._loading[model] = task
-            task.add_done_callback(lambda _: self._loading.pop(model, None))
-        # Shielded: a request that is cancelled must not fail the others that wait.
-        return await asyncio.shield(task)
-
-    async def _fetch(self, model: ModelKey) -> "LoadedTwin":
-        twin = LoadedTwin(unpack(await self._load(model), self._device), self._device)
-        self._loaded[model] = twin
-        LOADS.inc()
-        while len(self._loaded) > self._capacity:
-            self._loaded.popitem(last=False)
-            EVICTIONS.inc()
-        LOADED.set(len(self._loaded))
-        return twin
+        return (await self.loaded.get(model)).investor(investor).interests
 
 
 def _with_approval(twin: LoadedTwin, history: InvestorHistory) -> Investor:

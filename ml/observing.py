@@ -26,7 +26,7 @@ SEARCH_SECONDS = Histogram(
 )
 LOADED = Gauge("twin_models_loaded", "Models kept in memory.", multiprocess_mode="livesum")
 LOADS = Counter("twin_model_loads", "Models loaded from the database.")
-EVICTIONS = Counter("twin_model_evictions", "Models that went to make room for others.")
+EVICTIONS = Counter("twin_model_evictions", "Models let go for others, or as superseded.")
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
