@@ -25,7 +25,7 @@ FORMAT = 2
 """Counts up when stored twins of before can no longer be read."""
 
 
-_CUTS = ("learned_until", "chosen_until")
+_CUTS = ("examples_until", "held_out_from")
 
 
 class ArtifactError(ValueError):
@@ -41,18 +41,18 @@ class Artifact:
         reranker: the second stage.
         statistics: of the properties it was trained on.
         calibration: from scores to affinities.
-        learned_until: seconds since 1970 UTC; nothing from then on was an example. 0 in versions
+        examples_until: seconds since 1970 UTC; nothing from then on was an example. 0 in versions
             that were stored before this was.
-        chosen_until: seconds since 1970 UTC; nothing from then on chose the epoch or fitted the
-            calibration: what came later is new to the twin. 0 as above.
+        held_out_from: seconds since 1970 UTC; nothing from then on chose the epoch or fitted the
+            calibration either: it is new to the twin. 0 as above.
     """
 
     tower: PropertyTower
     reranker: Reranker
     statistics: FeatureStatistics
     calibration: Calibration
-    learned_until: float = 0.0
-    chosen_until: float = 0.0
+    examples_until: float = 0.0
+    held_out_from: float = 0.0
 
 
 def pack(artifact: Artifact, config: Mapping[str, Any]) -> StoredModel:
@@ -70,8 +70,8 @@ def pack(artifact: Artifact, config: Mapping[str, Any]) -> StoredModel:
             "weights_sha256": sha256(weights).hexdigest(),
             "statistics": artifact.statistics.to_json(),
             "calibration": artifact.calibration.to_json(),
-            "learned_until": artifact.learned_until,
-            "chosen_until": artifact.chosen_until,
+            "examples_until": artifact.examples_until,
+            "held_out_from": artifact.held_out_from,
             "config": dict(config),
         },
     )

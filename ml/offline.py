@@ -33,7 +33,7 @@ class OfflineTwin:
         twin: LoadedTwin,
         properties: PropertyColumns,
         history: list[dict[str, Any]],
-        seconds: float,
+        seconds: float | None,
     ) -> None:
         self._twin = twin
         self._items = twin.items(properties)
@@ -49,13 +49,11 @@ class OfflineTwin:
         scores[rows] = self._twin.score(investor, self._at(rows))
         return scores
 
-    def affinity(self, query: Query) -> NDArray[np.float64]:
-        """Calibrated affinity of every property in [0, 1], float64 (n,)."""
+    def affinity(self, query: Query, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Calibrated affinity of those properties in [0, 1], float64 (len(rows),)."""
         investor = self._twin.investor(query.investor)
-        blocks = np.array_split(
-            np.arange(len(query.candidates)), max(1, len(query.candidates) // _BLOCK)
-        )
-        scores = [self._twin.score(investor, self._at(rows)) for rows in blocks]
+        blocks = np.array_split(rows, max(1, len(rows) // _BLOCK))
+        scores = [self._twin.score(investor, self._at(block)) for block in blocks]
         return self._twin.affinity(np.concatenate(scores))
 
     def diversify(self, scores: NDArray[np.float64], diversity: float, k: int) -> NDArray[np.intp]:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,14 @@ from ml.calibration import Calibration
 from ml.config import TrainingConfig, TrainingError, pick_device
 from ml.dataset import Events, Queries, events, examples, queries, recent
 from ml.features import FeatureStatistics, encode
+from ml.gates import gate_figures
 from ml.items import Items
 from ml.model import PropertyTower
 from ml.reranker import Reranker
 from ml.reranker_training import owned_before, train_reranker
 from ml.scoring import items_of
 from ml.tower_training import Progress, train_tower
-from ml.validation import pair_scores, popularity_scorer, ranking_metrics, two_stage_scorer
+from ml.validation import pair_scores
 from ml.warm import new_and_replayed, trainable
 
 LEAST_PROPERTIES = 20
@@ -45,8 +47,8 @@ class TrainedTwin:
     Attributes:
         weights: safetensors bytes.
         metadata: JSON; with the weights it is what ``ml.artifacts.unpack`` reads.
-        metrics: JSON: "twin", "mix" and "popularity" map the names of ``ml.validation.METRICS`` to
-            figures on the test slice; further entries say what was learned from and measured on.
+        metrics: JSON: the figures of ``ml.gates.gate_figures`` on the test slice; further entries
+            say what was learned from and measured on.
     """
 
     weights: bytes
@@ -60,10 +62,12 @@ def train(
     config: TrainingConfig,
     report: Callable[[Progress], None],
     warm: Artifact | None = None,
+    active: Artifact | None = None,
 ) -> TrainedTwin:
     """Trains a twin and measures it; ``report`` is called after each epoch.
 
-    With ``warm``, training continues from that twin: see ``ml.warm``.
+    With ``warm``, training continues from that twin: see ``ml.warm``. ``active``, the version that
+    answers now, is measured beside the new one.
 
     Sets torch's number of threads and its global seed: call it in a process of its own.
     Raises TrainingError naming what there is too little of.
@@ -73,13 +77,18 @@ def train(
     stored = pack(artifact, asdict(config))
     metrics: dict[str, Any] = {}
     if fitted.test is not None:
-        scorer = two_stage_scorer(artifact.reranker, fitted.items, fitted.test, config.temperature)
-        popularity = popularity_scorer(fitted.events, fitted.test.moment)
         metrics = {
-            "twin": ranking_metrics(scorer, fitted.test, len(properties)),
-            "popularity": ranking_metrics(popularity, fitted.test, len(properties)),
             "test_investors": len(fitted.test),
             "test_approvals": fitted.test.relevant.shape[1],
+            **gate_figures(
+                artifact,
+                properties,
+                fitted.events,
+                fitted.test,
+                config.temperature,
+                active=active,
+                seed=config.seed,
+            ),
         }
     return TrainedTwin(
         weights=stored.weights,
@@ -87,7 +96,7 @@ def train(
         metrics=metrics
         | {
             "best_epoch": fitted.best_epoch,
-            "rerank_losses": fitted.rerank_losses,
+            "rerank_losses": [loss if isfinite(loss) else None for loss in fitted.rerank_losses],
             "properties": len(properties),
             "interactions": len(fitted.events),
             "examples": fitted.examples,
@@ -142,7 +151,7 @@ def fit(
     data = events(log, len(properties), device)
     learned = examples(data, learn_until)
     if warm is not None:
-        since, replay = warm.learned_until, config.warm_replay
+        since, replay = warm.examples_until, config.warm_replay
         learned = new_and_replayed(data, learned, since, replay, config.seed)
     _require(
         "interactions of investors who had approved of another property before",
@@ -193,8 +202,8 @@ def fit(
             reranker,
             statistics,
             calibration,
-            learned_until=float(learn_until),
-            chosen_until=float(min(validate_until, np.nextafter(newest, np.inf))),
+            examples_until=float(learn_until),
+            held_out_from=float(min(validate_until, np.nextafter(newest, np.inf))),
         ),
         items=items,
         events=data,
@@ -221,4 +230,7 @@ def _calibrate(reranker: Reranker, items: Items, held_out: Queries, seed: int) -
         pair_scores(reranker, items, held_out, pairs).double().cpu().numpy()
         for pairs in (held_out.relevant, other)
     )
+    if not (np.isfinite(liked).all() and np.isfinite(others).all()):
+        # A twin without numbers never answers: its gates see to that, and keep it on record.
+        return Calibration(1.0, 0.0)
     return Calibration.fit(liked, others)

@@ -42,23 +42,25 @@ def baselines(split: Split) -> dict[str, Scorer]:
 
     # Several scorers ask the same of each query, one right after the other.
     @lru_cache(maxsize=1)
-    def distances(query: Query) -> NDArray[np.float64]:
-        return split.distances(query.approved)
-
-    @lru_cache(maxsize=1)
-    def likeness(query: Query) -> NDArray[np.float64]:
-        return np.asarray(unit @ unit[query.approved].T)
+    def best(query: Query) -> tuple[NDArray[np.float64], ...]:
+        """Of what was approved of, the least distance, the greatest likeness, and the best mix."""
+        near, like, both = (np.full(len(split.columns), -np.inf) for _ in range(3))
+        for rows in split.in_blocks(query.approved):
+            distance, likeness = split.distances(rows), np.asarray(unit @ unit[rows].T)
+            np.maximum(near, -distance.min(axis=1), out=near)
+            np.maximum(like, likeness.max(axis=1), out=like)
+            likeness -= np.log(distance + _SOFTENING_KM)
+            np.maximum(both, likeness.max(axis=1), out=both)
+        return -near, like, both
 
     def nearest(query: Query) -> NDArray[np.float64]:
-        return np.asarray(-distances(query).min(axis=1))
+        return -best(query)[0]
 
     def content(query: Query) -> NDArray[np.float64]:
-        return np.asarray(likeness(query).max(axis=1))
+        return best(query)[1]
 
-    @lru_cache(maxsize=1)
     def mix(query: Query) -> NDArray[np.float64]:
-        nearness = -np.log(distances(query) + _SOFTENING_KM)
-        return np.asarray((nearness + likeness(query)).max(axis=1))
+        return best(query)[2]
 
     def mix_of_unowned(query: Query) -> NDArray[np.float64]:
         return mix(query) - _TAKEN_PENALTY * split.taken

@@ -7,14 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
-from threadpoolctl import threadpool_limits
 
 from domain.snapshots import InteractionLog, PropertyColumns
 from domain.vocabulary import PropertyType
 from ml.evaluation.baselines import Scorer, baselines
-from ml.evaluation.measure import Result, measure
+from ml.evaluation.measure import MOST_INVESTORS, Result, measure
 from ml.evaluation.naive import naive_recipe
 from ml.evaluation.probes import (
     Fitted,
@@ -34,26 +31,23 @@ Fit = Callable[[PropertyColumns, InteractionLog, int], Fitted]
 Report = Callable[[float, str], None]
 """Is told how far the work got: a share in [0, 1] and what is done now."""
 
-_MAPPED = 2000
-_FITTED = 0.7
+_SAMPLED = 2000
+_FITTED, _RANKED = 0.7, 0.7
+"""Shares of the whole that are done once all twins are fitted; of the rest, once all is ranked."""
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddingMap:
-    """Embeddings laid out on a plane: what lies near is alike; directions and axes mean nothing.
+class EmbeddingSample:
+    """Embeddings of up to 2,000 properties drawn at random, with what to colour them by.
 
     Attributes:
-        method: how, for people.
         coloured_by: what the labels are.
-        x: of up to 2,000 properties drawn at random.
-        y: of the same.
+        vectors: the 16 dimensions of each, to three decimals.
         label: of the same; None where it is unknown.
     """
 
-    method: str
     coloured_by: str
-    x: list[float]
-    y: list[float]
+    vectors: list[list[float]]
     label: list[str | None]
 
 
@@ -74,8 +68,9 @@ class Evaluation:
         calibration: see ``ml.evaluation.probes.calibration``.
         responsiveness: of the first seed's twin.
         variety: of the first seed's twin.
-        training: for each seed "seed", "seconds" and "epochs", the latter as ``Fitted.history``.
-        map: of the first seed's embeddings.
+        training: for each seed "seed", "seconds" (None if unknown) and "epochs", the latter as
+            ``Fitted.history``.
+        embeddings: of the first seed's twin.
     """
 
     made_at: str
@@ -91,7 +86,7 @@ class Evaluation:
     responsiveness: Responsiveness | None
     variety: list[Variety]
     training: list[dict[str, Any]]
-    map: EmbeddingMap
+    embeddings: EmbeddingSample
 
     def to_json(self) -> dict[str, Any]:
         """The evaluation as a JSON object."""
@@ -138,61 +133,93 @@ def evaluate(
         report(_FITTED * number / len(seeds), f"fitting the twin, seed {seed}")
         models.append(fit(cut.columns, cut.past, seed))
         naive.append(naive_recipe(cut, seed))
-    scorers: dict[str, list[Scorer]] = {
+    return assess(
+        cut,
+        models,
+        naive,
+        protocols,
+        seeds,
+        lambda share, message: report(_FITTED + (1 - _FITTED) * share, message),
+        interactions=len(log),
+        config=config,
+        simulated=simulated,
+    )
+
+
+def assess(
+    cut: Split,
+    models: Sequence[Fitted],
+    naive: Sequence[Scorer],
+    protocols: Sequence[Protocol] = tuple(Protocol),
+    seeds: Sequence[int] = (0,),
+    report: Report = lambda _share, _message: None,
+    *,
+    interactions: int,
+    most: int = MOST_INVESTORS,
+    config: dict[str, Any] | None = None,
+    simulated: bool = False,
+) -> Evaluation:
+    """Measure twins that are fitted already, with the naive recipe beside.
+
+    Args:
+        cut: what the twins were fitted to, and what came later.
+        models: a twin for each seed.
+        naive: the naive recipe for each seed.
+        protocols: what to rank.
+        seeds: of both; at least one.
+        report: is told how far the work got.
+        interactions: how many there are, before and after the cut.
+        most: investors asked about for each protocol.
+        config: how the twins were fitted, to be kept with the figures.
+        simulated: whether any of the interactions are.
+
+    Raises:
+        EvaluationError: there is nothing to rank.
+    """
+    scorers: dict[str, Sequence[Scorer]] = {
         TWIN: [model.scores for model in models],
         **{name: [scorer] for name, scorer in baselines(cut).items()},
         NAIVE: naive,
     }
     results = []
     for number, protocol in enumerate(protocols):
-        share = _FITTED + (0.9 - _FITTED) * number / len(protocols)
-        report(share, f"ranking: {protocol.value}")
-        results += measure(cut, protocol, scorers)
+        report(_RANKED * number / len(protocols), f"ranking: {protocol.value}")
+        results += measure(cut, protocol, scorers, most)
     if not results:
         raise EvaluationError(
             f"nobody acquired anything later that {', '.join(protocols)} would rank"
         )
-    report(0.9, "probing the twin")
+    report(_RANKED, "probing the twin")
     return Evaluation(
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
         cut=datetime.fromtimestamp(cut.cut, UTC).isoformat(timespec="seconds"),
         seeds=tuple(seeds),
         simulated=simulated,
-        properties=len(columns),
-        interactions=len(log),
+        properties=len(cut.columns),
+        interactions=interactions,
         learned_from=len(cut.past),
         config=config or {},
         results=results,
-        calibration=calibration(models, cut),
-        responsiveness=responsiveness(models[0], cut),
-        variety=variety(models[0], cut),
+        calibration=calibration(models, cut, most),
+        responsiveness=responsiveness(models[0], cut, most),
+        variety=variety(models[0], cut, most),
         training=[
             {"seed": seed, "seconds": model.seconds, "epochs": model.history}
             for seed, model in zip(seeds, models, strict=True)
         ],
-        map=_map(models[0], cut),
+        embeddings=_sample(models[0], cut),
     )
 
 
-def _map(model: Fitted, cut: Split) -> EmbeddingMap:
-    """t-SNE (van der Maaten and Hinton 2008); PCA where there are too few for it."""
+def _sample(model: Fitted, cut: Split) -> EmbeddingSample:
     columns = cut.columns
     rows = np.arange(len(columns))
-    if len(rows) > _MAPPED:
-        rows = np.sort(np.random.default_rng(0).choice(rows, _MAPPED, replace=False))
-    vectors = model.embeddings[rows].astype(np.float64)
-    if len(rows) > 100:
-        method = "t-SNE"
-        # Threads that wait for a busy core make it many times slower.
-        with threadpool_limits(1):
-            layout = TSNE(init="pca", random_state=0).fit_transform(vectors)
-    else:
-        method = "principal components"
-        layout = PCA(2, random_state=0).fit_transform(vectors)
+    if len(rows) > _SAMPLED:
+        rows = np.sort(np.random.default_rng(0).choice(rows, _SAMPLED, replace=False))
     cities = [columns.city[row] for row in rows]
     coloured_by, label = "neighbourhood", cities
     if len(Counter(cities)) < 3:
         names = [*PropertyType, None]
         coloured_by, label = "property type", [names[columns.property_type[row]] for row in rows]
-    x, y = np.round(layout.T, 3).tolist()
-    return EmbeddingMap(method, coloured_by, x, y, label)
+    vectors = np.round(model.embeddings[rows].astype(np.float64), 3).tolist()
+    return EmbeddingSample(coloured_by, vectors, label)

@@ -13,6 +13,10 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
 
 from ml.evaluation.baselines import MIX, MIX_UNOWNED
 from ml.evaluation.evaluate import TWIN, Evaluation
@@ -23,6 +27,8 @@ SKY, PURPLE, YELLOW = "#56B4E9", "#CC79A7", "#F0E442"
 GREY, LIGHT, INK = "#9AA0A6", "#E4E6E8", "#24292F"
 SERIES = (BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW)
 _HIGHLIGHT = {TWIN: BLUE, MIX: ORANGE, MIX_UNOWNED: ORANGE}
+
+_LEAST_FOR_TSNE = 100
 
 _STYLE: dict[Any, Any] = {
     "axes.edgecolor": GREY,
@@ -206,13 +212,13 @@ def variety(evaluation: Evaluation) -> Figure:
 def embeddings(evaluation: Evaluation) -> Figure:
     """The embeddings on a plane, coloured by the most frequent labels."""
     figure, axes = _axes(10.4, 6.2)
-    drawn = evaluation.map
+    drawn = evaluation.embeddings
     frequent = [label for label, _ in Counter(filter(None, drawn.label)).most_common(len(SERIES))]
     colours: list[tuple[str | None, str]] = [
         (None, "#D0D3D6"),
         *zip(frequent, SERIES, strict=False),
     ]
-    x, y = np.array(drawn.x), np.array(drawn.y)
+    x, y = _plane(np.array(drawn.vectors)).T
     for name, colour in colours:
         mine = [label == name if name else label not in frequent for label in drawn.label]
         if any(mine):
@@ -231,6 +237,21 @@ def embeddings(evaluation: Evaluation) -> Figure:
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
     return figure
+
+
+def layout_method(evaluation: Evaluation) -> str:
+    """How the embeddings are laid out on a plane, for people."""
+    enough = len(evaluation.embeddings.vectors) > _LEAST_FOR_TSNE
+    return "t-SNE" if enough else "principal components"
+
+
+def _plane(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """t-SNE (van der Maaten and Hinton 2008); PCA where there are too few for it: (n, 2)."""
+    if len(vectors) <= _LEAST_FOR_TSNE:
+        return np.asarray(PCA(2, random_state=0).fit_transform(vectors))
+    # Threads that wait for a busy core make it many times slower.
+    with threadpool_limits(1):
+        return np.asarray(TSNE(init="pca", random_state=0).fit_transform(vectors))
 
 
 PROTOCOL_TITLES = {

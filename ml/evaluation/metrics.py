@@ -4,15 +4,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import (
-    accuracy_score,
-    confusion_matrix,
-    f1_score,
-    precision_score,
-    recall_score,
-    roc_auc_score,
-    roc_curve,
-)
 
 METRICS: tuple[str, ...] = (
     "ndcg@10", "hr@10", "precision@10", "mrr", "recall@100", "auc", "gain",
@@ -113,16 +104,19 @@ def classification(label: NDArray[np.bool_], affinity: NDArray[np.float64]) -> d
     filled = size > 0
     mean = np.bincount(bin_of, weights=affinity, minlength=_BINS)[filled] / size[filled]
     share = np.bincount(bin_of, weights=label, minlength=_BINS)[filled] / size[filled]
-    false_positive, true_positive, _ = roc_curve(label, affinity)
-    kept = np.linspace(0, len(false_positive) - 1, min(_CURVE_POINTS, len(false_positive)))
-    points = np.unique(kept.astype(np.intp))
+    curve = _roc(label, affinity)
+    kept = np.linspace(0, len(curve) - 1, min(_CURVE_POINTS, len(curve))).astype(np.intp)
+    yes, hits, wrong = (
+        int(count) for count in (label.sum(), (label & said).sum(), (~label & said).sum())
+    )
+    missed, spared = yes - hits, len(label) - yes - wrong
     return {
         "pairs": len(label),
-        "auc": float(roc_auc_score(label, affinity)),
-        "f1": float(f1_score(label, said, zero_division=0)),
-        "precision": float(precision_score(label, said, zero_division=0)),
-        "recall": float(recall_score(label, said, zero_division=0)),
-        "accuracy": float(accuracy_score(label, said)),
+        "auc": float(np.trapezoid(curve[:, 1], curve[:, 0])),
+        "f1": 2 * hits / (2 * hits + wrong + missed),
+        "precision": hits / max(1, hits + wrong),
+        "recall": hits / yes,
+        "accuracy": (hits + spared) / len(label),
         "calibration_error": float(size[filled] @ np.abs(mean - share) / len(label)),
         "reliability": {
             "affinity": mean.tolist(),
@@ -130,9 +124,22 @@ def classification(label: NDArray[np.bool_], affinity: NDArray[np.float64]) -> d
             "pairs": size[filled].tolist(),
         },
         "roc": {
-            "false_positive": false_positive[points].tolist(),
-            "true_positive": true_positive[points].tolist(),
+            "false_positive": curve[kept, 0].tolist(),
+            "true_positive": curve[kept, 1].tolist(),
         },
         # Rows: approved of or not; columns: said to be or not.
-        "confusion": confusion_matrix(label, said, labels=[True, False]).tolist(),
+        "confusion": [[hits, missed], [wrong, spared]],
     }
+
+
+def _roc(label: NDArray[np.bool_], affinity: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shares of the others and of the approvals at or above each distinct affinity, (k, 2).
+
+    From (0, 0) to (1, 1), ascending; the area under it counts equal affinities half.
+    """
+    order = np.argsort(-affinity, kind="stable")
+    last = np.flatnonzero(np.append(np.diff(affinity[order]) != 0, True))
+    approved = np.cumsum(label[order])[last]
+    others = 1 + last - approved
+    curve = np.stack((others / others[-1], approved / approved[-1]), axis=1)
+    return np.concatenate((np.zeros((1, 2)), curve))

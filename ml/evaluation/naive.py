@@ -21,6 +21,9 @@ EPOCHS = 5
 NEGATIVES = 4
 BATCH = 256
 LEARNING_RATE = 1e-3
+_MOST = 100_000
+"""Approvals of an epoch at most; of more, each epoch takes another sample."""
+
 _SIZES = (128, 64, 32, 16)
 
 _SCALES = {
@@ -66,7 +69,7 @@ def naive_recipe(split: Split, seed: int) -> Scorer:
         model = _TwoTables(features.shape[1], len(split.past.users))
         optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
         for _ in range(EPOCHS):
-            for batch in torch.split(torch.randperm(len(user)), BATCH):
+            for batch in torch.split(torch.randperm(len(user))[:_MOST], BATCH):
                 drawn = torch.randint(len(features), (len(batch) * NEGATIVES,))
                 users = torch.cat((user[batch], user[batch].repeat(NEGATIVES)))
                 target = torch.zeros(len(users))

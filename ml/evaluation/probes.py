@@ -1,5 +1,6 @@
 """What a fitted twin does when it is told something, or asked for variety; and its affinities."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from domain.snapshots import HISTORY_LIMIT, PropertyColumns
 from domain.vocabulary import InteractionKind
 from ml.evaluation.intervals import Interval, mean_interval
+from ml.evaluation.measure import MOST_INVESTORS
 from ml.evaluation.metrics import METRICS, SHORT, classification, ranking_metrics, top
 from ml.evaluation.protocols import Protocol, Query, Rows, Split
 
@@ -39,16 +41,16 @@ class Fitted(Interface):
         ...
 
     @property
-    def seconds(self) -> float:
-        """How long fitting took."""
+    def seconds(self) -> float | None:
+        """How long fitting took, if that is known."""
         ...
 
     def scores(self, query: Query) -> NDArray[np.float64]:
         """Log-odds, float64 (n,); -inf for what is not retrieved."""
         ...
 
-    def affinity(self, query: Query) -> NDArray[np.float64]:
-        """Calibrated affinity of every property in [0, 1], float64 (n,)."""
+    def affinity(self, query: Query, rows: Rows) -> NDArray[np.float64]:
+        """Calibrated affinity of those properties in [0, 1], float64 (len(rows),)."""
         ...
 
     def diversify(self, scores: NDArray[np.float64], diversity: float, k: int) -> Rows:
@@ -85,13 +87,18 @@ class Variety:
     cosine: float
 
 
-def responsiveness(fitted: Fitted, split: Split) -> Responsiveness | None:
-    """Give a thumb on the property in tenth place and rank again; None if no list is that long."""
+def responsiveness(
+    fitted: Fitted, split: Split, most: int = MOST_INVESTORS
+) -> Responsiveness | None:
+    """Give a thumb on the property in tenth place and rank again; None if no list is that long.
+
+    Asks the first investors of at most ``most``, here and below.
+    """
     moved: dict[InteractionKind, list[float]] = {
         InteractionKind.THUMBS_UP: [],
         InteractionKind.THUMBS_DOWN: [],
     }
-    for query in islice(split.queries(Protocol.ALL), _TOLD_INVESTORS):
+    for query in islice(split.queries(Protocol.ALL, most), _TOLD_INVESTORS):
         before = fitted.scores(query)
         best = top(before, query.candidates, 0)
         if len(best) < SHORT:
@@ -146,12 +153,12 @@ def _places(scores: NDArray[np.float64], among: NDArray[np.bool_]) -> NDArray[np
     return places
 
 
-def variety(fitted: Fitted, split: Split) -> list[Variety]:
+def variety(fitted: Fitted, split: Split, most: int = MOST_INVESTORS) -> list[Variety]:
     """The first ten of all properties, at each of ``DIVERSITIES``."""
     found: dict[float, list[tuple[float, float]]] = {level: [] for level in DIVERSITIES}
     shown = {level: np.zeros(len(split.columns), dtype=np.bool_) for level in DIVERSITIES}
     ranked = np.zeros(len(split.columns), dtype=np.bool_)
-    for query in split.queries(Protocol.ALL, _DIVERSIFIED_INVESTORS):
+    for query in split.queries(Protocol.ALL, min(most, _DIVERSIFIED_INVESTORS)):
         scores = np.where(query.candidates, fitted.scores(query), -np.inf)
         ranked |= query.candidates
         for level in DIVERSITIES:
@@ -179,7 +186,9 @@ def _likeness(vectors: NDArray[np.float32]) -> float:
     return (total - count) / (count * (count - 1))
 
 
-def calibration(models: list[Fitted], split: Split) -> dict[str, Any]:
+def calibration(
+    models: Sequence[Fitted], split: Split, most: int = MOST_INVESTORS
+) -> dict[str, Any]:
     """Figures of ``ml.evaluation.metrics.classification`` for later approvals of the investors.
 
     Each approval is paired with a property drawn at random from what the same investor had neither
@@ -187,14 +196,13 @@ def calibration(models: list[Fitted], split: Split) -> dict[str, Any]:
     """
     labels, affinities = [], []
     rng = np.random.default_rng(0)
-    for query in split.queries(Protocol.ALL):
+    for query in split.queries(Protocol.ALL, most):
         other = query.candidates.copy()
         other[query.relevant] = False
         pool = np.flatnonzero(other)
         drawn = rng.choice(pool, size=min(len(pool), len(query.relevant)), replace=False)
-        liked = query.relevant[: len(drawn)]
+        pairs = np.concatenate((query.relevant[: len(drawn)], drawn))
         for model in models:
-            affinity = model.affinity(query)
-            affinities.append(affinity[np.concatenate((liked, drawn))])
+            affinities.append(model.affinity(query, pairs))
             labels.append(np.repeat((True, False), len(drawn)))
     return classification(np.concatenate(labels), np.concatenate(affinities))

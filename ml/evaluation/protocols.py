@@ -7,6 +7,7 @@ investor: who was never seen in training would be an investor without a history.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 
 import numpy as np
@@ -24,6 +25,9 @@ SAME_SITE_KM = 0.3
 
 FAR_AWAY_KM = 1e4
 """The distance to a property without coordinates."""
+
+_CELLS = 8_000_000
+"""Distances looked at together: bounds memory, however many properties there are."""
 
 _DEAL = list(InteractionKind).index(InteractionKind.DEAL)
 
@@ -67,7 +71,10 @@ class Query:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Investor:
-    history: InvestorHistory
+    """``newest`` are positions in ``Split.past``, at most ``HISTORY_LIMIT``; the rest are rows."""
+
+    user: int
+    newest: Rows
     acted_on: Rows
     approved: Rows
     owned: Rows
@@ -110,6 +117,10 @@ class Split:
             if asked == most:
                 return
 
+    def in_blocks(self, rows: Rows) -> list[Rows]:
+        """The rows in parts whose ``distances`` take bounded memory."""
+        return np.array_split(rows, -(-len(rows) * len(self.columns) // _CELLS) or 1)
+
     def distances(self, rows: Rows) -> NDArray[np.float64]:
         """Kilometres from every property to each of the given, float64 (n, len(rows))."""
         east, north = (axis[:, None] - axis[rows] for axis in self.kilometres.T)
@@ -127,16 +138,32 @@ class Split:
         elif protocol is Protocol.NEW_LISTINGS:
             regions = [candidates & ~self.taken]
         elif protocol is Protocol.NEW_SITE:
-            far = self.distances(one.owned).min(axis=1, initial=np.inf) > SAME_SITE_KM
-            regions = [candidates & far]
+            for rows in self.in_blocks(one.owned):
+                near = self.distances(rows).min(axis=1, initial=np.inf)
+                candidates &= near > SAME_SITE_KM
         for region in regions:
             relevant = one.targets[region[one.targets]]
             if len(relevant):
-                yield Query(one.history, one.approved, region, relevant)
+                yield Query(self._history(one), one.approved, region, relevant)
+
+    def _history(self, one: _Investor) -> InvestorHistory:
+        # Made when asked for: those of all investors at once would be most of the memory.
+        return InvestorHistory(
+            user_id=self.past.users[one.user],
+            properties=self.columns.take(self.past.property[one.newest].astype(np.intp)),
+            kind=self.past.kind[one.newest],
+            occurred_at=self.past.occurred_at[one.newest],
+            as_of=self.cut,
+        )
 
 
 def split(
-    columns: PropertyColumns, log: InteractionLog, *, quantile: float = 0.8, least: int = 2
+    columns: PropertyColumns,
+    log: InteractionLog,
+    *,
+    quantile: float = 0.8,
+    cut: float | None = None,
+    least: int = 2,
 ) -> Split:
     """Cut a tenant's data in time.
 
@@ -147,6 +174,7 @@ def split(
         columns: the properties.
         log: all interactions.
         quantile: share of the interactions that came before the cut.
+        cut: seconds since 1970 UTC, instead of a share.
         least: investors with fewer approvals before the cut are not asked about, nor are those with
             none among their newest ``HISTORY_LIMIT`` acts.
 
@@ -155,7 +183,8 @@ def split(
     """
     if not len(log):
         raise EvaluationError("evaluation needs interactions; there are none")
-    cut = float(np.quantile(log.occurred_at, quantile))
+    if cut is None:
+        cut = float(np.quantile(log.occurred_at, quantile))
     early = log.occurred_at < cut
     past = _part(log, early)
     before, after = _approvals(past, len(columns)), _approvals(_part(log, ~early), len(columns))
@@ -183,19 +212,13 @@ def split(
         # A model that reads no further knows nothing good of who has only disliked since.
         if not (KIND_WEIGHTS[past.kind[newest]] > 0).any():
             continue
-        history = InvestorHistory(
-            user_id=log.users[user],
-            properties=columns.take(past.property[newest].astype(np.intp)),
-            kind=past.kind[newest],
-            occurred_at=past.occurred_at[newest],
-            as_of=cut,
-        )
         mine = acted_on[np.isin(user * len(columns) + acted_on, owned)]
-        asked.append(_Investor(history, acted_on, approved, mine, targets))
+        asked.append(_Investor(user, newest, acted_on, approved, mine, targets))
     if not asked:
         raise EvaluationError(
-            f"evaluation needs investors with at least {least} approvals in the first "
-            f"{quantile:.0%} of the interactions and a new one after; there are none"
+            f"evaluation needs investors with at least {least} approvals before "
+            f"{datetime.fromtimestamp(cut, UTC):%Y-%m-%d %H:%M} UTC, the first {early.mean():.0%} "
+            "of the interactions, and a new one after; there are none"
         )
     return Split(
         columns=columns,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ml.evaluation.baselines import MIX, MIX_UNOWNED
 from ml.evaluation.evaluate import NAIVE, TWIN, Evaluation
-from ml.evaluation.figures import PROTOCOL_TITLES, draw
+from ml.evaluation.figures import PROTOCOL_TITLES, draw, layout_method
 from ml.evaluation.intervals import Interval
 from ml.evaluation.measure import Result
 from ml.evaluation.metrics import METRICS
@@ -212,17 +212,16 @@ def _behaviour(evaluation: Evaluation, images: Mapping[str, bytes]) -> str:
 
 
 def _model(evaluation: Evaluation, images: Mapping[str, bytes]) -> str:
-    drawn = evaluation.map
     caption = (
-        f"The 16 dimensions of the twin on a plane ({drawn.method}). Properties that lie near each "
-        "other are alike to the twin; the axes have no meaning."
+        f"The 16 dimensions of the twin on a plane ({layout_method(evaluation)}). Properties "
+        "that lie near each other are alike to the twin; the axes have no meaning."
     )
-    seconds = ", ".join(f"{run['seconds']:.0f} s" for run in evaluation.training)
+    seconds = ", ".join(f"{run['seconds']:.0f} s" for run in evaluation.training if run["seconds"])
+    took = f'<p class="note">Fitting took {seconds}.</p>' if seconds else ""
     curves = "Each line is one seed. The best epoch by validation is kept."
     return (
         f"<section><h2>Inside the twin</h2>{_figure(images, 'embeddings', caption)}"
-        f"{_figure(images, 'training', curves)}"
-        f'<p class="note">Fitting took {seconds}.</p></section>'
+        f"{_figure(images, 'training', curves)}{took}</section>"
     )
 
 

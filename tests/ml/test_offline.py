@@ -67,7 +67,7 @@ async def test_scores_are_those_of_the_service(
     query = asked(columns, make_history(columns, rows, kinds))
     scores = offline.scores(query)
     assert (scores[~query.candidates] == -np.inf).all()
-    affinity = offline.affinity(query)
+    affinity = offline.affinity(query, np.arange(len(columns)))
     exclude = [columns.ids[row] for row in rows]
     ranked = (await service.rank(key, query.investor, PropertyFilter(), exclude)).items
     places = [columns.ids.index(one.property_id) for one in ranked]
@@ -96,8 +96,11 @@ def test_fits_and_says_how_it_went() -> None:
     assert [one["epoch"] for one in found.history] == [1, 2]
     assert found.seconds > 0
     np.testing.assert_allclose(np.linalg.norm(found.embeddings, axis=1), 1, atol=1e-5)
-    affinity = found.affinity(asked(columns, make_history(columns, [0, 6], ["SAVE", "VIEW"])))
+    every = np.arange(len(columns))
+    query = asked(columns, make_history(columns, [0, 6], ["SAVE", "VIEW"]))
+    affinity = found.affinity(query, every)
     assert affinity.shape == (len(columns),)
     assert affinity.min() >= 0
     assert affinity.max() <= 1
     assert affinity[0::6].mean() > affinity.mean()
+    np.testing.assert_allclose(found.affinity(query, every[3:6]), affinity[3:6], atol=1e-6)

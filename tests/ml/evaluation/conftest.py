@@ -77,10 +77,10 @@ class NearestTwin:
         score = close @ np.where(query.investor.kind == _KIND_CODES[DOWN], -5.0, 1.0)
         return np.asarray(np.where(score > np.quantile(score, 0.2), score, -np.inf))
 
-    def affinity(self, query: Query) -> NDArray[np.float64]:
+    def affinity(self, query: Query, rows: Rows) -> NDArray[np.float64]:
         """The share of properties with a smaller score."""
         scores = self.scores(query)
-        return np.asarray(np.searchsorted(np.sort(scores), scores) / len(scores))
+        return np.asarray(np.searchsorted(np.sort(scores), scores[rows]) / len(scores))
 
     def diversify(self, scores: NDArray[np.float64], diversity: float, k: int) -> Rows:
         """Every second, third and so on of the best."""
