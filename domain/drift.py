@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Float, ForeignKeyConstraint, Index, Text, cast, delete, func, select, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
 from domain import policies, properties
@@ -92,7 +92,7 @@ async def latest(work: Work, version_ids: Collection[UUID]) -> dict[UUID, DriftM
     rows = await work.session.scalars(
         select(DriftMeasurement)
         .where(DriftMeasurement.version_id.in_(version_ids))
-        .distinct(DriftMeasurement.version_id)
+        .ext(distinct_on(DriftMeasurement.version_id))
         .order_by(DriftMeasurement.version_id, DriftMeasurement.created_at.desc())
     )
     return {row.version_id: row for row in rows}

@@ -20,7 +20,7 @@ from graphql import (
 )
 from sqlalchemy import text
 
-from domain import buy_boxes, interactions
+from domain import buy_boxes, interactions, job_runs
 from domain.database import Database
 from domain.filters import PropertyFilter
 from domain.models import Base
@@ -112,6 +112,26 @@ CALLS = {
         "query ($own: ID!, $user: ID!) { affinity(propertyIds: [$own], userId: $user) { score } }",
         "query ($own: ID!, $property: ID!) { affinity(propertyIds: [$own, $property]) { score } }",
     ],
+    "activeModel": ["{ activeModel { id number parent { id } drift { level } } }"],
+    "modelVersions": [
+        "{ modelVersions(first: 100) { totalCount edges { cursor node { id number } } } }",
+        """query ($versions: String) { modelVersions(after: $versions) {
+            edges { node { id } } } }""",
+        "query ($version: ID!) { modelVersions { totalCount } node(id: $version) { id } }",
+    ],
+    "jobRuns": [
+        "{ jobRuns(first: 100) { totalCount edges { cursor node { id arguments result } } } }",
+        "query ($runs: String) { jobRuns(first: 100, before: $runs) { edges { node { id } } } }",
+        "query ($run: ID!) { jobRuns { totalCount } node(id: $run) { id } }",
+    ],
+    "startTraining": [
+        "mutation { startTraining(input: {warm: true}) { job { id } errors { code } } }"
+    ],
+    "startReindex": ["mutation { startReindex(input: {}) { job { id } errors { code } } }"],
+    "activateModel": [
+        """mutation ($version: ID!) { activateModel(input: {versionId: $version}) {
+            modelVersion { id } job { id } errors { code } } }"""
+    ],
     "submitFeedback": [
         """mutation ($property: ID!) { submitFeedback(input: {
             propertyId: $property, sentiment: THUMBS_DOWN}) { errors { code } } }""",
@@ -164,6 +184,8 @@ async def firms(rt: Runtime, database: Database) -> tuple[Town, Town]:
                 await buy_boxes.state(work, investor, BuyBox(cities=("Seattle", wish_of(town))))
                 await interactions.record(work, investor, house, InteractionKind.DEAL)
         await train(rt, town.tenant)
+        async with database.work(town.tenant.id) as work:
+            await job_runs.request(work, job_runs.REINDEX)
         towns.append(town)
     return towns[0], towns[1]
 
@@ -190,6 +212,8 @@ async def variables(firms: tuple[Town, Town], sessions: tuple[Session, Session])
             varied: recommendations(first: 1, diversity: 0.5) { edges { cursor } }
             wanted: property(id: $house) { interestedUsers(first: 1) { edges { cursor } } }
             similarUsers(userId: $user, first: 1) { edges { cursor } }
+            modelVersions(first: 1) { edges { cursor node { id } } }
+            jobRuns(first: 1) { edges { cursor node { id } } }
             similarProperties(propertyId: $house, first: 1) { edges { cursor } } }""",
         house=house,
         user=user_id(a.southerners[0]),
@@ -207,6 +231,10 @@ async def variables(firms: tuple[Town, Town], sessions: tuple[Session, Session])
         "users": answer["users"]["edges"][0]["cursor"],
         "member": answer["users"]["edges"][0]["node"]["externalId"],
         "email": answer["users"]["edges"][0]["node"]["email"],
+        "versions": answer["modelVersions"]["edges"][0]["cursor"],
+        "version": answer["modelVersions"]["edges"][0]["node"]["id"],
+        "runs": answer["jobRuns"]["edges"][0]["cursor"],
+        "run": answer["jobRuns"]["edges"][0]["node"]["id"],
         "page": answer["properties"]["edges"][0]["cursor"],
         "ranked": answer["recommendations"]["edges"][0]["cursor"],
         "varied": answer["varied"]["edges"][0]["cursor"],

@@ -47,6 +47,7 @@ async def add_runs(database: Database, tenant: Tenant, count: int) -> list[JobRu
     for number in range(count):
         async with database.work(tenant.id) as work:
             run = await job_runs.request(work, job_runs.REINDEX, {"number": number})
+            await job_runs.start(work, run.id)
             if number % 2:
                 await job_runs.fail(work, run.id, "password of the database", "no such version")
             else:
