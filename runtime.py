@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from alembic import command
 from alembic.config import Config
@@ -165,26 +164,15 @@ async def connect(
     Raises:
         domain.database.UnsafeRoleError: the database role could read across tenants.
     """
-    from qdrant_client import AsyncQdrantClient
-
     from domain.recommendations import Recommender
+    from ml import client as qdrant
     from ml.index import EmbeddingIndex
     from ml.inference import TwinService
-    from ml.points import TIMEOUT
 
     opened = connect_database(found, statement_timeout=statement_timeout)
     async with opened as (database, queue, broker):
-        address = urlsplit(found.qdrant_url)
         api_key = settings.qdrant_api_key
-        client = AsyncQdrantClient(
-            host=address.hostname,
-            grpc_port=address.port or 6334,
-            prefer_grpc=True,
-            https=address.scheme == "https",
-            api_key=api_key.get_secret_value() if api_key else None,
-            check_compatibility=False,
-            timeout=TIMEOUT,
-        )
+        client = qdrant.connect(found.qdrant_url, api_key.get_secret_value() if api_key else None)
         index = EmbeddingIndex(client)
 
         async def load(key: ModelKey) -> StoredModel:
