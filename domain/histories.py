@@ -9,7 +9,8 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy import ARRAY, DateTime, Float, Uuid, and_, any_, cast, extract, func, select
 
-from domain import buy_boxes, properties
+from domain import buy_boxes, experiments, properties
+from domain.experiments import Experiment
 from domain.interactions import Interaction
 from domain.properties import SNAPSHOT, Property
 from domain.reading import Reader, Statement, parameter
@@ -28,12 +29,13 @@ class Investors:
     Attributes:
         histories: of each that exists what it did last, at most ``HISTORY_LIMIT`` acts, and wants.
         buy_box_set_at: when each that exists last said what it wants, or took it back.
-        active_version: the version of the tenant's twin that answers; None also without users.
+        versions: the version of the tenant's twin that answers each that exists: the active one, or
+            where an experiment runs the one that it gives the investor. None while none is active.
     """
 
     histories: dict[UUID, InvestorHistory]
     buy_box_set_at: dict[UUID, datetime | None]
-    active_version: UUID | None
+    versions: dict[UUID, UUID | None]
 
 
 def _users_and_acts(*, with_properties: bool) -> Statement:
@@ -63,12 +65,13 @@ def _users_and_acts(*, with_properties: bool) -> Statement:
             User.id,
             User.buy_box,
             User.buy_box_set_at,
-            Tenant.active_model_version_id,
+            experiments.version_of(User.id),
             acts.c.kind,
             acts.c.occurred_at,
             *(SNAPSHOT if with_properties else (acts.c.property_id,)),
         )
         .join(Tenant, Tenant.id == User.tenant_id)
+        .outerjoin(Experiment, and_(Experiment.tenant_id == User.tenant_id, experiments.RUNNING))
         .outerjoin(acts, and_(acts.c.user_id == User.id, acts.c.place <= HISTORY_LIMIT))
     )
     if with_properties:
@@ -114,7 +117,7 @@ async def investors(
             for user_id, row in first.items()
         },
         buy_box_set_at={user_id: row[2] for user_id, row in first.items()},
-        active_version=rows[0][3] if rows else None,
+        versions={user_id: row[3] for user_id, row in first.items()},
     )  # fmt: skip
 
 

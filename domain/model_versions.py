@@ -10,7 +10,7 @@ from sqlalchemy import LargeBinary, Text, UniqueConstraint, func, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, defer, deferred, mapped_column
 
-from domain import keyset, tenants
+from domain import experiments, keyset, tenants
 from domain.base import Base, TenantScoped, one_of, vocabulary
 from domain.errors import invalid, not_found
 from domain.events import Event, Topic
@@ -244,22 +244,28 @@ async def complete(work: Work, version_id: UUID) -> None:
 async def forget_space(work: Work, version_id: UUID) -> None:
     """Have changes no longer reach the version's space, whose vectors may then be deleted.
 
-    Raises ValueError for the active version.
+    Raises ValueError for the active version, and for one of a running experiment.
     """
-    if (await get(work, version_id)).status is ModelStatus.ACTIVE:
-        raise ValueError(f"version {version_id} is active: its vectors are being searched")
+    await tenants.lock(work, "model_versions")
+    running = await experiments.running(work)
+    if (await get(work, version_id)).status is ModelStatus.ACTIVE or (
+        running is not None and version_id in {running.control_id, running.treatment_id}
+    ):
+        raise ValueError(f"version {version_id} answers: its vectors are being searched")
     await _set_space(work, version_id, SpaceState.NONE)
 
 
 async def expired(work: Work, before: datetime) -> list[UUID]:
     """The versions with vectors in the index that nobody has needed since then.
 
-    They were retired before then, or were never activated and are older.
+    They were retired before then, or were never activated and are older; and no experiment that
+    ran since had them answer.
     """
     query = select(ModelVersion.id).where(
         ModelVersion.space != SpaceState.NONE,
         ModelVersion.status != ModelStatus.ACTIVE,
         func.coalesce(ModelVersion.retired_at, ModelVersion.created_at) < before,
+        ~experiments.needed(ModelVersion.id, before),
     )
     return list(await work.session.scalars(query))
 
@@ -267,16 +273,18 @@ async def expired(work: Work, before: datetime) -> list[UUID]:
 async def activate(work: Work, version_id: UUID) -> None:
     """Have the version answer from the commit on, and retire the one before it.
 
+    It answers everybody: an experiment that runs ends.
+
     Raises:
         DomainError: NOT_FOUND; INVALID_INPUT if it was refused, or not everything of the tenant
             is in its space.
     """
     await tenants.lock(work, "model_versions")
     version = await get(work, version_id)
-    if version.status is ModelStatus.REFUSED:
-        raise invalid(f"version {version.number} was refused: {version.refusal}")
-    if version.space is not SpaceState.COMPLETE:
-        raise invalid(f"version {version.number} is not in the index: have it indexed first")
+    # Whoever held the lock before may have changed it since this transaction first read it.
+    await work.session.refresh(version, ["status", "space"])
+    require_ready(version)
+    await experiments.stop(work)
     await work.session.execute(
         update(ModelVersion)
         .where(ModelVersion.status == ModelStatus.ACTIVE, ModelVersion.id != version_id)
@@ -290,6 +298,17 @@ async def activate(work: Work, version_id: UUID) -> None:
     )
     await work.session.execute(select(func.pg_notify(ACTIVATED, f"{work.tenant_id}:{version_id}")))
     work.publish(Event(Topic.MODEL))
+
+
+def require_ready(version: ModelVersion) -> None:
+    """Check that a version can answer.
+
+    Raises DomainError INVALID_INPUT if it was refused, or is not in the index as a whole.
+    """
+    if version.status is ModelStatus.REFUSED:
+        raise invalid(f"version {version.number} was refused: {version.refusal}")
+    if version.space is not SpaceState.COMPLETE:
+        raise invalid(f"version {version.number} is not in the index: have it indexed first")
 
 
 async def _set_space(work: Work, version_id: UUID, space: SpaceState) -> None:

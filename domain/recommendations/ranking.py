@@ -31,7 +31,7 @@ class Ranking:
         exclude: what was not to be recommended then.
         excluded_since: what is not to be recommended any more.
         model: the version that ranks; None if the tenant's engagement and the buy box do.
-        model_active: whether the tenant has an active version.
+        model_active: whether a version answers the investor.
         state: a digest of all that decides the order but the properties themselves.
     """
 
@@ -92,15 +92,15 @@ async def ranking_of(
     known = await histories.investors(reader, [user_id], as_of)
     if user_id not in known.histories:
         raise not_found("user", ("userId",))
-    history, active = known.histories[user_id], known.active_version
+    history, answering = known.histories[user_id], known.versions[user_id]
     excluded = await histories.excluded(reader, user_id)
     if after is None:
-        version_id = active if has_approvals(history) else None
+        version_id = answering if has_approvals(history) else None
     else:
         buy_box_set_at = known.buy_box_set_at[user_id]
         if buy_box_set_at is not None and buy_box_set_at > as_of:
             raise expired("The buy box was changed")
-        version_id = version_of(after, active)
+        version_id = version_of(after, answering)
         if version_id is not None and not has_approvals(history):
             raise expired("The feedback that this list follows was taken back")
     state = ""
@@ -114,18 +114,18 @@ async def ranking_of(
         exclude=exclude,
         excluded_since=frozenset(excluded) - exclude,
         model=ModelKey(reader.tenant_id, version_id) if version_id else None,
-        model_active=active is not None,
+        model_active=answering is not None,
         state=state,
     )
 
 
-def version_of(after: Place, active: UUID | None) -> UUID | None:
-    """The version that ranked the page before. Raises DomainError CURSOR_EXPIRED if retired."""
+def version_of(after: Place, answering: UUID | None) -> UUID | None:
+    """The version that ranked the page before; CURSOR_EXPIRED if it answers no more."""
     if after.version == ENGAGEMENT:
         return None
-    if active is None or after.version != str(active):
-        raise expired("A newer model ranks now")
-    return active
+    if answering is None or after.version != str(answering):
+        raise expired("Another model ranks now")
+    return answering
 
 
 def state_of(columns: PropertyColumns, *further: bytes) -> str:

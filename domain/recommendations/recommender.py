@@ -33,7 +33,7 @@ from domain.recommendations.ranking import (
     ranking_of,
 )
 from domain.shortlists import Ranked, Reach, Shortlist
-from domain.snapshots import ModelKey, OutdatedIndexError, Twin
+from domain.snapshots import InvestorHistory, ModelKey, OutdatedIndexError, Twin
 
 REWRITING = "The index of the active model is being written anew; ask again in some minutes."
 
@@ -143,25 +143,25 @@ class Recommender:
     ) -> dict[tuple[UUID, UUID], float]:
         """Calibrated affinity in [0, 1] of each (user, property) pair: the recommended score.
 
-        One query and one batch of the model, however many pairs. Unknown users are left out.
+        One query and one batch of each version that answers them, however many pairs. Unknown
+        users are left out.
         """
         async with self._database.read(tenant_id) as reading:
             known = await histories.investors(reading, user_ids)
-        version_id = known.active_version
-        ranked = [
-            history
-            for history in known.histories.values()
-            if version_id is not None and has_approvals(history)
-        ]
+        ranked: dict[UUID, list[InvestorHistory]] = {}
+        for user_id, history in known.histories.items():
+            version_id = known.versions[user_id]
+            if version_id is not None and has_approvals(history):
+                ranked.setdefault(version_id, []).append(history)
         scores: dict[tuple[UUID, UUID], float] = {
             (user_id, item.id): cold_score(item, history.buy_box)
             for user_id, history in known.histories.items()
             for item in found
         }
-        if ranked and version_id is not None:
-            columns = properties.columns_of(found)
-            matrix = await self._twin.score(ModelKey(tenant_id, version_id), ranked, columns)
-            for history, row in zip(ranked, matrix.tolist(), strict=True):
+        columns = properties.columns_of(found)
+        for version_id, some in ranked.items():
+            matrix = await self._twin.score(ModelKey(tenant_id, version_id), some, columns)
+            for history, row in zip(some, matrix.tolist(), strict=True):
                 for property_id, score in zip(columns.ids, row, strict=True):
                     scores[history.user_id, property_id] = score
         return scores
