@@ -49,10 +49,7 @@ def evaluate(
 
     The twin that answers is left as it is. With --json, files are written only if --out is given.
     """
-    if absent := [name for name, module in _NEEDED.items() if find_spec(module) is None]:
-        raise settings.SettingsError(
-            f"twin evaluate needs {', '.join(absent)}: pip install '.[evaluation]'"
-        )
+    require_extra("twin evaluate")
     columns, log, simulated = _load(tenant)
 
     from ml.config import TrainingConfig
@@ -85,23 +82,30 @@ def evaluate(
         typer.echo("\n".join((*_lines(measured), "", f"See {written[0]}")))
 
 
+def require_extra(command: str) -> None:
+    """Check that what draws reports is installed.
+
+    Raises SettingsError naming what the command lacks.
+    """
+    if absent := [name for name, module in _NEEDED.items() if find_spec(module) is None]:
+        raise settings.SettingsError(
+            f"{command} needs {', '.join(absent)}: pip install '.[evaluation]'"
+        )
+
+
 def _load(tenant: str) -> "tuple[PropertyColumns, InteractionLog, bool]":
     """The tenant's properties and interactions, and whether any of the latter are simulated."""
 
     async def body(
         database: "Database", _: "Services"
     ) -> "tuple[PropertyColumns, InteractionLog, bool]":
-        from sqlalchemy import exists, select
-
-        from domain.interactions import Interaction
+        from domain import interactions
         from jobs.training import load
 
         evaluated_id = await tenant_id(database, tenant)
         async with database.work(evaluated_id) as work:
-            simulated = await work.session.scalar(
-                select(exists().where(Interaction.simulated, Interaction.tenant_id == evaluated_id))
-            )
-        return *await load(database, evaluated_id), bool(simulated)
+            simulated = await interactions.any_simulated(work)
+        return *await load(database, evaluated_id), simulated
 
     return run_on_database(body)
 

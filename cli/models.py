@@ -35,6 +35,10 @@ def train(
         int | None, typer.Option(help="Age of the oldest interactions to learn from.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything drawn at random.")] = None,
+    warm: Annotated[
+        bool,
+        typer.Option("--warm", help="Continue from the version that answers: far less work."),
+    ] = False,
     job_run: Annotated[str | None, typer.Option(hidden=True)] = None,
     supervised: SupervisedOption = False,
 ) -> None:
@@ -49,6 +53,9 @@ def train(
         "lookback_days": lookback_days,
         "seed": seed,
     }
+    if warm:
+        # What is said of epochs and steps is meant for this kind of training.
+        given |= {f"warm_{name}": given.pop(name) for name in ("epochs", "learning_rate")}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
 
     async def body(rt: "Runtime") -> dict[str, Any]:
@@ -64,12 +71,16 @@ def train(
         if job_run is not None:
             run = Run(rt.database, trained_id, UUID(job_run))
             try:
-                return asdict(await train_tenant(indexer, trained_id, config, run.report))
+                return asdict(
+                    await train_tenant(indexer, trained_id, config, run.report, warm=warm)
+                )
             except (DomainError, TrainingError) as error:
                 # For the tenant, unlike what goes to stderr.
                 return {"refused": str(error)}
         with progress("Training") as update:
-            return asdict(await train_tenant(indexer, trained_id, config, awaitable(update)))
+            return asdict(
+                await train_tenant(indexer, trained_id, config, awaitable(update), warm=warm)
+            )
 
     done = run(body)
     if job_run is not None:

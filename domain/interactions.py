@@ -14,6 +14,7 @@ from sqlalchemy import (
     case,
     cast,
     delete,
+    exists,
     extract,
     func,
     or_,
@@ -271,6 +272,12 @@ async def feedback(
 async def active_investors(work: Work) -> list[UUID]:
     """The users who did anything."""
     return list(await work.session.scalars(select(Interaction.user_id).distinct()))
+
+
+async def any_simulated(work: Work) -> bool:
+    """Whether any of the tenant's interactions are invented."""
+    query = select(exists().where(Interaction.simulated, Interaction.tenant_id == work.tenant_id))
+    return bool(await work.session.scalar(query))
 
 
 async def log(work: Work, rows: Mapping[UUID, int]) -> InteractionLog:

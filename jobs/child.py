@@ -12,8 +12,17 @@ from typing import Any
 from domain.errors import invalid
 from jobs.runs import JobError, JobPostponedError
 
-TRAINING_OPTIONS = ("epochs", "batch_size", "learning_rate", "device", "lookback_days", "seed")
-"""The fields of ``ml.training.TrainingConfig`` that a job may set."""
+TRAINING_OPTIONS = (
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "device",
+    "lookback_days",
+    "seed",
+    "warm",
+)
+"""What a job may set: fields of ``ml.config.TrainingConfig``, and whether to continue from the
+active version."""
 
 ROOT = Path(__file__).resolve().parent.parent
 _TAIL = 4000
@@ -29,7 +38,14 @@ def training_arguments(options: Mapping[str, Any]) -> list[str]:
     for name in options:
         if name not in TRAINING_OPTIONS:
             raise invalid(f"training option {name!r}: use {', '.join(TRAINING_OPTIONS)}", "options")
-    return [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    arguments = []
+    for name, value in options.items():
+        option = f"--{name.replace('_', '-')}"
+        if name == "warm" and isinstance(value, bool):
+            arguments += [option] * value
+        else:
+            arguments.append(f"{option}={value}")
+    return arguments
 
 
 async def run_cli(arguments: Sequence[str]) -> dict[str, Any]:

@@ -1,26 +1,25 @@
 """Trains a tenant's twin and puts the new version into service."""
 
 import asyncio
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 
 from domain import interactions, model_versions, properties
 from domain.database import Database
+from domain.errors import DomainError, ErrorCode
 from domain.snapshots import InteractionLog, PropertyColumns
 from jobs import drift
+from jobs.beside import in_thread
 from jobs.reindexing import Indexer, Report
+from jobs.reports import keep_report
+from ml.artifacts import Artifact, unpack
 from ml.config import TrainingConfig
 from ml.tower_training import Progress
 from ml.training import TrainedTwin, train
-
-Result = TypeVar("Result")
 
 LOADED, TRAINED = 0.05, 0.75
 """Shares of the work that are done once the data is loaded and the twin is trained."""
@@ -46,27 +45,41 @@ class Training:
 
 
 async def train_tenant(
-    indexer: Indexer, tenant_id: UUID, config: TrainingConfig, report: Report
+    indexer: Indexer,
+    tenant_id: UUID,
+    config: TrainingConfig,
+    report: Report,
+    *,
+    warm: bool = False,
 ) -> Training:
     """Train on the tenant's data, index the new version, activate it.
 
     The tenant's answers come from the version before until everything is in the index. Training
-    sets torch's threads and seed: call this in a process of its own.
+    sets torch's threads and seed: call this in a process of its own. A ``warm`` one continues from
+    the active version: see ``ml.warm``.
 
     Raises:
+        DomainError: NO_ACTIVE_MODEL if there is none to continue from.
         LockedError: a training of the tenant is going on in another process.
         TrainingError: there is too little to learn from.
     """
     database = indexer.database
     async with database.exclusive(tenant_id, "training"):
         await report(0.0, "reading properties and interactions")
+        parent_id, parent = await _parent(database, tenant_id) if warm else (None, None)
         columns, log = await load(database, tenant_id)
-        trained = await _train(columns, log, config, report)
+        trained = await _train(columns, log, config, report, parent)
         async with database.work(tenant_id) as work:
             moved = drift.greatest(await model_versions.active(work), columns)
             version = await model_versions.add(
-                work, trained.weights, trained.metadata, trained.metrics | moved
+                work,
+                trained.weights,
+                trained.metadata,
+                trained.metrics | moved,
+                parent_id=parent_id,
             )
+        await report(TRAINED, f"measuring version {version.number} for its report")
+        await keep_report(database, tenant_id, version.id, columns, log, config)
 
         async def indexing(share: float, message: str) -> None:
             await report(TRAINED + (1 - TRAINED) * share, message)
@@ -75,6 +88,17 @@ async def train_tenant(
         async with database.work(tenant_id) as work:
             await model_versions.activate(work, version.id)
     return Training(version.id, version.number, trained.metrics, counts.properties, counts.users)
+
+
+async def _parent(database: Database, tenant_id: UUID) -> tuple[UUID, Artifact]:
+    async with database.work(tenant_id) as work:
+        active = await model_versions.active(work)
+        if active is None:
+            raise DomainError(
+                ErrorCode.NO_ACTIVE_MODEL,
+                "no version is active that training could continue from: train in full first",
+            )
+        return active.id, unpack(await model_versions.stored(work, active.id))
 
 
 async def load(database: Database, tenant_id: UUID) -> tuple[PropertyColumns, InteractionLog]:
@@ -101,7 +125,11 @@ def _join(batches: list[PropertyColumns]) -> PropertyColumns:
 
 
 async def _train(
-    columns: PropertyColumns, log: InteractionLog, config: TrainingConfig, report: Report
+    columns: PropertyColumns,
+    log: InteractionLog,
+    config: TrainingConfig,
+    report: Report,
+    parent: Artifact | None,
 ) -> TrainedTwin:
     loop = asyncio.get_running_loop()
 
@@ -114,24 +142,8 @@ async def _train(
         asyncio.run_coroutine_threadsafe(report(share, message), loop).result()
 
     await report(LOADED, f"training on {len(columns):,} properties, {len(log):,} interactions")
-    return await _in_thread(
-        lambda: drift.with_reference(train(columns, log, config, after_epoch), columns, log)
+    return await in_thread(
+        lambda: drift.with_reference(
+            train(columns, log, config, after_epoch, warm=parent), columns, log
+        )
     )
-
-
-async def _in_thread(function: Callable[[], Result]) -> Result:
-    """Call the function beside the event loop.
-
-    In a daemon thread, unlike ``asyncio.to_thread``: who is interrupted need not wait for it.
-    """
-    outcome: Future[Result] = Future()
-    outcome.set_running_or_notify_cancel()
-
-    def call() -> None:
-        try:
-            outcome.set_result(function())
-        except BaseException as error:
-            outcome.set_exception(error)
-
-    threading.Thread(target=call, daemon=True, name="training").start()
-    return await asyncio.wrap_future(outcome)

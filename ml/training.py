@@ -72,7 +72,15 @@ def train(
     Sets torch's number of threads and its global seed: call it in a process of its own.
     Raises TrainingError naming what there is too little of.
     """
-    fitted = fit(properties, log, config, report, warm)
+    epochs: list[dict[str, Any]] = []
+
+    def after_epoch(progress: Progress) -> None:
+        figures = {name: _finite(value) for name, value in progress.metrics.items()}
+        loss = _finite(progress.loss)
+        epochs.append({"epoch": progress.epoch, "loss": loss, "metrics": figures})
+        report(progress)
+
+    fitted = fit(properties, log, config, after_epoch, warm)
     artifact = fitted.artifact
     stored = pack(artifact, asdict(config))
     metrics: dict[str, Any] = {}
@@ -96,12 +104,18 @@ def train(
         metrics=metrics
         | {
             "best_epoch": fitted.best_epoch,
-            "rerank_losses": [loss if isfinite(loss) else None for loss in fitted.rerank_losses],
+            "epochs": epochs,
+            "rerank_losses": list(map(_finite, fitted.rerank_losses)),
             "properties": len(properties),
             "interactions": len(fitted.events),
             "examples": fitted.examples,
         },
     )
+
+
+def _finite(value: float) -> float | None:
+    """The value as JSON knows it."""
+    return value if isfinite(value) else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -54,6 +54,31 @@ def ratio_interval(
     return Interval(float(values.mean() / base.mean()), float(low), float(high))
 
 
+def rate_difference_interval(
+    group: NDArray[np.float64], base: NDArray[np.float64], seed: int = 0
+) -> Interval | None:
+    """Of how much more one group of investors does than another one, as a rate.
+
+    Args:
+        group: float64 (m, 2): of each investor how often, and out of how many.
+        base: float64 (n, 2): the same of the others, who are drawn apart.
+        seed: of the draws.
+
+    Returns:
+        The difference of the groups' rates, each the sum of the ones over that of the others; None
+        where so few did anything that some draws hold none of it.
+    """
+    if not len(group) or not len(base):
+        return None
+    # Seeds of their own: equal groups must not be drawn alike.
+    drawn = (_resampled(group, seed), _resampled(base, seed + 1))
+    if any((some[:, 1] <= 0).any() for some in drawn):
+        return None
+    mine, theirs = (some[:, 0] / some[:, 1] for some in drawn)
+    of, all_of = group.sum(axis=0), base.sum(axis=0)
+    return _interval(float(of[0] / of[1] - all_of[0] / all_of[1]), mine - theirs)
+
+
 def _interval(value: float, drawn: NDArray[np.float64]) -> Interval:
     low, high = np.quantile(drawn, _QUANTILES)
     return Interval(value, float(low), float(high))

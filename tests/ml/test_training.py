@@ -260,6 +260,7 @@ def test_without_a_test_slice_all_but_the_validation_is_learned(checkerboard: Wo
     assert found.examples > held_out.examples
     assert train(*checkerboard, replace(FAST, test_share=0.0), quiet).metrics.keys() == {
         "best_epoch",
+        "epochs",
         "rerank_losses",
         "properties",
         "interactions",
