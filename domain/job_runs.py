@@ -1,10 +1,8 @@
 """Job runs: what was asked of the queue, how far it got and how it ended.
 
 A run is written in the transaction that asks for it, and reaches the queue after the commit. So
-the queue may lose a job, and the sweep puts it there again.
-
-How a run ended stands: a worker that was thought dead and reports later changes nothing. Only
-``requeue`` begins it anew.
+the queue may lose a job, and the sweep puts it there again. How a run ended stands, whatever a
+worker reports that was thought dead: only ``requeue`` begins it anew.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -54,6 +52,8 @@ _OF_ATTEMPTS = ("message", "error", "finished_at", "not_before", "heartbeat_at")
 class JobRun(TenantScoped, Base):
     """One run of a job, over all its attempts; its id is the queue's too.
 
+    ``attempt`` counts how often it was begun and not interrupted, ``failures`` those of them that
+    ended with an error; what is left are the last one, and those whose worker died.
     ``message`` is for the tenant: what the run does now, or why it failed. ``error`` is for those
     who operate the server, and may name what the tenant must not see. ``started_at`` is when it
     was begun last, or asked for until it is begun. ``trace`` is the W3C trace context of who asked.
@@ -83,6 +83,7 @@ class JobRun(TenantScoped, Base):
     arguments: Mapped[dict[str, Any]] = mapped_column(JSONB)
     status: Mapped[JobStatus] = mapped_column(vocabulary(JobStatus))
     attempt: Mapped[int] = mapped_column(server_default="0")
+    failures: Mapped[int] = mapped_column(server_default="0")
     progress: Mapped[float] = mapped_column(server_default="0")
     message: Mapped[str | None] = mapped_column(Text)
     error: Mapped[str | None] = mapped_column(Text)
@@ -122,6 +123,7 @@ async def request(
                 arguments=dict(arguments or {}),
                 status=JobStatus.QUEUED,
                 not_before=datetime.now(UTC) + delay if delay else None,
+                trace=tracing.traceparent(),
             )
             # Somebody else's transaction may have been faster.
             .on_conflict_do_nothing()
@@ -161,15 +163,15 @@ async def start(work: Work, run_id: UUID) -> JobRun | None:
     return None
 
 
-async def postpone(
-    work: Work, run_id: UUID, message: str, *, error: str | None = None, counts: bool = True
-) -> None:
+async def postpone(work: Work, run_id: UUID, message: str, error: str | None = None) -> None:
     """Note that a run stopped before its end and will be taken up again.
 
-    Without ``counts`` the attempt is not held against the job: it was not at fault.
+    With an error the attempt was a failure. Without it counts as none: the job was not at fault.
     """
-    attempt = JobRun.attempt if counts else JobRun.attempt - 1
-    await _write(work, run_id, attempt=attempt, message=message, error=error)
+    if error is None:
+        await _write(work, run_id, message=message, attempt=JobRun.attempt - 1)
+    else:
+        await _write(work, run_id, message=message, error=error, failures=JobRun.failures + 1)
 
 
 async def progress(work: Work, run_id: UUID, share: float, message: str) -> None:
@@ -232,8 +234,8 @@ async def requeue(work: Work, run_id: UUID, *field: str) -> JobRun:
                 .where(JobRun.id == run_id)
                 .values(
                     dict.fromkeys(_OF_ATTEMPTS)
-                    | {"status": JobStatus.QUEUED, "attempt": 0, "progress": 0.0}
-                    | {"started_at": func.now(), "cancel_requested": False}
+                    | {"status": JobStatus.QUEUED, "cancel_requested": False}
+                    | {"attempt": 0, "failures": 0, "progress": 0.0, "started_at": func.now()}
                 )
             )
     except IntegrityError:
@@ -322,21 +324,21 @@ async def _locked(work: Work, run_id: UUID, *field: str) -> JobRun:
     return run
 
 
+_BEGUN = (JobStatus.RUNNING,)
+
+
 async def _end(
     work: Work,
     run_id: UUID,
     status: JobStatus,
-    standing: Sequence[JobStatus] = (JobStatus.RUNNING,),
+    standing: Sequence[JobStatus] = _BEGUN,
     **values: Any,
 ) -> None:
     await _write(work, run_id, standing, status=status, finished_at=func.now(), **values)
 
 
 async def _write(
-    work: Work,
-    run_id: UUID,
-    standing: Sequence[JobStatus] = (JobStatus.RUNNING,),
-    **values: Any,
+    work: Work, run_id: UUID, standing: Sequence[JobStatus] = _BEGUN, **values: Any
 ) -> None:
     written = await work.session.scalar(
         update(JobRun)

@@ -2,32 +2,38 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any
 from uuid import UUID
 
 from arq import Retry
-from arq.connections import ArqRedis
-from arq.constants import in_progress_key_prefix
-from redis.exceptions import RedisError
 
-from domain import job_runs
+from domain import job_runs, log_context, tracing
 from domain.database import Database
 from domain.errors import DomainError
+from domain.job_runs import JobRun
+from jobs.leases import leased
+from jobs.pace import Pace
 
 logger = logging.getLogger(__name__)
 
-LEASE = 15.0
-"""Seconds without a sign of life after which another worker may take a job."""
+Context = dict[str, Any]
+"""What arq passes to a job: what the worker opened, and the job's id."""
 
-HEARTBEAT = 5.0
-"""Seconds between two signs of life of a run; within as many it notices that it was called off."""
+Job = Callable[..., Awaitable[None]]
+"""A job as arq calls it: with the context, the tenant's id and mostly the run's, as text."""
 
-MOST_ATTEMPTS = 3
-RETRY_DELAY = 5.0
-"""Seconds before the second attempt; twice as long before each further one."""
+MOST_ATTEMPTS = 5
+"""Failures after which a job is parked."""
+
+MOST_DEATHS = 20
+"""Workers that died with a job after which it is parked.
+
+More than failures, since mostly it is not the job that kills a worker.
+"""
 
 
 class JobError(RuntimeError):
@@ -65,91 +71,142 @@ class Run:
             await job_runs.progress(work, self.id, share, message)
 
 
-class EndedError(RuntimeError):
-    """The run has ended already, or was called off before it began: there is nothing to do."""
+Body = Callable[[Context, Run], Awaitable[None]]
+
+
+def recorded(limit: float) -> Callable[[Body], Job]:
+    """Make of a function a job that is recorded.
+
+    Its end makes the run succeeded. A DomainError or a JobError makes it failed. Any other error
+    is tried again and parks the run after ``MOST_ATTEMPTS``; so does, at once, an overrun of
+    ``limit`` seconds. What a stopping worker interrupts, or what is postponed, runs again and
+    loses no attempt. A run that has ended already, or was called off, is passed over.
+
+    The worker's context holds ``database`` and ``pace``, and where jobs that take long are not to
+    take all of its slots, ``long``: a semaphore of those that may run at once.
+    """
+
+    def decorate(body: Body) -> Job:
+        name = body.__qualname__
+
+        @wraps(body)
+        async def job(context: Context, *arguments: object) -> None:
+            match ids(arguments):
+                case [tenant_id, run_id]:
+                    async with _place(context):
+                        await attempt(context, tenant_id, run_id, body, limit)
+                case _:
+                    logger.warning("ignored %s%r: not as this version asks for it", name, arguments)
+
+        return job
+
+    return decorate
 
 
 @asynccontextmanager
-async def recorded(
-    context: dict[str, Any], database: Database, tenant: str, run_id: str, limit: float
-) -> AsyncIterator[Run]:
-    """Run the block as a job of the tenant.
+async def _place(context: Context) -> AsyncIterator[None]:
+    long: asyncio.Semaphore | None = context.get("long")
+    if long is None:
+        yield
+        return
+    if long.locked():
+        # Behind what others wait for, so that a slot stays free for short jobs.
+        raise Retry(context["pace"].retry)
+    async with long:
+        yield
 
-    The block's end makes the run succeeded. A DomainError or a JobError makes it failed; any other
-    error, or an overrun of ``limit`` seconds, parks it, an error after ``MOST_ATTEMPTS``. A block
-    that is cancelled, since the worker stops, or postponed runs again and loses no attempt.
 
-    Args:
-        context: what arq passes to a job.
-        database: where the run is recorded.
-        tenant: the tenant's id as text.
-        run_id: the run's id as text.
-        limit: the longest time the block may take, seconds.
+def ids(arguments: tuple[object, ...]) -> list[UUID]:
+    """A job's arguments, which all are ids; none if they are anything else."""
+    try:
+        return [UUID(str(one)) for one in arguments]
+    except ValueError:
+        return []
+
+
+async def attempt(
+    context: Context, tenant_id: UUID, run_id: UUID, body: Body, limit: float
+) -> None:
+    """Make one attempt of a run, see ``recorded``.
 
     Raises:
-        EndedError: there is nothing to do.
+        Retry: for arq, to run the job again later.
+        Exception: what the body raised, once the run is parked.
     """
-    async with _leased(context["redis"], context["job_id"]):
-        run, attempt = await _start(database, UUID(tenant), UUID(run_id))
-        scope = asyncio.timeout(limit)
-        try:
-            if attempt > MOST_ATTEMPTS:
-                await _park(run, f"given up: {MOST_ATTEMPTS} workers died of it")
-                raise EndedError(run_id)
-            async with scope, _called_off(run):
-                yield run
-            async with database.work(run.tenant_id) as work:
-                await job_runs.succeed(work, run.id, run.result)
-        except CalledOffError:
-            async with database.work(run.tenant_id) as work:
-                await job_runs.cancelled(work, run.id)
-            raise
-        except asyncio.CancelledError:
-            await _postpone(run, "interrupted, to be taken up again", counts=False)
-            raise
-        except JobPostponedError as reason:
-            await _postpone(run, str(reason), counts=False)
-            raise Retry(RETRY_DELAY) from reason
-        except EndedError:
-            raise
-        except DomainError as error:
-            # Made for the tenant to read; any other error may name what is none of its business.
-            await _fail(run, str(error), str(error))
-            raise
-        except JobError as error:
-            await _fail(run, str(error))
-            raise
-        except Exception as error:
-            problem = f"{type(error).__name__}: {error}"
-            if scope.expired():
-                problem = f"took longer than {limit:.0f} seconds"
-            if attempt >= MOST_ATTEMPTS or scope.expired():
-                await _park(run, problem)
-                raise
-            logger.exception("run %s of tenant %s failed and will be tried again", run_id, tenant)
-            await _postpone(run, "failed, to be tried again", error=problem)
-            raise Retry(RETRY_DELAY * 2 ** (attempt - 1)) from error
+    pace: Pace = context["pace"]
+    database: Database = context["database"]
+    about = log_context.about(tenant_id=str(tenant_id), run_id=str(run_id))
+    with about:
+        async with leased(context["redis"], context["job_id"], pace.lease):
+            row = await _start(database, tenant_id, run_id, pace)
+            if row is None:
+                return
+            if row.attempt > row.failures + MOST_DEATHS:
+                logger.error("given up: %d workers died of it", MOST_DEATHS)
+                async with database.work(tenant_id) as work:
+                    await job_runs.park(work, run_id, f"given up: {MOST_DEATHS} workers died of it")
+                return
+            run = Run(database, tenant_id, run_id, row.arguments)
+            with tracing.span(f"job {row.function}", parent=row.trace, kind="CONSUMER"):
+                await _attempt(context, run, row.failures + 1, body, limit, pace)
 
 
-class CalledOffError(RuntimeError):
-    """Somebody called the run off."""
+async def _attempt(
+    context: Context, run: Run, attempts: int, body: Body, limit: float, pace: Pace
+) -> None:
+    database, scope = run.database, asyncio.timeout(limit)
+    try:
+        async with scope, _called_off(run, pace.heartbeat):
+            await body(context, run)
+        async with database.work(run.tenant_id) as work:
+            await job_runs.succeed(work, run.id, run.result)
+    except _CalledOffError:
+        async with database.work(run.tenant_id) as work:
+            await job_runs.cancelled(work, run.id)
+    except asyncio.CancelledError:
+        await _postpone(run, "interrupted, to be taken up again")
+        raise
+    except JobPostponedError as reason:
+        await _postpone(run, str(reason))
+        raise Retry(pace.retry) from reason
+    except (DomainError, JobError) as error:
+        logger.warning("failed: %s", error)
+        # A DomainError is for the tenant to read; another may name what is none of its business.
+        message = str(error) if isinstance(error, DomainError) else job_runs.UNEXPLAINED
+        async with database.work(run.tenant_id) as work:
+            await job_runs.fail(work, run.id, str(error), message)
+    except Exception as error:
+        problem = f"{type(error).__name__}: {error}"
+        if scope.expired():
+            problem = f"took longer than {limit:.0f} seconds"
+        if attempts >= MOST_ATTEMPTS or scope.expired():
+            async with database.work(run.tenant_id) as work:
+                await job_runs.park(work, run.id, problem)
+            raise
+        logger.exception("failed and will be tried again")
+        await _postpone(run, "failed, to be tried again", problem)
+        raise Retry(pace.before_retry(attempts)) from error
+
+
+class _CalledOffError(RuntimeError):
+    """Somebody called the run off, or it has ended elsewhere."""
 
 
 @asynccontextmanager
-async def _called_off(run: Run) -> AsyncIterator[None]:
-    """Note signs of life, and end the block with CalledOffError once the run is called off."""
+async def _called_off(run: Run, pause: float) -> AsyncIterator[None]:
+    """Note signs of life, and end the block with _CalledOffError once the run is called off."""
     block, ended = asyncio.current_task(), False
     assert block is not None
 
     async def beat() -> None:
         nonlocal ended
         while True:
-            await asyncio.sleep(HEARTBEAT)
+            await asyncio.sleep(pause)
             try:
                 async with run.database.work(run.tenant_id) as work:
                     go_on = await job_runs.heartbeat(work, run.id)
             except Exception:
-                logger.warning("could not note that run %s is alive", run.id, exc_info=True)
+                logger.warning("could not note that the run is alive", exc_info=True)
                 continue
             if not go_on:
                 ended = True
@@ -161,78 +218,27 @@ async def _called_off(run: Run) -> AsyncIterator[None]:
         yield
     except asyncio.CancelledError:
         if ended and not block.uncancel():
-            raise CalledOffError(str(run.id)) from None
+            raise _CalledOffError(str(run.id)) from None
         raise
     finally:
         beating.cancel()
-        with suppress(asyncio.CancelledError):
-            await beating
+        await asyncio.wait((beating,))
 
 
-async def _start(database: Database, tenant_id: UUID, run_id: UUID) -> tuple[Run, int]:
-    """The run and which attempt it is."""
+async def _start(database: Database, tenant_id: UUID, run_id: UUID, pace: Pace) -> JobRun | None:
     try:
         async with database.work(tenant_id) as work:
-            row = await job_runs.start(work, run_id)
+            return await job_runs.start(work, run_id)
     except Exception as error:
         # Without the database there is nothing to do and nowhere to say so: keep the job.
-        logger.exception("run %s of tenant %s cannot start and is tried again", run_id, tenant_id)
-        raise Retry(RETRY_DELAY) from error
-    if row is None:
-        raise EndedError(str(run_id))
-    return Run(database, tenant_id, run_id, row.arguments), row.attempt
+        logger.exception("the run cannot start and is tried again")
+        raise Retry(pace.retry) from error
 
 
-async def _fail(run: Run, error: str, message: str = job_runs.UNEXPLAINED) -> None:
-    async with run.database.work(run.tenant_id) as work:
-        await job_runs.fail(work, run.id, error, message)
-
-
-async def _park(run: Run, error: str) -> None:
-    async with run.database.work(run.tenant_id) as work:
-        await job_runs.park(work, run.id, error)
-
-
-async def _postpone(
-    run: Run, message: str, *, error: str | None = None, counts: bool = True
-) -> None:
+async def _postpone(run: Run, message: str, error: str | None = None) -> None:
     try:
         async with run.database.work(run.tenant_id) as work:
-            await job_runs.postpone(work, run.id, message, error=error, counts=counts)
+            await job_runs.postpone(work, run.id, message, error)
     except Exception:
         # The job goes on whether or not its row says so.
-        logger.exception("could not record that run %s is to be taken up again", run.id)
-
-
-@asynccontextmanager
-async def _leased(redis: ArqRedis, job_id: str) -> AsyncIterator[None]:
-    """Keep the job from other workers, but only as long as this process lives.
-
-    On its own arq keeps a job for its longest timeout, hours for a training, even if the worker
-    was killed in the meantime.
-    """
-    key = in_progress_key_prefix + job_id
-
-    async def renew() -> None:
-        while True:
-            try:
-                await redis.set(key, b"1", px=int(LEASE * 1000))
-            except (RedisError, OSError):
-                logger.warning("could not renew the lease of job %s", job_id, exc_info=True)
-            await asyncio.sleep(LEASE / 3)
-
-    renewal = asyncio.create_task(renew())
-    try:
-        yield
-    finally:
-        renewal.cancel()
-        with suppress(asyncio.CancelledError):
-            await renewal
-
-
-async def shorten_leases(redis: ArqRedis, queue: str) -> None:
-    """Free the jobs whose worker died before it could shorten its lease; call it at start-up."""
-    for job_id in await redis.zrange(queue, 0, -1):
-        key = in_progress_key_prefix + job_id.decode()
-        if await redis.pttl(key) > LEASE * 1000:
-            await redis.pexpire(key, int(LEASE * 1000))
+        logger.exception("could not record that the run is to be taken up again")

@@ -105,6 +105,7 @@ def upgrade() -> None:
         "CASE WHEN jsonb_typeof(arguments -> 0) = 'object' THEN arguments -> 0 ELSE '{}' END",
     )  # fmt: skip
     op.alter_column("job_runs", "attempt", server_default="0")
+    op.add_column("job_runs", sa.Column("failures", sa.Integer, nullable=False, server_default="0"))
     op.add_column("job_runs", sa.Column("not_before", MOMENT))
     op.add_column("job_runs", sa.Column("heartbeat_at", MOMENT))
     op.add_column(
@@ -175,7 +176,7 @@ def downgrade() -> None:
 
     op.drop_index("ix_job_runs_unfinished", "job_runs")
     op.drop_index("uq_job_runs_waiting", "job_runs")
-    for column in ("trace", "cancel_requested", "heartbeat_at", "not_before"):
+    for column in ("trace", "cancel_requested", "heartbeat_at", "not_before", "failures"):
         op.drop_column("job_runs", column)
     op.alter_column("job_runs", "attempt", server_default="1")
     rewrite("job_runs", "arguments", "jsonb", "jsonb_build_array(arguments)")

@@ -21,6 +21,7 @@ from settings import Settings
 
 WaitForRun = Callable[[Tenant, Callable[[JobRun], bool]], Awaitable[JobRun]]
 WorkOff = Callable[..., Coroutine[None, None, Worker]]
+Ask = Callable[..., Awaitable[JobRun]]
 Runs = Callable[[UUID], Awaitable[list[JobRun]]]
 
 
@@ -64,6 +65,17 @@ async def queued(services: runtime.Services, queue: JobQueue) -> AsyncIterator[D
 
 
 @pytest.fixture
+def ask(queued: Database) -> Ask:
+    """Asks for a recorded job of a tenant."""
+
+    async def request(tenant_id: UUID, function: str, **arguments: object) -> JobRun:
+        async with queued.work(tenant_id) as work:
+            return await job_runs.request(work, function, arguments)
+
+    return request
+
+
+@pytest.fixture
 def environment(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, job_services: runtime.Services
 ) -> None:
@@ -76,14 +88,13 @@ def environment(
 @pytest.fixture
 def work_off(settings: Settings, job_services: runtime.Services, environment: None) -> WorkOff:
     """Runs a worker until its queue is empty."""
+    hasty = settings.model_copy(update={"job_retry_delay": 0.2})
 
     async def run(name: str = INDEXING_QUEUE) -> Worker:
-        worker = Worker(
-            **worker_settings(job_services, settings, name),
-            burst=True,
-            handle_signals=False,
-            poll_delay=0.05,
-        )
+        # Its sweep would run what other tests left waiting.
+        changes = {"poll_delay": 0.05, "cron_jobs": []}
+        options = worker_settings(job_services, hasty, name) | changes
+        worker = Worker(**options, burst=True, handle_signals=False)
         await worker.async_run()
         await close(worker)
         return worker

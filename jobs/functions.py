@@ -1,0 +1,74 @@
+"""The jobs: what arq calls by name.
+
+A recorded job says in its run's result what came of it; see ``jobs.runs`` and ``jobs.routines``.
+"""
+
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from domain import job_runs, tenants
+from domain.database import Database
+from domain.errors import invalid
+from jobs.child import run_cli, training_arguments
+from jobs.routines import SLICE, routine
+from jobs.runs import Context, Run, recorded
+
+if TYPE_CHECKING:
+    from jobs.reindexing import Indexer
+
+INDEXING_LIMIT = 3600.0
+TRAINING_LIMIT = 6 * 3600.0
+"""The longest time a job may take, seconds."""
+
+KEPT = timedelta(days=30)
+"""How long ended runs stay on record."""
+
+
+@routine(INDEXING_LIMIT)
+async def index_marked(context: Context, tenant_id: UUID) -> bool:
+    """Write into the index what is marked."""
+    indexer: Indexer = context["indexer"]
+    return await indexer.index_marked(tenant_id, SLICE)
+
+
+@recorded(INDEXING_LIMIT)
+async def reindex(context: Context, run: Run) -> None:
+    """Have the index hold what the database does; ``full`` writes all of it anew."""
+    indexer: Indexer = context["indexer"]
+    async with run.database.work(run.tenant_id) as work:
+        await job_runs.forget(work, datetime.now(UTC) - KEPT)
+    full = bool(run.arguments.get("full"))
+    done = await indexer.reindex(run.tenant_id, run.report, full=full)
+    run.result.update(done.to_json())
+
+
+@recorded(INDEXING_LIMIT)
+async def activate_model(context: Context, run: Run) -> None:
+    """Have a version of the tenant's twin answer, put into the index before if it is not there."""
+    indexer: Indexer = context["indexer"]
+    version_id = UUID(run.arguments["version_id"])
+    run.result.update(asdict(await indexer.activate(run.tenant_id, version_id, run.report)))
+
+
+@recorded(INDEXING_LIMIT)
+async def measure_drift(context: Context, run: Run) -> None:
+    """Measure how far the tenant's data has moved from what its active version learned from."""
+    from jobs import drift
+
+    database: Database = context["database"]
+    indexer: Indexer = context["indexer"]
+    run.result.update(await drift.measure(database, indexer.twin, run.tenant_id))
+
+
+@recorded(TRAINING_LIMIT)
+async def train_twin(_: Context, run: Run) -> None:
+    """Train the tenant's twin in a child process; arguments are ``TRAINING_OPTIONS``."""
+    async with run.database.work(run.tenant_id) as work:
+        slug = (await tenants.get(work)).slug
+    options = training_arguments(run.arguments)
+    result = await run_cli(["train", f"--tenant={slug}", f"--job-run={run.id}", *options])
+    if "refused" in result:
+        raise invalid(result["refused"])
+    run.result.update(result)

@@ -1,0 +1,129 @@
+"""What is done without being asked for: at night, on Sundays, and by the sweep of every minute.
+
+The sweep alone is scheduled in the queue. It asks of each tenant what is due: what it finds is
+recorded and runs by the queue. So a night that the workers slept through is made up for when they
+are back, and a schedule is met once, whatever crashes.
+"""
+
+import logging
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from domain import gates, indexing, job_runs, learning, model_versions, policies, tenants
+from domain.database import Database
+from domain.errors import DomainError
+from domain.work import Work
+from jobs.runs import Context
+
+logger = logging.getLogger(__name__)
+
+SUNDAY = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A job that every tenant gets at a time of the night, spread over the tenants.
+
+    Attributes:
+        function: the job.
+        hour: of the first tenants, in the workers' local time (the variable ``TZ``).
+        spread: how much later the last are.
+        weekday: the day of the week, 0 for Monday; None for every day.
+    """
+
+    function: str
+    hour: int
+    spread: timedelta
+    weekday: int | None = None
+
+    def last(self, tenant_id: UUID, now: datetime) -> datetime:
+        """When the tenant's turn was last."""
+        local = now.astimezone().replace(tzinfo=None)
+        midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+        offset = timedelta(seconds=tenant_id.int % max(1, int(self.spread.total_seconds())))
+        turn = midnight + timedelta(hours=self.hour) + offset
+        while turn > local or self.weekday not in (None, turn.weekday()):
+            turn -= timedelta(days=1)
+        # A time that the clocks leave out or repeat is taken as before the change.
+        return turn.astimezone(UTC)
+
+
+TRAINING = Schedule(job_runs.TRAIN, 2, timedelta(hours=3), SUNDAY)
+REINDEXING = Schedule(job_runs.REINDEX, 3, timedelta(hours=2))
+DRIFT = Schedule(job_runs.DRIFT, 4, timedelta(hours=2))
+SCHEDULES = (TRAINING, REINDEXING, DRIFT)
+
+
+class Decided:
+    """For which turns it is decided, in this process, whether a job is due."""
+
+    def __init__(self) -> None:
+        self._turns: dict[tuple[UUID, str], datetime] = {}
+
+    def open(self, tenant_id: UUID, now: datetime) -> list[tuple[Schedule, datetime]]:
+        """The tenant's turns that are still to be decided."""
+        turns = ((one, one.last(tenant_id, now)) for one in SCHEDULES)
+        return [
+            (one, turn) for one, turn in turns if self._turns.get((tenant_id, one.function)) != turn
+        ]
+
+    def close(self, tenant_id: UUID, turns: list[tuple[Schedule, datetime]]) -> None:
+        """Note that those are decided."""
+        for one, turn in turns:
+            self._turns[tenant_id, one.function] = turn
+
+
+async def sweep(context: Context) -> None:
+    """See to every tenant: what is due, and what lost jobs left behind."""
+    await sweep_at(context, datetime.now(UTC))
+
+
+async def sweep_at(context: Context, now: datetime) -> None:
+    """``sweep`` as of a moment."""
+    database: Database = context["database"]
+    decided: Decided = context["decided"]
+    silent_since = now - timedelta(seconds=context["pace"].silence)
+    async with database.work(None) as work:
+        listed = [one.id for one in await tenants.list_all(work)]
+    for tenant_id in listed:
+        try:
+            turns = decided.open(tenant_id, now)
+            async with database.work(tenant_id) as work:
+                await _pick_up(work, silent_since)
+                for schedule, turn in turns:
+                    if await due(work, schedule, turn):
+                        await job_runs.request(work, schedule.function)
+            decided.close(tenant_id, turns)
+        except Exception:
+            # The others are not to wait for it.
+            logger.exception("could not sweep tenant %s", tenant_id)
+
+
+async def _pick_up(work: Work, silent_since: datetime) -> None:
+    oldest = (await indexing.waiting(work)).oldest
+    if oldest is not None and oldest < silent_since:
+        work.enqueue(indexing.INDEX_MARKED)
+    await job_runs.enqueue_unfinished(work, silent_since)
+
+
+async def due(work: Work, schedule: Schedule, turn: datetime) -> bool:
+    """Whether the tenant is to get a job for its turn.
+
+    Not if anybody asked for one since. A training needs data enough, and enough that was new at
+    the turn; all else needs a version that answered then, for later ones are indexed anew.
+    """
+    if await job_runs.asked_since(work, schedule.function, turn):
+        return False
+    active = await model_versions.active(work)
+    if schedule is not TRAINING:
+        return active is not None and active.activated_at is not None and active.activated_at < turn
+    policy = await policies.get(work)
+    learned_until = active.learned_until if active else None
+    if not await learning.enough_new(work, policy.train_after, learned_until, turn):
+        return False
+    try:
+        gates.require_enough(policy, **asdict(await learning.stock(work, policy)))
+    except DomainError:
+        return False
+    return True
