@@ -57,16 +57,17 @@ def configure(loaded: Settings, process: str) -> None:
     Raises:
         SettingsError: there is a collector, but OpenTelemetry is not installed.
     """
-    if not logging.getLogger().handlers:
-        logging.config.dictConfig(log_config(loaded))
+    configure_log(loaded)
     if loaded.otel_exporter_otlp_endpoint and not tracing.on():
         _trace(loaded.otel_exporter_otlp_endpoint, process)
 
 
-def log_config(loaded: Settings) -> dict[str, Any]:
-    """The log as ``logging.config.dictConfig`` takes it."""
+def configure_log(loaded: Settings) -> None:
+    """Set up the log alone, unless somebody did already."""
+    if logging.getLogger().handlers:
+        return
     wanted = loaded.log_format or ("json" if loaded.production else "text")
-    formatters = {
+    formatters: dict[str, dict[str, Any]] = {
         "text": {
             "()": TextFormatter,
             "format": "%(asctime)s %(levelname)s %(name)s%(about)s %(message)s",
@@ -78,14 +79,16 @@ def log_config(loaded: Settings) -> dict[str, Any]:
             "timestamp": True,
         },
     }
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": formatters,
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": wanted}},
-        "root": {"handlers": ["stderr"], "level": loaded.log_level.upper()},
-        "loggers": _THEIRS,
-    }
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": formatters,
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": wanted}},
+            "root": {"handlers": ["stderr"], "level": loaded.log_level.upper()},
+            "loggers": _THEIRS,
+        }
+    )
 
 
 def _trace(endpoint: str, process: str) -> None:

@@ -1,14 +1,18 @@
 """Commands that run until they are stopped, and ``migrate``."""
 
+import os
 import signal
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from functools import partial
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
 import settings
+import telemetry
 from cli import serving, supervision
 from cli.session import SupervisedOption, keep_services, start_services
 
@@ -51,20 +55,37 @@ def api(host: str, port: int, workers: int, supervised: SupervisedOption = False
 
     if supervised:
         supervision.end_with_parent(signal.SIGTERM)
-    uvicorn.run(
-        "graph.app:create_app",
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        log_level=settings.load().log_level,
-        timeout_graceful_shutdown=5,
-        ws="websockets-sansio",
-        ws_max_size=MAX_MESSAGE,
-        # Sockets have a heartbeat of their own; and compression would cost each some 100 KiB.
-        ws_ping_interval=None,
-        ws_per_message_deflate=False,
-    )
+    loaded = settings.load()
+    telemetry.configure_log(loaded)
+    with _counting_together() if workers > 1 else nullcontext():
+        uvicorn.run(
+            "graph.app:create_app",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            log_config=None,
+            log_level=loaded.log_level,
+            # The server has a log of its requests, with their ids.
+            access_log=False,
+            timeout_graceful_shutdown=5,
+            ws="websockets-sansio",
+            ws_max_size=MAX_MESSAGE,
+            # Sockets have a heartbeat of their own; and compression would cost each some 100 KiB.
+            ws_ping_interval=None,
+            ws_per_message_deflate=False,
+        )
+
+
+@contextmanager
+def _counting_together() -> Iterator[None]:
+    """Have the processes of a server count where each can tell what all of them counted.
+
+    Prometheus's client looks for the folder when it is imported: the processes do that later.
+    """
+    with TemporaryDirectory(prefix="twin-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        yield
 
 
 def worker(
@@ -78,14 +99,11 @@ def worker(
         keep_up = partial(keep_services, *start_services())
         supervision.run_together(supervision.WORKERS, keep_up=keep_up)
         return
-    import logging.config
-
-    from arq.logs import default_log_config
     from arq.worker import run_worker
 
     from jobs import worker as jobs_worker
 
-    logging.config.dictConfig(default_log_config(verbose=False))
+    telemetry.configure(settings.load(), f"{queue.value}-worker")
     training = queue is Queue.TRAINING
     found = jobs_worker.TrainingWorkerSettings if training else jobs_worker.WorkerSettings
     run_worker(found)

@@ -12,6 +12,7 @@ import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
+from domain import tracing
 from domain.events import Event
 from domain.reading import Reading
 from domain.work import Job, Work
@@ -100,13 +101,14 @@ class Database:
         Without a tenant only the list of tenants can be read. An error inside rolls back and
         discards both. A session serves one task: concurrent tasks open one each.
         """
-        # Leaving the session rolls back what is not committed.
-        async with self._sessions() as session:
-            # Local to the transaction, so that a pooled connection never carries it on.
-            await session.execute(SET_TENANT, {"tenant_id": str(tenant_id or "")})
-            work = Work(session, tenant_id)
-            yield work
-            await self._complete(work)
+        with tracing.span("database work"):
+            # Leaving the session rolls back what is not committed.
+            async with self._sessions() as session:
+                # Local to the transaction, so that a pooled connection never carries it on.
+                await session.execute(SET_TENANT, {"tenant_id": str(tenant_id or "")})
+                work = Work(session, tenant_id)
+                yield work
+                await self._complete(work)
 
     async def _complete(self, work: Work) -> None:
         """Commit and follow up: both or neither, whoever cancels meanwhile."""
@@ -138,16 +140,18 @@ class Database:
         For what runs in every request: it knows ``Statement``s alone, and costs half of ``work``.
         """
         pool = self._readers or await self._open_readers()
-        async with pool.acquire(timeout=ACQUIRED_WITHIN) as connection:
-            try:
-                # Local to the transaction, as in ``work``; hexadecimal digits need no quoting.
-                await connection.execute(
-                    f"BEGIN READ ONLY; SELECT set_config('app.tenant_id', '{tenant_id.hex}', true)"
-                )
-                yield Reading(connection, tenant_id)
-            finally:
-                if not connection.is_closed():
-                    await connection.execute("ROLLBACK")
+        with tracing.span("database read"):
+            async with pool.acquire(timeout=ACQUIRED_WITHIN) as connection:
+                try:
+                    # Local to the transaction, as in ``work``; hexadecimal digits need no quoting.
+                    await connection.execute(
+                        "BEGIN READ ONLY; "
+                        f"SELECT set_config('app.tenant_id', '{tenant_id.hex}', true)"
+                    )
+                    yield Reading(connection, tenant_id)
+                finally:
+                    if not connection.is_closed():
+                        await connection.execute("ROLLBACK")
 
     async def _open_readers(self) -> "asyncpg.Pool[asyncpg.Record]":
         async with self._opening:
