@@ -5,7 +5,7 @@ Commands import what they need when they run, for PyTorch alone takes seconds.
 
 import typer
 
-from cli import data, evaluate, models, processes, versions
+from cli import data, evaluate, experiments, models, processes, versions
 from cli.console import PlainErrors
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command()(models.train)
 app.command()(evaluate.evaluate)
 app.command()(models.reindex)
 app.add_typer(versions.models, name="models")
+app.add_typer(experiments.experiments, name="experiments")
 app.command()(models.enqueue)
 app.add_typer(data.tenants, name="tenants")
 app.add_typer(data.users, name="users")

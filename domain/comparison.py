@@ -60,6 +60,22 @@ class Arm:
         return len(self.deals)
 
 
+async def require_possible(work: Work, share: float) -> None:
+    """Check that an experiment could begin now, with whatever versions.
+
+    Raises:
+        DomainError: INVALID_INPUT for a share that is not above 0 and below 1, and while an
+            experiment runs; NO_ACTIVE_MODEL while no version is active.
+    """
+    if not 0 < share < 1:
+        raise invalid(f"share {share:g}: use a number above 0 and below 1, as 0.5", "share")
+    if await tenants.active_version_id(work) is None:
+        problem = "no version is active: train one and activate it first"
+        raise DomainError(ErrorCode.NO_ACTIVE_MODEL, problem)
+    if await experiments.running(work) is not None:
+        raise invalid("an experiment runs already: stop it first")
+
+
 async def start(
     work: Work, treatment: ModelVersion, control: ModelVersion | None, share: float
 ) -> Experiment:
@@ -75,29 +91,21 @@ async def start(
         share: of the investors, above 0 and below 1.
 
     Raises:
-        DomainError: INVALID_INPUT for another share, for one version against itself, for a version
-            that was refused or is not in the index, and while an experiment runs;
-            NO_ACTIVE_MODEL while no version is active.
+        DomainError: as ``require_possible``; INVALID_INPUT for one version against itself, and for
+            one that was refused or is not in the index.
     """
-    if not 0 < share < 1:
-        raise invalid(f"share {share:g}: use a number above 0 and below 1, as 0.5", "share")
     # Neither is activated, nor leaves the index, in between.
     await tenants.lock(work, "model_versions")
-    active = await model_versions.active(work)
-    if active is None:
-        raise DomainError(
-            ErrorCode.NO_ACTIVE_MODEL, "no version is active: train and activate one first"
-        )
-    control = control or active
+    await require_possible(work, share)
+    control = control or await model_versions.active(work)
+    assert control is not None
     if control.id == treatment.id:
         raise invalid(
-            f"version {treatment.number} would be compared with itself; name two", "treatment"
+            f"version {treatment.number} would be compared with itself: name another", "treatment"
         )
     for version in (control, treatment):
         await work.session.refresh(version)
         model_versions.require_ready(version)
-    if await experiments.running(work) is not None:
-        raise invalid("an experiment runs already: stop it first")
     found = Experiment(
         tenant_id=work.tenant_id,
         control_id=control.id,
