@@ -1,15 +1,15 @@
-"""How well rankings find what investors approved of later, with popularity measured beside.
+"""How well rankings find what investors approved of later.
 
 Every property is ranked for every investor, except those the investor had acted on before. Figures
 are means over investors, so that a busy one counts no more than a quiet one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
-from ml.dataset import KIND_WEIGHTS, Events, Histories, Queries
+from ml.dataset import KIND_WEIGHTS, Histories, Queries
 from ml.items import Acts, Items, Opinions
 from ml.model import INTERESTS, interest_logits
 from ml.reranker import Reranker
@@ -27,7 +27,9 @@ RETRIEVED = 300
 """Properties that the first stage puts before the second."""
 
 _BELOW = 1e6
-_PAIRS = 1024
+_SHARE, _SHARES = 16, 256
+"""Pairs of one query that are scored together, and how many such shares are at a time."""
+
 _CELLS = 4_000_000
 """How many scores are looked at together: bounds memory whatever the size of the catalogue."""
 
@@ -68,11 +70,23 @@ def two_stage_scorer(
 @torch.inference_mode()
 def pair_scores(reranker: Reranker, items: Items, queries: Queries, pairs: Tensor) -> Tensor:
     """The second stage's scores (p,) of pairs (query, property), int64 (2, p)."""
+    scores = torch.empty(pairs.shape[1], device=pairs.device)
+    # Pairs of one query together: its opinions take longer to form than to apply.
+    order = pairs[0].argsort(stable=True)
+    query, row = pairs[:, order]
+    place = torch.arange(len(order), device=pairs.device) - torch.searchsorted(query, query)
+    shares, share = torch.unique(torch.stack((query, place // _SHARE)), dim=1, return_inverse=True)
+    candidates = torch.zeros((shares.shape[1], _SHARE), dtype=torch.int64, device=pairs.device)
+    candidates[share, place % _SHARE] = row
     blocks = [
-        reranker(_opinions(reranker, items, queries, block[0]), items[block[1][:, None]])[:, 0]
-        for block in torch.split(pairs, _PAIRS, dim=1)
+        reranker(_opinions(reranker, items, queries, rows), items[some])
+        for rows, some in zip(
+            torch.split(shares[0], _SHARES), torch.split(candidates, _SHARES), strict=True
+        )
     ]
-    return torch.cat(blocks)
+    if blocks:
+        scores[order] = torch.cat(blocks)[share, place % _SHARE]
+    return scores
 
 
 def _opinions(reranker: Reranker, items: Items, queries: Queries, rows: Tensor) -> Opinions:
@@ -80,17 +94,18 @@ def _opinions(reranker: Reranker, items: Items, queries: Queries, rows: Tensor) 
     return reranker.opinions(Acts(items[past.item], past.item, past.kind, past.age, past.present))
 
 
-def popularity_scorer(data: Events, before: float) -> Scorer:
-    """The same ranking for everybody: by the positive weight of what happened before."""
-    weight = data.weight.clamp(min=0) * (data.time < before)
-    score = torch.zeros(data.items, device=weight.device).index_add_(0, data.item, weight)
-    return lambda first, last: score.expand(last - first, -1)
-
-
 def ranking_metrics(scorer: Scorer, queries: Queries, items: int) -> RankingMetrics:
-    """The metrics named in ``METRICS``, each in [0, 1]. Raises ValueError without queries.
+    """The metrics named in ``METRICS``, each in [0, 1]: see ``compare``."""
+    return compare({"": scorer}, queries, items)[""]
 
-    Equal scores are broken by chance (seeded), so that a constant score earns only luck.
+
+def compare(
+    scorers: Mapping[str, Scorer], queries: Queries, items: int
+) -> dict[str, RankingMetrics]:
+    """The metrics of several scorers on the same queries. Raises ValueError without queries.
+
+    Equal scores are broken by chance (seeded), so that a constant score earns only luck. What has
+    no number for a score comes last.
     """
     if not len(queries):
         raise ValueError("there is no held-out interaction to measure on")
@@ -98,17 +113,23 @@ def ranking_metrics(scorer: Scorer, queries: Queries, items: int) -> RankingMetr
     # Which of equals topk takes is its own affair; shuffling the columns makes that chance.
     order = torch.randperm(items, generator=torch.Generator().manual_seed(0)).to(device)
     block = max(1, _CELLS // (items * INTERESTS))
-    totals = dict.fromkeys(METRICS, 0.0)
+    totals = {name: dict.fromkeys(METRICS, 0.0) for name in scorers}
     for first in range(0, len(queries), block):
         last = min(first + block, len(queries))
-        score = scorer(first, last).masked_fill(_mask(queries.seen, first, last, items), -torch.inf)
+        seen = _mask(queries.seen, first, last, items)
         relevant = _mask(queries.relevant, first, last, items)
-        best = order[score[:, order].topk(min(100, items), dim=1).indices]
-        values = _list_metrics(relevant.gather(1, best), relevant.sum(dim=1))
-        values |= _pair_metrics(score, relevant)
-        for name in METRICS:
-            totals[name] += float(values[name].sum())
-    return {name: total / len(queries) for name, total in totals.items()}
+        for name, scorer in scorers.items():
+            score = scorer(first, last)
+            score = score.masked_fill(seen | score.isnan(), -torch.inf)
+            best = order[score[:, order].topk(min(100, items), dim=1).indices]
+            values = _list_metrics(relevant.gather(1, best), relevant.sum(dim=1))
+            values |= _pair_metrics(score, relevant)
+            for metric in METRICS:
+                totals[name][metric] += float(values[metric].sum())
+    return {
+        name: {metric: total / len(queries) for metric, total in sums.items()}
+        for name, sums in totals.items()
+    }
 
 
 def _mask(pairs: Tensor, first: int, last: int, items: int) -> Tensor:

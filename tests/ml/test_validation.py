@@ -11,8 +11,8 @@ from ml.dataset import KIND_WEIGHTS, Queries, events, queries
 from ml.items import Acts, Items
 from ml.validation import (
     METRICS,
+    compare,
     pair_scores,
-    popularity_scorer,
     ranking_metrics,
     tower_scorer,
     two_stage_scorer,
@@ -71,10 +71,29 @@ def test_constant_scores_earn_only_luck(held_out: Queries) -> None:
     assert found["ndcg@10"] < 0.5
 
 
-def test_popularity_counts_what_came_before() -> None:
-    data = events(make_log(), ITEMS, CPU)
-    score = popularity_scorer(data, before=5)(0, 1)
-    assert score[0].nonzero()[:, 0].tolist() == [0, 5]
+def test_what_has_no_number_comes_last(held_out: Queries) -> None:
+    """Else a diverged training would look perfect."""
+    nothing = torch.full((1, ITEMS), torch.nan)
+    found = ranking_metrics(lambda _first, _last: nothing, held_out, ITEMS)
+    assert found["ndcg@10"] < 0.1
+    assert found["gain"] < 0.2
+    some = scores([10, 11, 12]).index_fill(1, torch.tensor([10]), torch.nan)
+    found = ranking_metrics(lambda _first, _last: some, held_out, ITEMS)
+    assert found["recall@100"] == pytest.approx(2 / 3)
+
+
+def test_scorers_are_compared_on_the_same_queries(busy: Queries) -> None:
+    draw = torch.Generator().manual_seed(0)
+    given = [torch.rand((len(busy), ITEMS), generator=draw) for _ in range(2)]
+    scorers = {
+        str(number): lambda first, last, some=some: some[first:last]
+        for number, some in enumerate(given)
+    }
+    found = compare(scorers, busy, ITEMS)
+    assert list(found) == ["0", "1"]
+    for name, scorer in scorers.items():
+        assert found[name] == ranking_metrics(scorer, busy, ITEMS)
+    assert found["0"] != found["1"]
 
 
 def test_nothing_to_measure_is_an_error() -> None:
@@ -139,10 +158,14 @@ def test_a_block_of_queries_is_scored_as_all_are(
 def test_pairs_are_scored_as_the_reranker_does(
     artifact: Artifact, items: Items, busy: Queries
 ) -> None:
-    found = pair_scores(artifact.reranker, items, busy, busy.relevant)
-    expected = torch.stack(
-        [by_hand(artifact, items, busy, query)[row] for query, row in busy.relevant.T.tolist()]
-    )
+    # Some queries have more pairs than are scored together; their order is anybody's.
+    draw = torch.Generator().manual_seed(0)
+    many = torch.randint(0, ITEMS, (60,), generator=draw)
+    pairs = torch.cat((busy.relevant, torch.stack((torch.full_like(many, 3), many))), dim=1)
+    pairs = pairs[:, torch.randperm(pairs.shape[1], generator=draw)]
+    found = pair_scores(artifact.reranker, items, busy, pairs)
+    each = [by_hand(artifact, items, busy, query) for query in range(len(busy))]
+    expected = torch.stack([each[query][row] for query, row in pairs.T.tolist()])
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-5)
     nothing = torch.empty((2, 0), dtype=torch.int64)
     assert pair_scores(artifact.reranker, items, busy, nothing).shape == (0,)
