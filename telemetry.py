@@ -7,6 +7,9 @@ which request, tenant and job run it is about (``domain.log_context``), and whic
 import importlib.util
 import logging
 import logging.config
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
@@ -60,6 +63,21 @@ def configure(loaded: Settings, process: str) -> None:
     configure_log(loaded)
     if loaded.otel_exporter_otlp_endpoint and not tracing.on():
         _trace(loaded.otel_exporter_otlp_endpoint, process)
+
+
+@contextmanager
+def child(loaded: Settings, process: str, **about: str) -> Iterator[None]:
+    """Set up a process that another one started, and have the block go on with its trace.
+
+    Args:
+        loaded: the settings.
+        process: as for ``configure``, whose errors it raises; and the block's span.
+        about: what all lines of the log say.
+    """
+    configure(loaded, process)
+    parent = os.environ.get(tracing.ENVIRONMENT)
+    with log_context.about(**about), tracing.span(process, parent=parent, kind="CONSUMER"):
+        yield
 
 
 def configure_log(loaded: Settings) -> None:

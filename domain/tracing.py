@@ -18,6 +18,9 @@ Kind = Literal["INTERNAL", "SERVER", "PRODUCER", "CONSUMER"]
 HEADER = "traceparent"
 """Where W3C's Trace Context says what a request is part of."""
 
+ENVIRONMENT = "TRACEPARENT"
+"""The variable that says it to a child process."""
+
 _OFF: AbstractContextManager[None] = nullcontext()
 _tracer: "Tracer | None" = None
 
@@ -75,3 +78,9 @@ def traceparent() -> str | None:
     carrier: dict[str, str] = {}
     TraceContextTextMapPropagator().inject(carrier)
     return carrier.get(HEADER)
+
+
+def environment() -> dict[str, str]:
+    """What a child process needs in its environment to go on with the trace."""
+    parent = traceparent()
+    return {} if parent is None else {ENVIRONMENT: parent}
