@@ -9,6 +9,7 @@ from uuid import UUID
 import typer
 
 import settings
+import telemetry
 from cli.console import awaitable, progress
 from cli.session import SupervisedOption, TenantOption, run, run_in_tenant, tenant_id
 from cli.supervision import end_with_parent
@@ -82,12 +83,13 @@ def train(
                 await train_tenant(indexer, trained_id, config, awaitable(update), warm=warm)
             )
 
-    done = run(body)
     if job_run is not None:
+        with telemetry.child(settings.load(), "training", tenant=tenant, run_id=job_run):
+            done = run(body)
         # For the worker that started this process.
         typer.echo(json.dumps(done, default=str))
     else:
-        typer.echo("\n".join(_summary(done)))
+        typer.echo("\n".join(_summary(run(body))))
 
 
 def _summary(done: dict[str, Any]) -> list[str]:
