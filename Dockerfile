@@ -12,7 +12,8 @@ ENV PATH=/opt/venv/bin:$PATH
 COPY pyproject.toml constraints.txt ./
 RUN python -c 'import tomllib; \
         project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-        print("setuptools", *project["dependencies"], sep="\n")' > requirements.txt \
+        telemetry = project["optional-dependencies"]["telemetry"]; \
+        print("setuptools", *project["dependencies"], *telemetry, sep="\n")' > requirements.txt \
     && pip install --extra-index-url "$TORCH_INDEX" \
         --constraint constraints.txt --requirement requirements.txt
 
