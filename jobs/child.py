@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from domain import tracing
 from domain.errors import invalid
 from jobs.runs import JobError, JobPostponedError
 
@@ -67,7 +68,7 @@ async def run_cli(arguments: Sequence[str]) -> dict[str, Any]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": _python_path()},
+        env=os.environ | {"PYTHONPATH": _python_path()} | tracing.environment(),
         # A Ctrl-C in the terminal is for the worker, which then decides about its children.
         start_new_session=True,
     )
@@ -96,8 +97,10 @@ def _python_path() -> str:
 
 
 async def _tail(stream: asyncio.StreamReader) -> str:
-    """The end of what the stream brings until it is closed."""
+    """The end of what the stream brings until it is closed; all of it goes into our own log."""
     kept = b""
     while chunk := await stream.read(65_536):
+        sys.stderr.buffer.write(chunk)
+        sys.stderr.flush()
         kept = (kept + chunk)[-_TAIL:]
     return kept.decode(errors="replace").strip()
