@@ -52,12 +52,10 @@ def start(
                 with progress(f"Indexing version {version.number}") as update:
                     await indexer.fill(split_id, version.id, awaitable(update))
         async with rt.database.work(split_id) as work:
-            tried = await model_versions.by_number(work, treatment)
-            other = None if control is None else await model_versions.by_number(work, control)
-            found = await comparison.start(work, tried, other, share)
+            found = await comparison.start(work, treatment, control, share)
             base = await model_versions.get(work, found.control_id)
         return (
-            f"{share:.0%} of the investors get version {tried.number} now, "
+            f"{share:.0%} of the investors get version {treatment} now, "
             f"the others version {base.number}."
         )
 

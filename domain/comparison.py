@@ -16,7 +16,6 @@ from domain.errors import DomainError, ErrorCode, invalid
 from domain.events import Event, Topic
 from domain.experiments import Experiment, treated
 from domain.interactions import WEIGHT, Interaction
-from domain.model_versions import ModelVersion
 from domain.users import User
 from domain.vocabulary import InteractionKind
 from domain.work import Work
@@ -76,9 +75,7 @@ async def require_possible(work: Work, share: float) -> None:
         raise invalid("an experiment runs already: stop it first")
 
 
-async def start(
-    work: Work, treatment: ModelVersion, control: ModelVersion | None, share: float
-) -> Experiment:
+async def start(work: Work, treatment: int, control: int | None, share: float) -> Experiment:
     """Have a share of the investors answered by the treatment, the others by the control.
 
     From the commit on until the experiment is stopped or a version is activated. What is asked
@@ -86,30 +83,34 @@ async def start(
 
     Args:
         work: the unit of work.
-        treatment: the version to be tried.
-        control: what it is compared with; the active version if not given.
+        treatment: number of the version to be tried.
+        control: number of what it is compared with; the active version if not given.
         share: of the investors, above 0 and below 1.
 
     Raises:
-        DomainError: as ``require_possible``; INVALID_INPUT for one version against itself, and for
-            one that was refused or is not in the index.
+        DomainError: as ``require_possible``; NOT_FOUND for a number; INVALID_INPUT for one version
+            against itself, and for one that was refused or is not in the index.
     """
     # Neither is activated, nor leaves the index, in between.
     await tenants.lock(work, "model_versions")
     await require_possible(work, share)
-    control = control or await model_versions.active(work)
-    assert control is not None
-    if control.id == treatment.id:
+    tried = await model_versions.by_number(work, treatment)
+    if control is None:
+        base = await model_versions.active(work)
+        assert base is not None
+    else:
+        base = await model_versions.by_number(work, control)
+    if base.id == tried.id:
         raise invalid(
-            f"version {treatment.number} would be compared with itself: name another", "treatment"
+            f"version {treatment} would be compared with itself: name another", "treatment"
         )
-    for version in (control, treatment):
+    for version in (base, tried):
         await work.session.refresh(version)
         model_versions.require_ready(version)
     found = Experiment(
         tenant_id=work.tenant_id,
-        control_id=control.id,
-        treatment_id=treatment.id,
+        control_id=base.id,
+        treatment_id=tried.id,
         share=share,
     )
     work.session.add(found)
