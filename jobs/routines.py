@@ -35,7 +35,7 @@ def routine(limit: float) -> Callable[[Routine], Job]:
     """
 
     def decorate(body: Routine) -> Job:
-        name = body.__qualname__
+        name = body.__name__
         busy: set[UUID] = set()
 
         async def recorded_body(context: Context, run: Run) -> None:

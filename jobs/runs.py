@@ -87,7 +87,7 @@ def recorded(limit: float) -> Callable[[Body], Job]:
     """
 
     def decorate(body: Body) -> Job:
-        name = body.__qualname__
+        name = body.__name__
 
         @wraps(body)
         async def job(context: Context, *arguments: object) -> None:

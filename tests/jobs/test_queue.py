@@ -4,20 +4,24 @@ import asyncio
 import json
 import os
 import signal
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from arq.connections import ArqRedis
-from arq.constants import in_progress_key_prefix
+from arq.constants import in_progress_key_prefix, job_key_prefix
 from arq.jobs import SerializationError
 
 import embedded
+from domain import job_runs
 from domain.database import Database
+from domain.indexing import INDEX_MARKED
 from domain.tenants import Tenant
 from domain.work import Job
 from jobs.queue import INDEXING_QUEUE, TRAINING_QUEUE, JobQueue, deserialize, serialize
+from tests.jobs.conftest import Ask
 
 A, B = uuid4(), uuid4()
 
@@ -26,33 +30,29 @@ async def ids(redis: ArqRedis, queue: str = INDEXING_QUEUE) -> list[str]:
     return [job_id.decode() for job_id in await redis.zrange(queue, 0, -1)]
 
 
-async def test_each_job_goes_to_the_queue_of_its_kind(redis: ArqRedis, queue: JobQueue) -> None:
-    await queue.enqueue(
-        [
-            Job("reindex", A),
-            Job("index_users", A, (["x"],)),
-            Job("index_properties", A, (["x"],)),
-            Job("train_twin", A),
-        ]
-    )
+async def test_each_job_goes_to_the_queue_of_its_kind(
+    redis: ArqRedis, queue: JobQueue, ask: Ask, tenant: Tenant
+) -> None:
+    for function in (job_runs.REINDEX, job_runs.ACTIVATE, job_runs.DRIFT):
+        await ask(tenant.id, function)
+    training = await ask(tenant.id, job_runs.TRAIN)
+    await queue.enqueue([Job(INDEX_MARKED, tenant.id)])
 
-    assert len(await ids(redis)) == 3
-    (training,) = await ids(redis, TRAINING_QUEUE)
-    assert training.startswith(f"train_twin:{A}")
+    assert len(await ids(redis)) == 4
+    assert await ids(redis, TRAINING_QUEUE) == [str(training.id)]
 
 
-async def test_jobs_are_json_with_the_tenant_first(redis: ArqRedis, queue: JobQueue) -> None:
-    await queue.enqueue([Job("train_twin", A, ({"epochs": 3},))])
+async def test_jobs_are_json_with_the_tenant_first(
+    redis: ArqRedis, ask: Ask, tenant: Tenant
+) -> None:
+    run = await ask(tenant.id, job_runs.TRAIN, epochs=3)
 
-    (key,) = [key async for key in redis.scan_iter("arq:job:*")]
-    payload = json.loads(await redis.get(key))
-    assert payload["f"] == "train_twin"
-    assert payload["a"] == [str(A), {"epochs": 3}]
+    payload = json.loads(await redis.get(f"{job_key_prefix}{run.id}"))
+    # What it is about is in the database, under the tenant's own rules.
+    assert (payload["f"], payload["a"]) == ("train_twin", [str(tenant.id), str(run.id)])
 
 
-async def test_what_is_no_json_value_is_refused(queue: JobQueue) -> None:
-    with pytest.raises(TypeError, match="UUID"):
-        await queue.enqueue([Job("index_users", A, ([B],))])
+def test_what_is_no_json_value_is_refused() -> None:
     with pytest.raises(TypeError, match="must be JSON values"):
         serialize({"a": object()})
 
@@ -68,16 +68,15 @@ def test_an_error_can_be_kept_as_text() -> None:
     assert deserialize(serialize({"r": ValueError("why")})) == {"r": "ValueError('why')"}
 
 
-async def test_equal_jobs_wait_once(redis: ArqRedis, queue: JobQueue) -> None:
-    one, other = Job("index_users", A, (["1"],)), Job("index_users", A, (["2"],))
+async def test_a_routine_waits_once_for_each_tenant(redis: ArqRedis, queue: JobQueue) -> None:
     for _ in range(3):
-        await queue.enqueue([one, other, Job("index_users", B, (["1"],)), Job("reindex", A)])
+        await queue.enqueue([Job(INDEX_MARKED, A), Job(INDEX_MARKED, B)])
 
-    assert len(await ids(redis)) == 4
+    assert len(await ids(redis)) == 2
 
 
-async def test_while_a_job_runs_another_may_wait(redis: ArqRedis, queue: JobQueue) -> None:
-    job = Job("reindex", A)
+async def test_while_a_routine_runs_another_may_wait(redis: ArqRedis, queue: JobQueue) -> None:
+    job = Job(INDEX_MARKED, A)
     await queue.enqueue([job])
     (running,) = await ids(redis)
     await redis.set(in_progress_key_prefix + running, b"1")
@@ -87,24 +86,55 @@ async def test_while_a_job_runs_another_may_wait(redis: ArqRedis, queue: JobQueu
     waiting = set(await ids(redis)) - {running}
     assert len(waiting) == 1
 
-    # Both run: what changed since is for a third.
-    await redis.set(in_progress_key_prefix + waiting.pop(), b"1")
-    await queue.enqueue([job])
-    assert len(await ids(redis)) == 3
+
+async def test_asking_again_gets_what_waits_or_runs(
+    redis: ArqRedis, ask: Ask, queued: Database, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    run = await ask(tenant.id, job_runs.REINDEX)
+    assert (await ask(tenant.id, job_runs.REINDEX)).id == run.id
+    async with queued.work(tenant.id) as work:
+        await job_runs.start(work, run.id)
+    assert (await ask(tenant.id, job_runs.REINDEX)).id == run.id
+    assert await ids(redis) == [str(run.id)]
+    assert (await ask(other_tenant.id, job_runs.REINDEX)).id != run.id
+
+    async with queued.work(tenant.id) as work:
+        await job_runs.succeed(work, run.id, {})
+    assert (await ask(tenant.id, job_runs.REINDEX)).id != run.id
+
+
+async def test_many_who_ask_at_once_get_one_run(redis: ArqRedis, ask: Ask, tenant: Tenant) -> None:
+    asked = await asyncio.gather(*(ask(tenant.id, job_runs.REINDEX) for _ in range(8)))
+
+    assert len({run.id for run in asked}) == 1
+    assert await ids(redis) == [str(asked[0].id)]
+
+
+async def test_a_job_is_due_after_its_delay(
+    redis: ArqRedis, queued: Database, tenant: Tenant
+) -> None:
+    async with queued.work(tenant.id) as work:
+        run = await job_runs.request(work, job_runs.REINDEX, delay=timedelta(hours=1))
+
+    assert run.not_before is not None
+    (score,) = (await redis.zscore(INDEXING_QUEUE, str(run.id)),)
+    assert score is not None
+    assert abs(score / 1000 - run.not_before.timestamp()) < 60
 
 
 async def test_only_a_commit_enqueues(redis: ArqRedis, queued: Database, tenant: Tenant) -> None:
     with pytest.raises(RuntimeError, match="changed my mind"):
         async with queued.work(tenant.id) as work:
-            work.enqueue("reindex")
+            await job_runs.request(work, job_runs.REINDEX)
             raise RuntimeError("changed my mind")
     assert await ids(redis) == []
+    async with queued.work(tenant.id) as work:
+        assert await job_runs.recent(work) == []
 
     async with queued.work(tenant.id) as work:
-        work.enqueue("reindex")
+        run = await job_runs.request(work, job_runs.REINDEX)
         assert await ids(redis) == []
-    (job_id,) = await ids(redis)
-    assert UUID(job_id.split(":")[1]) == tenant.id
+    assert await ids(redis) == [str(run.id)]
 
 
 async def test_ping(queue: JobQueue) -> None:
