@@ -5,7 +5,7 @@ Commands import what they need when they run, for PyTorch alone takes seconds.
 
 import typer
 
-from cli import data, evaluate, experiments, models, processes, versions
+from cli import data, evaluate, experiments, models, processes, reports, versions
 from cli.console import PlainErrors
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.add_typer(data.imports, name="import")
 app.command()(models.train)
 app.command()(evaluate.evaluate)
 app.command()(models.reindex)
+versions.models.command()(reports.report)
 app.add_typer(versions.models, name="models")
 app.add_typer(experiments.experiments, name="experiments")
 app.command()(models.enqueue)
