@@ -4,12 +4,12 @@ The log goes to standard error: as text for people, or as one JSON object a line
 which request, tenant and job run it is about (``domain.log_context``), and which trace.
 """
 
-import importlib.util
 import logging
 import logging.config
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
@@ -21,7 +21,7 @@ EXPORT_WITHIN = 5.0
 """Seconds that spans may take to their collector; what is later is lost."""
 
 # They configure themselves, and uvicorn would log each request a second time.
-_THEIRS = {
+THEIRS = {
     "uvicorn": {"handlers": [], "propagate": True},
     "uvicorn.error": {"handlers": [], "propagate": True},
     "uvicorn.access": {"handlers": [], "propagate": True, "level": "WARNING"},
@@ -104,13 +104,13 @@ def configure_log(loaded: Settings) -> None:
             "formatters": formatters,
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": wanted}},
             "root": {"handlers": ["stderr"], "level": loaded.log_level.upper()},
-            "loggers": _THEIRS,
+            "loggers": THEIRS,
         }
     )
 
 
 def _trace(endpoint: str, process: str) -> None:
-    if importlib.util.find_spec("opentelemetry.sdk") is None:
+    if find_spec("opentelemetry.sdk") is None:
         raise SettingsError(
             "OTEL_EXPORTER_OTLP_ENDPOINT needs OpenTelemetry: "
             "pip install --constraint constraints.txt 'portfolio-twin[telemetry]'"
