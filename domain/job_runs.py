@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
+from domain import tracing
 from domain.base import Base, TenantScoped, one_of, vocabulary
 from domain.errors import invalid, not_found
 from domain.events import Event, Topic
