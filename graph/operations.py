@@ -165,7 +165,7 @@ class Operations:
         operation = prepared.operation
         started = time.perf_counter()
         try:
-            with tracing.span(f"{operation.kind.value} {operation.label}", kind="SERVER"):
+            with tracing.span(f"{operation.kind.value} {operation.label}"):
                 return await self._timed(prepared, context, root)
         finally:
             seconds = OPERATION_SECONDS.labels(operation.label, operation.kind.value)

@@ -30,18 +30,14 @@ class RequestLog:
         """Serve one request."""
         if scope["type"] == "websocket":
             await self._app(scope, receive, _counted(send))
-        elif scope["type"] != "http":
-            await self._app(scope, receive, send)
-        elif tracing.on() and scope["path"] not in QUIET:
-            sent = Headers(scope=scope).get(tracing.HEADER)
-            # A method is whatever the client sent; a span's name is one of few.
-            with tracing.span("request", parent=sent, kind="SERVER"):
-                await self._serve(scope, receive, send)
-        else:
+        elif scope["type"] == "http":
             await self._serve(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        sent = Headers(scope=scope).get(HEADER, "")
+        headers = Headers(scope=scope)
+        sent = headers.get(HEADER, "")
         identity = sent if ACCEPTABLE.fullmatch(sent) else uuid4().hex
         state = scope.setdefault("state", {})
         state["request_id"] = identity
@@ -56,7 +52,12 @@ class RequestLog:
 
         with log_context.about(request_id=identity):
             try:
-                await self._app(scope, receive, send_with_id)
+                if tracing.on() and scope["path"] not in QUIET:
+                    parent = headers.get(tracing.HEADER)
+                    with tracing.span("request", parent=parent, kind="SERVER"):
+                        await self._app(scope, receive, send_with_id)
+                else:
+                    await self._app(scope, receive, send_with_id)
             except Exception:
                 logger.exception("%s %s failed", scope["method"], scope["path"])
                 if status:

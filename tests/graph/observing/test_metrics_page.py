@@ -26,7 +26,7 @@ from tests.factories import add_property, add_user
 from tests.graph.observing.page import Page, scrape
 
 TOKEN = "sixteen-or-more-characters"
-GATES = [
+GATES: list[dict[str, Any]] = [
     {"gate": "f1", "value": 0.7, "bound": 0.6, "passed": True},
     {"gate": "finite", "value": None, "bound": None, "passed": False},
 ]
@@ -186,7 +186,7 @@ async def test_who_may_ask(rt: Runtime, settings: Settings) -> None:
         secret = {"metrics_token": SecretStr(TOKEN)}
         async with served(rt, settings, **secret, **(production if given else {})) as client:
             for wrong in ("", TOKEN, f"Bearer {TOKEN}x", "Bearer ", f"Basic {TOKEN}", "Bearer é"):
-                sent = {"Authorization": wrong.encode()} if wrong else {}
+                sent = {b"Authorization": wrong.encode()} if wrong else {}
                 refused = await client.get("/metrics", headers=sent)
                 assert refused.status_code == 401, wrong
                 assert "twin_" not in refused.text
