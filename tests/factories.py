@@ -6,7 +6,9 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
+from domain import indexing
 from domain.database import Database
+from domain.indexing import Marked
 from domain.interactions import Interaction, refresh_totals
 from domain.properties import Property
 from domain.tenants import Tenant
@@ -81,6 +83,14 @@ async def add_interaction(
     await work.session.flush()
     await refresh_totals(work, [property_id])
     return act
+
+
+async def take_marks(database: Database, tenant: Tenant) -> set[tuple[Marked, UUID]]:
+    """What the index has to follow; it is marked no more."""
+    async with database.work(tenant.id) as work:
+        found = await indexing.marks(work, 1_000_000)
+        await indexing.unmark(work, found)
+    return {(one.kind, one.subject_id) for one in found}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,13 @@ from sqlalchemy import func, select
 from domain import histories, interactions, properties
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
+from domain.indexing import Marked
 from domain.interactions import Interaction
 from domain.snapshots import HISTORY_LIMIT
 from domain.tenants import Tenant
 from domain.vocabulary import INTERACTION_WEIGHTS, InteractionKind
 from domain.work import Job
-from tests.factories import add_interaction, add_property, add_user
+from tests.factories import add_interaction, add_property, add_user, take_marks
 
 KINDS = list(InteractionKind)
 
@@ -201,29 +202,26 @@ async def test_the_log_is_oldest_first_and_points_at_rows(
 
 
 async def test_feedback_enqueues_the_projection_of_the_investor(
-    database: Database, tenant: Tenant, pair: Pair, enqueued: list[object]
+    database: Database, tenant: Tenant, pair: Pair, enqueued: list[Job]
 ) -> None:
     async with database.work(tenant.id) as work:
         await interactions.submit_feedback(work, *pair, InteractionKind.THUMBS_UP, None)
-    assert [(job.function, job.arguments) for job in enqueued] == [  # type: ignore[attr-defined]
-        ("index_users", ([str(pair.user_id)],))
-    ]
+    assert [job.function for job in enqueued] == ["index_marked"]
+    assert await take_marks(database, tenant) == {(Marked.USER, pair.user_id)}
 
 
 async def test_owners_are_counted_once_each_and_the_index_follows(
-    database: Database, tenant: Tenant, pair: Pair, enqueued: list[Job]
+    database: Database, tenant: Tenant, pair: Pair
 ) -> None:
     async with database.work(tenant.id) as work:
         other = await add_user(work)
     day = datetime(2024, 1, 1, tzinfo=UTC)
-    index_property = ("index_properties", ([str(pair.property_id)],))
     for user_id, kind, occurred_at, owners, followed in (
         (pair.user_id, InteractionKind.SAVE, day, 0, False),
         (pair.user_id, InteractionKind.DEAL, day, 1, True),
         (pair.user_id, InteractionKind.DEAL, day + timedelta(days=1), 1, False),
         (other.id, InteractionKind.DEAL, day, 2, True),
     ):
-        enqueued.clear()
         async with database.work(tenant.id) as work:
             await interactions.record(work, user_id, pair.property_id, kind, occurred_at)
         async with database.work(tenant.id) as work:
@@ -232,22 +230,23 @@ async def test_owners_are_counted_once_each_and_the_index_follows(
         assert found.owners == owners
         assert columns.owners.tolist() == properties.columns_of([found]).owners.tolist() == [owners]
         assert columns.owners.dtype == np.int32
-        assert (index_property in [(job.function, job.arguments) for job in enqueued]) == followed
+        marks = await take_marks(database, tenant)
+        assert ((Marked.PROPERTY, pair.property_id) in marks) == followed
 
 
 async def test_owners_fall_when_a_deal_is_removed(
-    database: Database, tenant: Tenant, pair: Pair, enqueued: list[Job]
+    database: Database, tenant: Tenant, pair: Pair
 ) -> None:
     async with database.work(tenant.id) as work:
         deal = await interactions.record(work, *pair, InteractionKind.DEAL)
-    enqueued.clear()
+    await take_marks(database, tenant)
     async with database.work(tenant.id) as work:
         await work.session.delete(deal)
         await work.session.flush()
         await interactions.refresh_totals(work)
     async with database.work(tenant.id) as work:
         assert (await properties.get(work, pair.property_id)).owners == 0
-    assert [job.function for job in enqueued] == ["index_properties"]
+    assert await take_marks(database, tenant) == {(Marked.PROPERTY, pair.property_id)}
 
 
 async def test_deals_made_at_once_all_count(database: Database, tenant: Tenant, pair: Pair) -> None:

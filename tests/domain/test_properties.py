@@ -14,13 +14,14 @@ from domain import properties, property_search
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
 from domain.filters import Box, Circle, PropertyFilter, Range
+from domain.indexing import Marked
 from domain.properties import Property
 from domain.property_search import ORDERABLE, Order
 from domain.snapshots import NUMERIC_COLUMNS
 from domain.tenants import Tenant
 from domain.vocabulary import ListingStatus, PropertyType
 from tests.conftest import new_tenant
-from tests.factories import add_property
+from tests.factories import add_property, take_marks
 
 SEATTLE = {"latitude": 47.6062, "longitude": -122.3321}
 TACOMA = {"latitude": 47.2529, "longitude": -122.4443}
@@ -198,7 +199,7 @@ async def test_an_empty_snapshot_has_its_columns(database: Database, tenant: Ten
     assert empty.numeric.shape == (0, len(NUMERIC_COLUMNS))
 
 
-async def test_removing_enqueues_its_removal_from_the_index(
+async def test_removing_marks_it_for_the_index(
     database: Database, tenant: Tenant, enqueued: list[Any]
 ) -> None:
     async with database.work(tenant.id) as work:
@@ -206,9 +207,8 @@ async def test_removing_enqueues_its_removal_from_the_index(
     async with database.work(tenant.id) as work:
         await properties.remove(work, found.id)
         assert enqueued == []
-    assert [(job.function, job.tenant_id, job.arguments) for job in enqueued] == [
-        ("index_properties", tenant.id, ([str(found.id)],))
-    ]
+    assert [(job.function, job.tenant_id) for job in enqueued] == [("index_marked", tenant.id)]
+    assert await take_marks(database, tenant) == {(Marked.PROPERTY, found.id)}
     with pytest.raises(DomainError) as refused:
         async with database.work(tenant.id) as work:
             await properties.remove(work, found.id, "propertyId")

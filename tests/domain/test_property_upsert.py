@@ -9,11 +9,13 @@ from sqlalchemy import select
 
 from domain.database import Database
 from domain.errors import DomainError
+from domain.indexing import Marked
 from domain.properties import Property
 from domain.property_input import PROPERTY_COLUMNS, PropertyInput
 from domain.property_upsert import GIVEN, UPSERT_LIMIT, Outcome, Upserted, upsert
 from domain.tenants import Tenant
 from domain.work import Job, Work
+from tests.factories import take_marks
 
 
 @pytest.fixture
@@ -48,6 +50,7 @@ async def test_create_update_and_leave_alone(
     assert (before.id, before.city, before.bedrooms) == (created.property_id, "Kent", 3)
     assert before.provenance["city"]["source"] == "api"
 
+    await take_marks(database, tenant)
     enqueued.clear()
     results = await send(
         database,
@@ -61,9 +64,8 @@ async def test_create_update_and_leave_alone(
     assert after["A"].updated_at == before.updated_at
     assert after["B"].listed_at == datetime(2024, 5, 1, tzinfo=UTC)
     assert after["B"].provenance["listed_at"]["source"] == "crm"
-    assert [(job.function, job.arguments) for job in enqueued] == [
-        ("index_properties", ([str(after["B"].id)],))
-    ]
+    assert [job.function for job in enqueued] == ["index_marked"]
+    assert await take_marks(database, tenant) == {(Marked.PROPERTY, after["B"].id)}
 
 
 async def test_each_item_sets_its_own_fields(database: Database, tenant: Tenant) -> None:

@@ -1,6 +1,5 @@
 """Who belongs to a tenant, over the API: listing, provisioning and forgetting users."""
 
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,12 +8,12 @@ from sqlalchemy import update
 
 from domain import members, properties
 from domain.database import Database
+from domain.indexing import Marked
 from domain.tenants import Tenant
 from domain.users import User
 from domain.vocabulary import InteractionKind, Role
-from domain.work import Job, Work
-from runtime import Runtime
-from tests.factories import add_interaction, add_property, add_user
+from domain.work import Work
+from tests.factories import add_interaction, add_property, add_user, take_marks
 from tests.graph.conftest import Session, SignIn, user_id
 
 UPSERT = """mutation ($users: [UserInput!]!) { upsertUsers(input: {users: $users}) {
@@ -138,15 +137,8 @@ async def test_an_admin_lost_at_the_same_moment_is_nobodys_fault(
 
 
 async def test_deleting_a_user_forgets_what_it_did(
-    admin: Session, tenant: Tenant, database: Database, rt: Runtime,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    enqueued: list[Job] = []
-
-    async def note(jobs: Sequence[Job]) -> None:
-        enqueued.extend(jobs)
-
-    monkeypatch.setattr(rt.database, "_enqueue", note)
+    admin: Session, tenant: Tenant, database: Database
+) -> None:
     async with database.work(tenant.id) as work:
         ann = await add_user(work, email="ann@example.com")
         house = await add_property(work)
@@ -159,9 +151,7 @@ async def test_deleting_a_user_forgets_what_it_did(
     async with database.work(tenant.id) as work:
         left = await properties.get(work, house.id)
         assert (left.engagement, left.owners) == (0.0, 0)
-    assert [job.arguments for job in enqueued if job.function == "index_users"] == [
-        ([str(ann.id)],)
-    ]
+    assert (Marked.USER, ann.id) in await take_marks(database, tenant)
     (error,) = (await admin.data(DELETE, id=wanted))["deleteUser"]["errors"]
     assert (error["code"], error["path"]) == ("NOT_FOUND", ["userId"])
     (error,) = (await admin.data(DELETE, id=user_id(admin.user_id)))["deleteUser"]["errors"]

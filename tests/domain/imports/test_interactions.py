@@ -6,12 +6,14 @@ from sqlalchemy import select
 
 from domain.database import Database
 from domain.imports import ImportReport, StrictImportError
+from domain.indexing import Marked
 from domain.interactions import Interaction
 from domain.properties import Property
 from domain.tenants import Tenant
 from domain.users import User
 from domain.vocabulary import InteractionKind, Role
 from domain.work import Job
+from tests.factories import take_marks
 
 Load = Callable[..., Awaitable[ImportReport]]
 Stored = Callable[..., Awaitable[dict[str, Property]]]
@@ -63,8 +65,9 @@ People = Callable[[], Awaitable[dict[str, User]]]
 
 @pytest.mark.usefixtures("houses")
 async def test_users_by_external_id_or_email(
-    load_acts: Load, acts: ActsOf, ann: User, stored: Stored, enqueued: list[Job]
+    database: Database, tenant: Tenant, load_acts: Load, acts: ActsOf, ann: User, stored: Stored
 ) -> None:
+    await take_marks(database, tenant)
     report = await load_acts(
         HEADER + "A,ann,view,2024-05-01\nA,ANN@example.com,save,2024-05-02T10:00:00+02:00\n"
         "B,ann,DEAL,2024-05-03\n"
@@ -79,10 +82,10 @@ async def test_users_by_external_id_or_email(
     found = await stored()
     assert [found[name].engagement for name in "ABC"] == [4, 10, 0]
     assert [found[name].owners for name in "ABC"] == [0, 1, 0]
-    assert [(job.function, job.arguments) for job in enqueued] == [
-        ("index_properties", ([str(found["B"].id)],)),
-        ("index_users", ([str(ann.id)],)),
-    ]
+    assert await take_marks(database, tenant) == {
+        (Marked.PROPERTY, found["B"].id),
+        (Marked.USER, ann.id),
+    }
 
 
 @pytest.mark.usefixtures("houses", "ann")
@@ -236,16 +239,16 @@ async def test_an_external_id_wins_over_an_email(
     assert [act.user_id for act in await acts()] == [namesake.id, ann.id]
 
 
-async def test_many_acts_ask_for_one_reindex(
-    load: Load, load_acts: Load, stored: Stored, enqueued: list[Job]
+async def test_many_acts_mark_everything(
+    database: Database, tenant: Tenant, load: Load, load_acts: Load, stored: Stored
 ) -> None:
     numbers = range(5001)
     await load("external_id\n" + "".join(f"{number}\n" for number in numbers))
-    enqueued.clear()
+    await take_marks(database, tenant)
     report = await load_acts(
         HEADER + "".join(f"{number},u{number},SAVE,2024-05-01\n" for number in numbers),
         create_users=True,
     )
     assert (report.inserted, report.users_created) == (5001, 5001)
-    assert [(job.function, job.arguments) for job in enqueued] == [("reindex", ())]
+    assert await take_marks(database, tenant) == {(Marked.EVERYTHING, tenant.id)}
     assert {one.engagement for one in (await stored()).values()} == {3}

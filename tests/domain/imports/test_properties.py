@@ -7,10 +7,12 @@ from sqlalchemy import func, select
 
 from domain.database import Database
 from domain.imports import ImportRefusedError, ImportReport, StrictImportError
+from domain.indexing import Marked
 from domain.properties import Property
 from domain.tenants import Tenant
 from domain.vocabulary import ListingStatus, PropertyType
 from domain.work import Job
+from tests.factories import take_marks
 
 Load = Callable[..., Awaitable[ImportReport]]
 Stored = Callable[..., Awaitable[dict[str, Property]]]
@@ -29,7 +31,9 @@ def counts(report: ImportReport) -> tuple[int, int, int, int, int]:
     return (report.read, report.inserted, report.updated, report.unchanged, report.skipped)
 
 
-async def test_every_column_arrives(load: Load, stored: Stored, enqueued: list[Job]) -> None:
+async def test_every_column_arrives(
+    database: Database, tenant: Tenant, load: Load, stored: Stored
+) -> None:
     report = await load(FULL)
     assert counts(report) == (1, 1, 0, 0, 0)
     found = (await stored())["A1"]
@@ -49,8 +53,7 @@ async def test_every_column_arrives(load: Load, stored: Stored, enqueued: list[J
     assert "source_system" not in found.provenance
     assert "external_id" not in found.provenance
     assert len(found.provenance) == 21
-    (job,) = enqueued
-    assert (job.function, job.arguments) == ("index_properties", ([str(found.id)],))
+    assert await take_marks(database, tenant) == {(Marked.PROPERTY, found.id)}
 
 
 async def test_a_repeated_import_writes_nothing(
@@ -242,19 +245,21 @@ async def test_strict_loads_nothing(load: Load, stored: Stored, enqueued: list[J
     assert (await load("external_id\nA\n", strict=True)).inserted == 1
 
 
-async def test_delete_missing(load: Load, stored: Stored, enqueued: list[Job]) -> None:
+async def test_delete_missing(
+    database: Database, tenant: Tenant, load: Load, stored: Stored
+) -> None:
     await load("external_id,bedrooms\nA,1\nB,1\nC,1\nD,1\n")
     before = await stored()
-    enqueued.clear()
+    await take_marks(database, tenant)
     report = await load("external_id,bedrooms\nA,1\nB,-1\nA,2\n", delete_missing=True)
     assert counts(report) == (3, 0, 1, 0, 2)
     assert report.deleted == 2
     after = await stored()
     assert after.keys() == {"A", "B"}  # a bad row keeps its property
     assert (after["A"].bedrooms, after["B"].bedrooms) == (2, 1)
-    (job,) = enqueued
-    assert job.function == "index_properties"
-    assert set(job.arguments[0]) == {str(before[name].id) for name in "ACD"}
+    assert await take_marks(database, tenant) == {
+        (Marked.PROPERTY, before[name].id) for name in "ACD"
+    }
     assert "2 properties deleted" in report.lines()
 
 
@@ -289,20 +294,18 @@ async def test_tenants_do_not_touch_each_other(
     assert (mine["A"].tenant_id, theirs["A"].tenant_id) == (tenant.id, other_tenant.id)
 
 
-async def test_many_changes_ask_for_one_reindex(load: Load, enqueued: list[Job]) -> None:
+async def test_many_changes_mark_everything(
+    database: Database, tenant: Tenant, load: Load, enqueued: list[Job]
+) -> None:
     def file(count: int) -> str:
         return "external_id\n" + "".join(f"{number}\n" for number in range(count))
 
     await load(file(1100))
-    assert [(job.function, len(job.arguments[0])) for job in enqueued] == [
-        ("index_properties", 500),
-        ("index_properties", 500),
-        ("index_properties", 100),
-    ]
-    enqueued.clear()
+    assert len(await take_marks(database, tenant)) == 1100
     report = await load(file(6101))
     assert report.inserted == 5001
-    assert [(job.function, job.arguments) for job in enqueued] == [("reindex", ())]
+    assert await take_marks(database, tenant) == {(Marked.EVERYTHING, tenant.id)}
+    assert [job.function for job in enqueued] == ["index_marked"] * 2
 
 
 async def test_progress_in_bytes_of_the_file(load: Load) -> None:
