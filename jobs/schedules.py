@@ -14,6 +14,7 @@ from domain import gates, indexing, job_runs, learning, model_versions, policies
 from domain.database import Database
 from domain.errors import DomainError
 from domain.work import Work
+from jobs.pace import Pace
 from jobs.runs import Context
 
 logger = logging.getLogger(__name__)
@@ -75,29 +76,30 @@ class Decided:
 
 
 async def sweep(context: Context) -> None:
-    """See to every tenant: what is due, and what lost jobs left behind."""
-    await sweep_at(context, datetime.now(UTC))
-
-
-async def sweep_at(context: Context, now: datetime) -> None:
-    """``sweep`` as of a moment."""
+    """See to every tenant."""
     database: Database = context["database"]
-    decided: Decided = context["decided"]
-    silent_since = now - timedelta(seconds=context["pace"].silence)
     async with database.work(None) as work:
         listed = [one.id for one in await tenants.list_all(work)]
     for tenant_id in listed:
         try:
-            turns = decided.open(tenant_id, now)
-            async with database.work(tenant_id) as work:
-                await _pick_up(work, silent_since)
-                for schedule, turn in turns:
-                    if await due(work, schedule, turn):
-                        await job_runs.request(work, schedule.function)
-            decided.close(tenant_id, turns)
+            await sweep_tenant(context, tenant_id, datetime.now(UTC))
         except Exception:
             # The others are not to wait for it.
             logger.exception("could not sweep tenant %s", tenant_id)
+
+
+async def sweep_tenant(context: Context, tenant_id: UUID, now: datetime) -> None:
+    """See to what is due for a tenant as of a moment, and to what lost jobs left behind."""
+    database: Database = context["database"]
+    decided: Decided = context["decided"]
+    pace: Pace = context["pace"]
+    turns = decided.open(tenant_id, now)
+    async with database.work(tenant_id) as work:
+        await _pick_up(work, now - timedelta(seconds=pace.silence))
+        for schedule, turn in turns:
+            if await due(work, schedule, turn):
+                await job_runs.request(work, schedule.function)
+    decided.close(tenant_id, turns)
 
 
 async def _pick_up(work: Work, silent_since: datetime) -> None:

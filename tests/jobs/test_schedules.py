@@ -1,0 +1,261 @@
+"""What the sweep asks for, and when."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from domain import indexing, job_runs, model_versions, policies, tenants
+from domain.database import Database
+from domain.indexing import IndexMark, Marked
+from domain.job_runs import DRIFT, REINDEX, TRAIN
+from domain.tenants import Tenant
+from domain.work import Job
+from jobs import schedules
+from jobs.pace import Pace
+from jobs.runs import Context
+from jobs.schedules import REINDEXING, SCHEDULES, SUNDAY, TRAINING, Decided, sweep, sweep_tenant
+from tests.factories import build_town
+from tests.jobs.conftest import Runs
+
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+@pytest.fixture
+def in_new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Where clocks change twice a year."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    now=st.datetimes(datetime(2026, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),
+    tenant_id=st.uuids(),
+    schedule=st.sampled_from(SCHEDULES),
+)
+def test_every_tenant_has_its_turn_at_night(
+    in_new_york: None, now: datetime, tenant_id: UUID, schedule: schedules.Schedule
+) -> None:
+    turn = schedule.last(tenant_id, now)
+
+    period = timedelta(days=1 if schedule.weekday is None else 7)
+    # A night may be an hour longer or shorter.
+    assert timedelta(hours=-1) <= now - turn <= period + timedelta(hours=1)
+    local = turn.astimezone(NEW_YORK)
+    begin = local.replace(hour=schedule.hour, minute=0, second=0, microsecond=0)
+    assert -timedelta(hours=1) <= local - begin <= schedule.spread + timedelta(hours=1)
+    if schedule.weekday is not None:
+        assert local.weekday() == schedule.weekday
+    # Whoever asks until the next turn gets the same.
+    assert schedule.last(tenant_id, turn + timedelta(hours=2)) == turn
+
+
+def test_turns_are_spread_over_tenants() -> None:
+    now = datetime(2026, 6, 3, 12, tzinfo=UTC)
+    turns = sorted(REINDEXING.last(uuid4(), now) for _ in range(200))
+    assert turns[-1] - turns[0] > REINDEXING.spread / 2
+    assert len(set(turns)) > 100
+    sundays = {TRAINING.last(uuid4(), now).astimezone().weekday() for _ in range(20)}
+    assert sundays == {SUNDAY}
+
+
+@pytest.fixture
+def context(database: Database) -> Context:
+    """As a worker has it that has just begun."""
+    return {"database": database, "decided": Decided(), "pace": Pace()}
+
+
+def after(schedule: schedules.Schedule, tenant: Tenant, periods: int = 1) -> datetime:
+    """A minute after one of the tenant's next turns."""
+    days = 1 if schedule.weekday is None else 7
+    now = datetime.now(UTC) + timedelta(days=days * periods)
+    return schedule.last(tenant.id, now) + timedelta(minutes=1)
+
+
+async def activate(
+    database: Database, tenant: Tenant, learned_until: datetime | None = None
+) -> None:
+    """Have the tenant's next version answer."""
+    async with database.work(tenant.id) as work:
+        version = await model_versions.add(work, b"", {}, {}, learned_until=learned_until)
+        await model_versions.begin_filling(work, version.id)
+        await model_versions.complete(work, version.id)
+        await model_versions.activate(work, version.id)
+
+
+async def asked(runs: Runs, tenant: Tenant, function: str) -> int:
+    return sum(run.function == function for run in await runs(tenant.id))
+
+
+async def end_all(database: Database, tenant: Tenant) -> None:
+    async with database.work(tenant.id) as work:
+        for run in await job_runs.unfinished(work):
+            await job_runs.start(work, run.id)
+            await job_runs.succeed(work, run.id, {})
+
+
+async def test_an_active_version_is_reindexed_and_measured_every_night(
+    context: Context, database: Database, tenant: Tenant, runs: Runs
+) -> None:
+    night = after(REINDEXING, tenant)
+    await sweep_tenant(context, tenant.id, night)
+    assert await runs(tenant.id) == []
+
+    await activate(database, tenant)
+    # It was decided that nothing is due until the next turn.
+    await sweep_tenant(context, tenant.id, night + timedelta(minutes=1))
+    assert await runs(tenant.id) == []
+    # After the last of the night's turns.
+    morning = after(schedules.DRIFT, tenant, periods=2)
+    for minute in range(3):
+        await sweep_tenant(context, tenant.id, morning + timedelta(minutes=minute))
+    assert sorted(run.function for run in await runs(tenant.id)) == [DRIFT, REINDEX]
+
+
+async def test_a_version_that_answers_since_the_turn_is_not_indexed_anew(
+    context: Context, database: Database, tenant: Tenant, runs: Runs
+) -> None:
+    await activate(database, tenant)
+    await sweep_tenant(context, tenant.id, datetime.now(UTC))
+    assert await runs(tenant.id) == []
+
+
+async def test_a_night_that_was_slept_through_is_made_up_for_once(
+    database: Database, tenant: Tenant, runs: Runs
+) -> None:
+    await activate(database, tenant)
+    noon = after(REINDEXING, tenant, periods=3) + timedelta(hours=7)
+
+    def restarted() -> Context:
+        return {"database": database, "decided": Decided(), "pace": Pace()}
+
+    await sweep_tenant(restarted(), tenant.id, noon)
+    assert await asked(runs, tenant, REINDEX) == 1
+    async with database.work(tenant.id) as work:
+        for run in await job_runs.unfinished(work):
+            # As the clock of this test has it.
+            (await job_runs.get(work, run.id)).created_at = noon
+    await end_all(database, tenant)
+    # Whoever sweeps knows from the database that it was asked for.
+    await sweep_tenant(restarted(), tenant.id, noon + timedelta(minutes=1))
+    assert await asked(runs, tenant, REINDEX) == 1
+    await sweep_tenant(restarted(), tenant.id, noon + timedelta(days=1))
+    assert await asked(runs, tenant, REINDEX) == 2
+
+
+async def train_due(
+    context: Context, database: Database, tenant: Tenant, runs: Runs, **rules: float
+) -> bool:
+    """Whether the tenant is trained after its next Sunday; what it has is known by then."""
+    async with database.work(tenant.id) as work:
+        await policies.change(work, rules)
+    context["decided"] = Decided()
+    await sweep_tenant(context, tenant.id, after(TRAINING, tenant))
+    found = await asked(runs, tenant, TRAIN) > 0
+    async with database.work(tenant.id) as work:
+        for run in await job_runs.unfinished(work):
+            await work.session.delete(run)
+    return found
+
+
+async def test_only_tenants_with_enough_to_learn_from_are_trained(
+    context: Context, database: Database, tenant: Tenant, runs: Runs
+) -> None:
+    assert not await train_due(context, database, tenant, runs)
+    # 60 houses; 12 investors with ten acts each, all of which speak for a house.
+    await build_town(database, tenant)
+    assert await train_due(context, database, tenant, runs)
+    for rule, least in (("approvals", 121), ("properties", 61), ("investors", 13)):
+        name = f"least_{rule}"
+        assert not await train_due(context, database, tenant, runs, **{name: least})
+        assert await train_due(context, database, tenant, runs, **{name: least - 1})
+
+
+async def test_only_tenants_with_enough_that_is_new_are_trained(
+    context: Context, database: Database, tenant: Tenant, runs: Runs
+) -> None:
+    # Ten days of 2024, a dozen acts a day.
+    await build_town(database, tenant)
+    await activate(database, tenant, datetime(2024, 1, 6, 12, tzinfo=UTC))
+    assert await train_due(context, database, tenant, runs, train_after=48)
+    assert not await train_due(context, database, tenant, runs, train_after=49)
+    assert await train_due(context, database, tenant, runs, train_after=0)
+
+
+async def test_what_came_after_the_turn_waits_for_the_next(
+    context: Context, database: Database, tenant: Tenant, runs: Runs
+) -> None:
+    await build_town(database, tenant)
+    await sweep_tenant(context, tenant.id, datetime.now(UTC))
+    assert await runs(tenant.id) == []
+    await sweep_tenant(context, tenant.id, after(TRAINING, tenant))
+    assert await asked(runs, tenant, TRAIN) == 1
+
+
+async def test_old_marks_and_silent_runs_are_picked_up(
+    context: Context, database: Database, tenant: Tenant, enqueued: list[Job]
+) -> None:
+    async with database.work(tenant.id) as work:
+        mark = IndexMark(tenant_id=tenant.id, kind=Marked.PROPERTY, subject_id=uuid4())
+        work.session.add(mark)
+        waiting = await job_runs.request(work, REINDEX)
+        running = await job_runs.request(work, DRIFT)
+        await job_runs.start(work, running.id)
+        ended = await job_runs.request(work, TRAIN)
+        await job_runs.cancel(work, ended.id)
+    enqueued.clear()
+
+    now = datetime.now(UTC)
+    await sweep_tenant(context, tenant.id, now)
+    assert enqueued == []
+    await sweep_tenant(context, tenant.id, now + timedelta(minutes=1))
+    assert set(enqueued) == {
+        Job(indexing.INDEX_MARKED, tenant.id),
+        Job(REINDEX, tenant.id, waiting.id),
+        Job(DRIFT, tenant.id, running.id),
+    }
+
+    # A sign of life.
+    async with database.work(tenant.id) as work:
+        await job_runs.heartbeat(work, running.id)
+        await job_runs.cancel(work, waiting.id)
+        await work.session.delete(await work.session.merge(mark))
+    enqueued.clear()
+    await sweep_tenant(context, tenant.id, datetime.now(UTC))
+    assert enqueued == []
+
+
+async def test_one_tenant_s_trouble_is_not_another_s(
+    context: Context,
+    database: Database,
+    tenant: Tenant,
+    other_tenant: Tenant,
+    enqueued: list[Job],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def two(_: object) -> list[Tenant]:
+        return [tenant, other_tenant]
+
+    monkeypatch.setattr(tenants, "list_all", two)
+    async with database.work(other_tenant.id) as work:
+        run = await job_runs.request(work, REINDEX)
+        run.created_at -= timedelta(minutes=1)
+    async with database.work(tenant.id) as work:
+        # A policy that another version wrote.
+        row = await tenants.get(work)
+        row.policy = {"train_after": "many"}
+    enqueued.clear()
+    await sweep(context)
+
+    assert f"could not sweep tenant {tenant.id}" in caplog.text
+    assert enqueued == [Job(REINDEX, other_tenant.id, run.id)]
