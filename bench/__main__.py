@@ -80,7 +80,7 @@ async def measure_twin(rt: runtime.Runtime) -> UUID:
     training = await train_tenant(indexer, tenant_id, TrainingConfig(), silent)
     row("training on it, evaluation and indexing included", f"{time.perf_counter() - start:.1f} s")
     start = time.perf_counter()
-    counts = await indexer.reindex(tenant_id, silent, only=training.version_id)
+    counts = await indexer.write_everything(tenant_id, silent, only=training.version_id)
     rate = counts.properties / (time.perf_counter() - start)
     row("indexing", f"{rate:,.0f} properties/s")
     return tenant_id

@@ -5,7 +5,7 @@ committed reaches the index, whatever crashes: at once by the routine job that f
 or else by the next sweep.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -54,9 +54,32 @@ class Waiting:
     oldest: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How many properties have no mark, and which have one."""
+
+    properties: int
+    marked: list[UUID]
+
+
 _MARK = text(
     "INSERT INTO index_marks (tenant_id, kind, subject_id)"
     " SELECT :tenant_id, :kind, unnest(CAST(:ids AS uuid[]))"
+)
+_MARK_INVESTORS = text(
+    "INSERT INTO index_marks (tenant_id, kind, subject_id)"
+    " SELECT DISTINCT CAST(:tenant_id AS uuid), :kind, user_id FROM interactions"
+    " WHERE property_id = ANY(CAST(:ids AS uuid[]))"
+)
+# One statement, so one moment.
+_SETTLED = text(
+    "WITH marked AS ("
+    " SELECT DISTINCT subject_id FROM index_marks WHERE kind = 'property' LIMIT :limit"
+    ") SELECT"
+    " (SELECT count(*) FROM properties"
+    "  WHERE NOT EXISTS (SELECT FROM marked WHERE subject_id = properties.id)) AS properties,"
+    " ARRAY(SELECT subject_id FROM marked) AS marked,"
+    " EXISTS (SELECT FROM index_marks WHERE kind = 'everything') AS everything"
 )
 _TOPICS = {
     Marked.PROPERTY: Topic.PROPERTIES,
@@ -83,15 +106,47 @@ async def follow(work: Work, kind: Marked, ids: Sequence[UUID]) -> None:
         await mark(work, kind, ids)
 
 
-async def marks(work: Work, limit: int) -> list[IndexMark]:
-    """The oldest marks."""
-    query = select(IndexMark).order_by(IndexMark.created_at, IndexMark.id).limit(limit)
+async def mark_investors(work: Work, property_ids: Sequence[UUID]) -> None:
+    """Have the index follow those who acted on properties, which they are known by.
+
+    For who holds the properties' rows, or has the routine job follow anyway: none is enqueued.
+    """
+    values = {"tenant_id": work.tenant_id, "kind": Marked.USER, "ids": list(property_ids)}
+    await work.session.execute(_MARK_INVESTORS, values)
+
+
+async def marks(work: Work, limit: int, without: Collection[UUID] = ()) -> list[IndexMark]:
+    """The oldest marks of properties and users, except those of the ids ``without``."""
+    query = select(IndexMark).where(IndexMark.kind != Marked.EVERYTHING)
+    if without:
+        query = query.where(IndexMark.id.not_in(without))
+    query = query.order_by(IndexMark.created_at, IndexMark.id).limit(limit)
+    return list(await work.session.scalars(query))
+
+
+async def marks_of(work: Work, subject_ids: Collection[UUID]) -> list[IndexMark]:
+    """The marks of those properties or users."""
+    query = select(IndexMark).where(IndexMark.subject_id.in_(subject_ids))
+    return list(await work.session.scalars(query)) if subject_ids else []
+
+
+async def marks_of_everything(work: Work) -> list[IndexMark]:
+    """The marks that say that everything may have changed."""
+    query = select(IndexMark).where(IndexMark.kind == Marked.EVERYTHING)
     return list(await work.session.scalars(query))
 
 
 async def unmark(work: Work, done: Sequence[IndexMark]) -> None:
     """Delete marks whose subjects are in the index with this commit."""
     await work.session.execute(delete(IndexMark).where(IndexMark.id.in_([one.id for one in done])))
+
+
+async def settled(work: Work) -> Settled | None:
+    """What the index must hold already; None while too much is marked to tell it apart."""
+    row = (await work.session.execute(_SETTLED, {"limit": REINDEX_ABOVE + 1})).one()
+    if row.everything or len(row.marked) > REINDEX_ABOVE:
+        return None
+    return Settled(row.properties, row.marked)
 
 
 async def waiting(work: Work) -> Waiting:

@@ -270,6 +270,12 @@ async def expired(work: Work, before: datetime) -> list[UUID]:
     return list(await work.session.scalars(query))
 
 
+def require_not_refused(version: ModelVersion) -> None:
+    """Raises DomainError INVALID_INPUT, with the reason, for a version that was refused."""
+    if version.status is ModelStatus.REFUSED:
+        raise invalid(f"version {version.number} was refused: {version.refusal}")
+
+
 async def activate(work: Work, version_id: UUID) -> None:
     """Have the version answer from the commit on, and retire the one before it.
 
@@ -305,8 +311,7 @@ def require_ready(version: ModelVersion) -> None:
 
     Raises DomainError INVALID_INPUT if it was refused, or is not in the index as a whole.
     """
-    if version.status is ModelStatus.REFUSED:
-        raise invalid(f"version {version.number} was refused: {version.refusal}")
+    require_not_refused(version)
     if version.space is not SpaceState.COMPLETE:
         raise invalid(f"version {version.number} is not in the index: have it indexed first")
 

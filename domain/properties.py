@@ -194,6 +194,11 @@ async def snapshot(work: Work, property_ids: Sequence[UUID]) -> PropertyColumns:
     return await _labelled(work, select(*SNAPSHOT, *LABELS).where(Property.id.in_(property_ids)))
 
 
+async def ids(work: Work) -> set[UUID]:
+    """The ids of all properties of the tenant."""
+    return set(await work.session.scalars(select(Property.id)))
+
+
 async def snapshot_after(
     work: Work, after: UUID | None = None, batch: int = 2000
 ) -> PropertyColumns:
@@ -228,9 +233,10 @@ async def remove(work: Work, property_id: UUID, *field: str) -> None:
     Raises:
         DomainError: NOT_FOUND, blaming ``field``.
     """
-    removed = await work.session.scalar(
-        delete(Property).where(Property.id == property_id).returning(Property.id)
-    )
-    if removed is None:
+    # Held first: nobody acts on it any more, and whoever did is known by less now.
+    held = select(Property.id).where(Property.id == property_id).with_for_update()
+    if await work.session.scalar(held) is None:
         raise not_found("property", field)
+    await indexing.mark_investors(work, [property_id])
+    await work.session.execute(delete(Property).where(Property.id == property_id))
     await indexing.follow(work, Marked.PROPERTY, [property_id])

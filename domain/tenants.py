@@ -114,6 +114,13 @@ async def active_versions(work: Work, tenant_ids: Collection[UUID]) -> dict[UUID
     return dict(rows.tuples().all())
 
 
+async def hold(work: Work) -> bool:
+    """Keep the tenant from being deleted until the transaction ends; whether there is one."""
+    query = select(Tenant.id).where(Tenant.id == work.tenant_id)
+    held = await work.session.scalar(query.with_for_update(read=True, key_share=True))
+    return held is not None
+
+
 async def lock(work: Work, purpose: str) -> None:
     """Wait for the tenant's lock of that purpose, and hold it until the transaction ends."""
     key = f"{purpose}:{work.tenant_id}"

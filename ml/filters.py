@@ -131,6 +131,11 @@ def at_least(key: str, value: float) -> grpc.Condition:
     return _field(key, range=grpc.Range(gte=value))
 
 
+def at_most(key: str, value: float) -> grpc.Condition:
+    """Points whose payload field is that or less."""
+    return _field(key, range=grpc.Range(lte=value))
+
+
 def both(*conditions: grpc.Condition) -> grpc.Condition:
     """All of the conditions hold."""
     return grpc.Condition(filter=grpc.Filter(must=conditions))

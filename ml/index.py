@@ -78,6 +78,13 @@ class EmbeddingIndex:
         """Deletes the tenant's investors from all of its versions; unknown ids are ignored."""
         await self._delete(USERS, tenant_id, "user_id", ids)
 
+    async def keep_versions(self, tenant_id: UUID, version_ids: Collection[UUID]) -> None:
+        """Deletes all that the tenant has in other versions than these, all it has for none."""
+        owned = [equals("tenant_id", tenant_id)]
+        kept = [among("model_version", version_ids)] if version_ids else None
+        for collection in (PROPERTIES, USERS):
+            await self._client.delete(collection, grpc.Filter(must=owned, must_not=kept))
+
     async def _delete(
         self, collection: str, tenant_id: UUID, field: str, ids: Collection[UUID]
     ) -> None:

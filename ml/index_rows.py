@@ -92,6 +92,11 @@ def pack(ids: Iterable[UUID], items: Items) -> list[str]:
     return [b2a_base64(row.tobytes(), newline=False).decode("ascii") for row in rows]
 
 
+def values(packed: str) -> NDArray[np.float32]:
+    """The numbers of one string, without the id before them; NaN where unknown."""
+    return np.frombuffer(a2b_base64(packed), dtype="<f4")[_ID:]
+
+
 def unpack(packed: Sequence[str]) -> Unpacked:
     """What strings say of their properties; one may be the subject of several.
 

@@ -33,6 +33,7 @@ class Points:
     def __init__(self, client: AsyncQdrantClient, model: ModelKey) -> None:
         self._client = client
         self._model = model
+        self._own = {"tenant_id": str(model.tenant_id), "model_version": str(model.version_id)}
 
     async def _upsert(
         self,
@@ -41,15 +42,11 @@ class Points:
         vectors: NDArray[np.float32],
         payload: list[dict[str, Any]],
     ) -> None:
-        own = {
-            "tenant_id": str(self._model.tenant_id),
-            "model_version": str(self._model.version_id),
-        }
         for rows in _slices(len(ids)):
             batch = models.Batch(
                 ids=list(ids[rows]),
                 vectors=vectors[rows].tolist(),
-                payloads=[own | one for one in payload[rows]],
+                payloads=[self._own | one for one in payload[rows]],
             )
             await self._client.upsert(collection, batch)
 

@@ -20,11 +20,12 @@ from ml.candidates import (
     gather,
     mostly_ties,
 )
+from ml.contents import Contents
 from ml.filters import among, at_least, both, conditions, either, payloads
 from ml.index_rows import ROW, pack
 from ml.items import Items
 from ml.observing import searching
-from ml.points import PROPERTIES, USERS, Points, check_shape
+from ml.points import PROPERTIES, USERS, check_shape
 from ml.queries import nearest_to, nearest_to_any, only
 
 
@@ -40,7 +41,7 @@ class Hit(NamedTuple):
     vector: NDArray[np.float32]
 
 
-class Space(Points):
+class Space(Contents):
     """The points of one tenant's one model version; no call can reach another's."""
 
     async def upsert_properties(self, properties: PropertyColumns, items: Items) -> None:
@@ -225,18 +226,6 @@ class Space(Points):
                     owner = UUID((point.payload or {})["user_id"])
                     found.setdefault(owner, []).append(point.vector)
         return {owner: np.array(vectors, dtype=np.float32) for owner, vectors in found.items()}
-
-    async def count(self) -> int:
-        """How many properties the space holds."""
-        return (await self._client.count(PROPERTIES, self._filter(), exact=True)).count
-
-    async def property_ids(self) -> set[UUID]:
-        """The ids of all properties in the space."""
-        return await self._ids(PROPERTIES, "property_id")
-
-    async def user_ids(self) -> set[UUID]:
-        """The ids of all investors in the space."""
-        return await self._ids(USERS, "user_id")
 
     def _wanted(
         self,

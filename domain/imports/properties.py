@@ -61,14 +61,14 @@ def _changed(statement: str) -> str:
 
 _INSERT = _changed(insert_new(_ROWS))
 _UPDATE = _changed(update_changed(_ROWS))
-_DELETE = _changed(
-    f"""
-    DELETE FROM properties AS existing
-    WHERE existing.tenant_id = CAST(:tenant_id AS uuid) AND NOT EXISTS (
+_MISSING = f"""
+    existing.tenant_id = CAST(:tenant_id AS uuid) AND NOT EXISTS (
         SELECT FROM {STAGED} AS item WHERE item.external_id = existing.external_id
     )
-    RETURNING existing.id
-    """  # noqa: S608
+"""
+_HOLD = f"SELECT existing.id FROM properties AS existing WHERE {_MISSING} FOR UPDATE"  # noqa: S608
+_DELETE = _changed(
+    f"DELETE FROM properties AS existing WHERE {_MISSING} RETURNING existing.id"  # noqa: S608
 )
 _LEAVE_OUT_REPEATED = f"""
     WITH numbered AS (
@@ -144,6 +144,10 @@ async def import_properties(
             f"nothing deleted: {report.unidentified:,} skipped rows may belong to any property"
         )
     elif delete_missing:
+        # Held first: nobody acts on them any more, and whoever did is known by less now.
+        missing = list(await work.session.scalars(text(_HOLD), values))
+        if len(missing) <= indexing.REINDEX_ABOVE:
+            await indexing.mark_investors(work, missing)
         report.deleted, deleted = await _execute(work, _DELETE, values)
         changed += deleted
     await indexing.follow(work, Marked.PROPERTY, changed)

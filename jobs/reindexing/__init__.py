@@ -1,0 +1,28 @@
+"""Keeps the index in step with the database.
+
+indexer.py      what jobs and commands call
+writer.py       turns, in which one reads rows and writes vectors while nobody else does
+passes.py       writing what is marked, and writing everything
+promotion.py    filling a version's space, having it answer, forgetting what nobody needs
+reindex.py      the reindex job: compare, write, verify, search
+comparison.py   database and index compared by ids and by content
+smoke.py        searches that show whether a space answers
+isolation.py    a subject at fault told from a service that is down
+"""
+
+from jobs.reindexing.comparison import Differences
+from jobs.reindexing.indexer import Indexer
+from jobs.reindexing.passes import Report
+from jobs.reindexing.promotion import Activation
+from jobs.reindexing.reindex import Reindexed
+from jobs.reindexing.writer import PROPERTY_BATCH, Counts
+
+__all__ = [
+    "PROPERTY_BATCH",
+    "Activation",
+    "Counts",
+    "Differences",
+    "Indexer",
+    "Reindexed",
+    "Report",
+]

@@ -1,0 +1,172 @@
+"""Comparing database and index: by ids, and by what is written."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from domain import histories, indexing, interactions, properties
+from domain.snapshots import ModelKey
+from domain.work import Work
+from jobs.reindexing.writer import Writer, batches
+
+SAMPLE = 1000
+"""Properties whose content is compared where only some are."""
+
+_CHECKED = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """How the ids in a space differ from those in the database.
+
+    Attributes:
+        database: properties in the database.
+        index: properties in the space.
+        missing: properties that the space lacks.
+        extra: properties that only the space has.
+        investors: users who did anything, not all of whom have an interest.
+        missing_users: those of them whom the space lacks.
+        extra_users: users whom only the space has.
+    """
+
+    database: int
+    index: int
+    missing: set[UUID]
+    extra: set[UUID]
+    investors: set[UUID]
+    missing_users: set[UUID]
+    extra_users: set[UUID]
+
+    @property
+    def found(self) -> float:
+        """The share of the database's properties that the space has."""
+        return 1 - len(self.missing) / self.database if self.database else 1.0
+
+
+async def gaps(writer: Writer, work: Work, model: ModelKey) -> Gaps:
+    """Compare by ids. Outside of a turn what changes meanwhile may show as a gap."""
+    space = writer.index.space(model)
+    known, investors = await properties.ids(work), set(await interactions.active_investors(work))
+    written, written_users = await space.property_ids(), await space.user_ids()
+    return Gaps(
+        database=len(known),
+        index=len(written),
+        missing=known - written,
+        extra=written - known,
+        investors=investors,
+        missing_users=investors - written_users,
+        extra_users=written_users - investors,
+    )
+
+
+async def wrong(writer: Writer, tenant_id: UUID, model: ModelKey, ids: set[UUID]) -> set[UUID]:
+    """Those of the properties that the space lacks, or has otherwise than they are now.
+
+    Not those that are marked, which is no fault, nor those that do not exist.
+    """
+    found = await _differing(writer, tenant_id, model, ids)
+    # Once more with nobody writing: what changed between two looks is no difference.
+    confirmed: set[UUID] = set()
+    for some in batches(found, _CHECKED):
+        async with writer.turn(tenant_id) as work:
+            differing = await _differing_properties(writer, work, model, some)
+            confirmed |= differing - await _marked(work, differing)
+    return confirmed
+
+
+async def sample_differs(
+    writer: Writer, tenant_id: UUID, model: ModelKey, without: set[UUID]
+) -> bool:
+    """Whether any of some properties drawn at random, ``without`` those, is ``wrong``.
+
+    It tells an index that was restored from a backup, or that missed many changes.
+    """
+    async with writer.database.work(tenant_id) as work:
+        known = tuple(await properties.ids(work) - without)
+    drawn = random.sample(known, min(SAMPLE, len(known)))
+    return bool(await wrong(writer, tenant_id, model, set(drawn)))
+
+
+@dataclass(slots=True)
+class Differences:
+    """Where the index is not what the database says.
+
+    Attributes:
+        properties: those that the space lacks, or has otherwise than they are.
+        extra: properties that only the space has.
+        users: investors whose vectors are not those of what they did.
+        compared: how many properties and investors were compared.
+    """
+
+    properties: set[UUID] = field(default_factory=set)
+    extra: set[UUID] = field(default_factory=set)
+    users: set[UUID] = field(default_factory=set)
+    compared: int = 0
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.properties or self.extra or self.users)
+
+
+async def differences(writer: Writer, tenant_id: UUID, model: ModelKey) -> Differences:
+    """Compare every vector and payload of a space with what the database gives now.
+
+    What differs is looked at again within a turn, and what is marked is none: so a difference is
+    one even while others write. It costs about as much as writing everything.
+    """
+    async with writer.database.work(tenant_id) as work:
+        between = await gaps(writer, work, model)
+        known = await properties.ids(work)
+        investors = set(await interactions.active_investors(work))
+    found = Differences(compared=len(known) + len(investors))
+    found.properties = await wrong(writer, tenant_id, model, known)
+    found.extra = await _strangers(writer, tenant_id, model, between.extra)
+    async with writer.database.work(tenant_id) as work:
+        users = await _differing_users(writer, work, model, investors | between.extra_users)
+    for some in batches(users, _CHECKED):
+        async with writer.turn(tenant_id) as work:
+            differing = await _differing_users(writer, work, model, set(some))
+            found.users |= differing - await _marked(work, differing)
+    return found
+
+
+async def _strangers(writer: Writer, tenant_id: UUID, model: ModelKey, ids: set[UUID]) -> set[UUID]:
+    """Those of the ids that the space has and the database has not."""
+    if not ids:
+        return set()
+    async with writer.turn(tenant_id) as work:
+        ids = ids & await writer.index.space(model).property_ids() - await properties.ids(work)
+        return ids - await _marked(work, ids)
+
+
+async def _differing(writer: Writer, tenant_id: UUID, model: ModelKey, ids: set[UUID]) -> set[UUID]:
+    found: set[UUID] = set()
+    for some in batches(ids, _CHECKED):
+        async with writer.database.work(tenant_id) as work:
+            found |= await _differing_properties(writer, work, model, some)
+    return found
+
+
+async def _differing_properties(
+    writer: Writer, work: Work, model: ModelKey, ids: Sequence[UUID]
+) -> set[UUID]:
+    found = await properties.snapshot(work, ids)
+    return await writer.index.space(model).differing(found, await writer.twin.items(model, found))
+
+
+async def _differing_users(
+    writer: Writer, work: Work, model: ModelKey, ids: set[UUID]
+) -> set[UUID]:
+    differing: set[UUID] = set()
+    for some in batches(ids, _CHECKED):
+        found = await histories.get_many(work, some)
+        interests = {one: await writer.twin.interests(model, found[one]) for one in some}
+        differing |= await writer.index.space(model).differing_users(interests)
+    return differing
+
+
+async def _marked(work: Work, ids: set[UUID]) -> set[UUID]:
+    """Those of the ids that are marked."""
+    found = {one.subject_id for one in await indexing.marks_of(work, ids)}
+    return ids if await indexing.marks_of_everything(work) else found

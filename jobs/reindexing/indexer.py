@@ -1,0 +1,92 @@
+"""The indexer: all that jobs and commands do to a tenant's index."""
+
+from dataclasses import dataclass
+from math import inf
+from typing import Self
+from uuid import UUID
+
+from domain import indexing, job_runs, model_versions, tenants
+from domain.database import Database
+from domain.model_versions import SpaceState
+from domain.snapshots import ModelKey
+from jobs.reindexing import comparison, passes, promotion
+from jobs.reindexing import reindex as reindexing
+from jobs.reindexing.comparison import Differences
+from jobs.reindexing.passes import Report
+from jobs.reindexing.promotion import Activation
+from jobs.reindexing.reindex import Reindexed
+from jobs.reindexing.writer import Counts, Writer
+from ml.index import EmbeddingIndex
+from ml.inference import TwinService
+
+
+@dataclass(frozen=True, slots=True)
+class Indexer(Writer):
+    """Keeps the index in step with the database. Make one with ``open``."""
+
+    @classmethod
+    async def open(cls, database: Database, index: EmbeddingIndex, twin: TwinService) -> Self:
+        """An indexer whose collections exist.
+
+        Where an earlier build filled them, every tenant's reindex is enqueued.
+        """
+        # First, so that a process that dies in between does not forget it.
+        if await index.outdated():
+            async with database.work(None) as work:
+                everyone = await tenants.list_all(work)
+            for tenant in everyone:
+                async with database.work(tenant.id) as work:
+                    await job_runs.request(work, job_runs.REINDEX)
+        await index.ensure_collections()
+        return cls(database, index, twin)
+
+    async def index_marked(self, tenant_id: UUID, seconds: float = inf) -> bool:
+        """See ``passes.index_marked``."""
+        return await passes.index_marked(self, tenant_id, seconds)
+
+    async def write_everything(
+        self, tenant_id: UUID, report: Report, only: UUID | None = None
+    ) -> Counts:
+        """See ``passes.write_everything``."""
+        return await passes.write_everything(self, tenant_id, report, only)
+
+    async def reindex(self, tenant_id: UUID, report: Report, *, full: bool = False) -> Reindexed:
+        """See ``reindex.reindex``."""
+        return await reindexing.reindex(self, tenant_id, report, full=full)
+
+    async def fill(self, tenant_id: UUID, version_id: UUID, report: Report) -> Counts:
+        """See ``promotion.fill``."""
+        return await promotion.fill(self, tenant_id, version_id, report)
+
+    async def activate(self, tenant_id: UUID, version_id: UUID, report: Report) -> Activation:
+        """See ``promotion.activate``."""
+        return await promotion.activate(self, tenant_id, version_id, report)
+
+    async def forget_unneeded(self, tenant_id: UUID) -> list[UUID]:
+        """See ``promotion.forget_unneeded``."""
+        return await promotion.forget_unneeded(self, tenant_id)
+
+    async def differences(self, tenant_id: UUID, version_id: UUID) -> Differences:
+        """See ``comparison.differences``."""
+        return await comparison.differences(self, tenant_id, ModelKey(tenant_id, version_id))
+
+    async def repair(self, tenant_id: UUID) -> bool:
+        """Ask for a reindex where a complete space holds more or fewer properties than it should.
+
+        Whether it does. Cheap enough for every few minutes: it counts, of what is not marked. So
+        an index that was emptied, or lost its latest writes, is noticed soon.
+        """
+        async with self.turn(tenant_id) as work:
+            settled = await indexing.settled(work)
+            if settled is None:
+                return False
+            for version_id in await model_versions.indexed(work):
+                version = await model_versions.get(work, version_id)
+                space = self.index.space(ModelKey(tenant_id, version_id))
+                if (
+                    version.space is SpaceState.COMPLETE
+                    and await space.count(settled.marked) != settled.properties
+                ):
+                    await job_runs.request(work, job_runs.REINDEX)
+                    return True
+        return False
