@@ -4,9 +4,10 @@ from math import log2
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from sklearn import metrics as sklearn_metrics
 
 from ml.evaluation.metrics import METRICS, classification, ranking_metrics, top
 
@@ -107,6 +108,28 @@ def test_classification_of_a_case_by_hand() -> None:
     assert found["calibration_error"] == pytest.approx(
         (2 * 0.45 + 1 * 0.15 + 1 * 0.15 + 2 * 0.45) / 6
     )
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 10)), min_size=2, max_size=60))
+@settings(max_examples=200, deadline=None)
+def test_classification_is_that_of_scikit_learn(pairs: list[tuple[bool, int]]) -> None:
+    """With equal affinities, and with nobody or everybody said to approve."""
+    label = np.array([approved for approved, _ in pairs])
+    affinity = np.array([tenths / 10 for _, tenths in pairs])
+    assume(0 < label.sum() < len(label))
+    found, said = classification(label, affinity), affinity >= 0.5
+    assert found["auc"] == pytest.approx(sklearn_metrics.roc_auc_score(label, affinity))
+    for name in ("accuracy", "f1", "precision", "recall"):
+        given = {} if name == "accuracy" else {"zero_division": 0}
+        expected = getattr(sklearn_metrics, f"{name}_score")(label, said, **given)
+        assert found[name] == pytest.approx(expected)
+    expected = sklearn_metrics.confusion_matrix(label, said, labels=[True, False])
+    assert found["confusion"] == expected.tolist()
+    wrong, right, _ = sklearn_metrics.roc_curve(label, affinity, drop_intermediate=False)
+    assert found["roc"] == {
+        "false_positive": pytest.approx(wrong.tolist()),
+        "true_positive": pytest.approx(right.tolist()),
+    }
 
 
 @given(st.integers(0, 2**32))
