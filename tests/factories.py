@@ -6,9 +6,11 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import select
+
 from domain import indexing
 from domain.database import Database
-from domain.indexing import Marked
+from domain.indexing import IndexMark, Marked
 from domain.interactions import Interaction, refresh_totals
 from domain.properties import Property
 from domain.tenants import Tenant
@@ -88,7 +90,7 @@ async def add_interaction(
 async def take_marks(database: Database, tenant: Tenant) -> set[tuple[Marked, UUID]]:
     """What the index has to follow; it is marked no more."""
     async with database.work(tenant.id) as work:
-        found = await indexing.marks(work, 1_000_000)
+        found = list(await work.session.scalars(select(IndexMark)))
         await indexing.unmark(work, found)
     return {(one.kind, one.subject_id) for one in found}
 

@@ -35,7 +35,7 @@ async def trained(rt: Runtime, database: Database) -> Town:
     """A tenant with two trained versions, of which the second answers."""
     town = await build_town(database, await new_tenant(database))
     for seed in (0, 1):
-        await train(rt, town.tenant, epochs=2, seed=seed)
+        await train(rt, town.tenant, seed=seed)
     return town
 
 

@@ -1,0 +1,124 @@
+"""Versions and a tenant's rules from the command line."""
+
+from asyncio import to_thread
+
+import pytest
+
+from domain import drift, model_versions, policies
+from domain.database import Database
+from domain.tenants import Tenant
+from runtime import Runtime
+from tests.cli.conftest import Twin
+from tests.conftest import new_tenant
+from tests.factories import Town, build_town, train
+
+GATE = {"gate": "f1", "value": 0.4, "bound": 0.6, "passed": False}
+
+
+@pytest.fixture(scope="module")
+async def trained(rt: Runtime, database: Database) -> Town:
+    """A tenant with two trained versions, of which the second answers."""
+    town = await build_town(database, await new_tenant(database))
+    for seed in (0, 1):
+        await train(rt, town.tenant, seed=seed)
+    return town
+
+
+def rows(printed: str) -> list[list[str]]:
+    return [line.split("\t") for line in printed.splitlines()]
+
+
+def test_a_rollback_is_taken_back_by_another(twin: Twin, trained: Town) -> None:
+    slug = trained.tenant.slug
+
+    def standing() -> list[list[str]]:
+        listed = twin("models", "list", "--tenant", slug)
+        assert listed.exit_code == 0, listed.stderr
+        return [row[:3] for row in rows(listed.stdout)]
+
+    newer = [["2", "active", "complete"], ["1", "retired", "complete"]]
+    older = [["2", "retired", "complete"], ["1", "active", "complete"]]
+    assert standing() == newer
+    assert twin("models", "rollback", "--tenant", slug).stdout == "Version 1 answers now.\n"
+    assert standing() == older
+    assert twin("models", "rollback", "--tenant", slug).stdout == "Version 2 answers now.\n"
+    assert twin("models", "activate", "--tenant", slug, 1).stdout == "Version 1 answers now.\n"
+    assert standing() == older
+
+
+async def test_a_version_is_shown_with_its_gates_figures_and_drift(
+    twin: Twin, database: Database, tenant: Tenant
+) -> None:
+    async with database.work(tenant.id) as work:
+        metrics = {"twin": {"ndcg@10": 0.25}, "properties": 60}
+        version = await model_versions.add(work, b"weights", {}, metrics)
+        await model_versions.judge(work, version.id, [GATE], "f1 is 0.4, at least 0.6")
+        await drift.record(work, version.id, {"listing_price": 0.3}, None)
+    shown = (await to_thread(twin, "models", "show", "--tenant", tenant.slug, 1)).stdout
+    assert "version 1: refused, index none" in shown
+    assert "refused: f1 is 0.4, at least 0.6" in shown
+    assert "gate f1: 0.4 (0.6) FAILED" in shown
+    assert "twin: ndcg@10 0.250" in shown
+    assert "alert, score None, listing_price 0.300" in shown
+
+    refused = await to_thread(twin, "models", "activate", "--tenant", tenant.slug, 1)
+    assert refused.exit_code == 1
+    assert "version 1 was refused: f1 is 0.4" in refused.stderr
+    for command in (("show", 2), ("activate", 2)):
+        missing = await to_thread(twin, "models", command[0], "--tenant", tenant.slug, command[1])
+        assert (missing.exit_code, missing.stderr) == (1, "twin: No such model version: 2.\n")
+
+
+def test_there_is_nothing_to_roll_back_to(twin: Twin, tenant: Tenant) -> None:
+    refused = twin("models", "rollback", "--tenant", tenant.slug)
+    assert refused.exit_code == 1
+    assert "has no version from before the active one" in refused.stderr
+
+
+async def test_a_version_that_is_not_in_the_index_waits_for_a_job(
+    twin: Twin, database: Database, tenant: Tenant
+) -> None:
+    async with database.work(tenant.id) as work:
+        await model_versions.add(work, b"weights", {}, {})
+    said = await to_thread(twin, "models", "activate", "--tenant", tenant.slug, 1)
+    assert said.stdout.startswith("Version 1 is not in the index: run ")
+
+
+async def test_rules_are_set_and_taken_back(
+    twin: Twin, database: Database, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    async def rules(*given: str) -> dict[str, str]:
+        options = [part for one in given for part in ("--set", one)]
+        printed = await to_thread(twin, "tenants", "policy", "--tenant", tenant.slug, *options)
+        assert printed.exit_code == 0, printed.stderr
+        return dict(rows(printed.stdout))
+
+    defaults = {name: f"{value:g}" for name, value in policies.to_json(policies.Policy()).items()}
+    assert await rules() == defaults
+    changed = await rules("least_f1=0.5", "train_after=7")
+    assert changed == defaults | {"least_f1": "0.5", "train_after": "7"}
+    async with database.work(tenant.id) as work:
+        assert (await policies.get(work)).train_after == 7
+    async with database.work(other_tenant.id) as work:
+        assert await policies.get(work) == policies.Policy()
+    assert await rules("least_f1=") == defaults | {"train_after": "7"}
+
+
+@pytest.mark.parametrize(
+    ("given", "refusal"),
+    [
+        ("least_f1=1.5", "least_f1 1.5: use 0 to 1"),
+        ("train_after=2.5", "train_after 2.5: use a whole number"),
+        ("grace_days=-1", "grace_days -1.0: use 0 or more"),
+        ("grace_days=nan", "grace_days nan: use 0 or more"),
+        ("frob=1", "rule 'frob': use least_approvals, "),
+        ("least_f1", "write RULE=NUMBER"),
+        ("least_f1=high", "write RULE=NUMBER"),
+    ],
+)
+def test_a_rule_that_cannot_hold_is_refused(
+    twin: Twin, tenant: Tenant, given: str, refusal: str
+) -> None:
+    refused = twin("tenants", "policy", "--tenant", tenant.slug, "--set", given)
+    assert refused.exit_code != 0
+    assert refusal in " ".join(refused.stderr.split())
