@@ -71,10 +71,13 @@ lint: $(DEV) ## check style, types and who imports whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-lint-shipping: $(DEV) ## check the Dockerfile, compose.yaml and the CI script
+lint-shipping: $(DEV) ## check the Dockerfile, compose.yaml, the CI script, the dashboard and the alerts
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	bash -n .ci/run
+	$(BIN)/check-jsonschema --schemafile monitoring/schemas/dashboard.json monitoring/dashboard.json
+	$(BIN)/check-jsonschema --schemafile monitoring/schemas/alerts.json monitoring/alerts.yaml
+	$(BIN)/python -m monitoring.expressions
 
 format: $(DEV) ## put the code into the style that lint asks for
 	$(BIN)/ruff check --fix

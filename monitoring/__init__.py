@@ -1,0 +1,1 @@
+"""What watches a running server: a dashboard, alert rules, and the check of both."""
