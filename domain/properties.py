@@ -8,13 +8,16 @@ from uuid import UUID
 
 import numpy as np
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
     Computed,
     Float,
     Index,
-    Select,
+    Integer,
     Text,
     UniqueConstraint,
+    Uuid,
+    any_,
     case,
     cast,
     delete,
@@ -32,6 +35,7 @@ from domain.base import Base, TenantScoped, one_of, vocabulary
 from domain.errors import not_found
 from domain.filters import APOSTROPHES, SEPARATORS, Labels
 from domain.indexing import Marked
+from domain.reading import Row, Statement, parameter
 from domain.snapshots import NUMERIC_COLUMNS, PropertyColumns
 from domain.vocabulary import ListingStatus, PropertyType
 from domain.work import Work
@@ -140,17 +144,20 @@ _STATUSES = {status: position for position, status in enumerate(ListingStatus)}
 
 
 def columns(rows: Sequence[Sequence[Any]]) -> PropertyColumns:
-    """Turn rows of ``SNAPSHOT`` into columns."""
-    numeric = np.array([row[7:] for row in rows], dtype=np.float64)
+    """Turn rows of ``SNAPSHOT`` into columns; what the rows hold beyond that is left."""
+    width = len(SNAPSHOT)
+    ids, types, statuses, zipcode, city, listed_at, owners, *numeric = (
+        list(zip(*rows, strict=True))[:width] if rows else [()] * width
+    )
     return PropertyColumns(
-        ids=tuple(row[0] for row in rows),
-        numeric=numeric.reshape(len(rows), len(NUMERIC_COLUMNS)),
-        property_type=np.array([_TYPES.get(row[1], -1) for row in rows], dtype=np.int8),
-        listing_status=np.array([_STATUSES.get(row[2], -1) for row in rows], dtype=np.int8),
-        zipcode=tuple(row[3] for row in rows),
-        city=tuple(row[4] for row in rows),
-        listed_at=np.array([row[5] for row in rows], dtype=np.float64),
-        owners=np.array([row[6] for row in rows], dtype=np.int32),
+        ids=ids,
+        numeric=np.array(numeric, dtype=np.float64).T.copy(),
+        property_type=np.array([_TYPES.get(one, -1) for one in types], dtype=np.int8),
+        listing_status=np.array([_STATUSES.get(one, -1) for one in statuses], dtype=np.int8),
+        zipcode=zipcode,
+        city=city,
+        listed_at=np.array(listed_at, dtype=np.float64),
+        owners=np.array(owners, dtype=np.int32),
     )
 
 
@@ -189,9 +196,16 @@ LABELS: tuple[InstrumentedAttribute[Any], ...] = (
 """What ``Labels`` are made of, in its order."""
 
 
+_LABELLED = select(*SNAPSHOT, *LABELS)
+_BY_ID = Statement(_LABELLED.where(Property.id == any_(parameter("ids", ARRAY(Uuid())))))
+_NEXT = _LABELLED.order_by(Property.id).limit(parameter("batch", Integer()))
+_FIRST = Statement(_NEXT)
+_AFTER = Statement(_NEXT.where(Property.id > parameter("after", Uuid())))
+
+
 async def snapshot(work: Work, property_ids: Sequence[UUID]) -> PropertyColumns:
     """The columns and labels of those ids that exist, in no particular order."""
-    return await _labelled(work, select(*SNAPSHOT, *LABELS).where(Property.id.in_(property_ids)))
+    return _labelled(await work.fetch(_BY_ID, ids=list(property_ids)))
 
 
 async def ids(work: Work) -> set[UUID]:
@@ -203,20 +217,19 @@ async def snapshot_after(
     work: Work, after: UUID | None = None, batch: int = 2000
 ) -> PropertyColumns:
     """The next properties of the tenant by id, with labels; none at the end."""
-    query: Select[Any] = select(*SNAPSHOT, *LABELS).order_by(Property.id).limit(batch)
-    if after is not None:
-        query = query.where(Property.id > after)
-    return await _labelled(work, query)
+    if after is None:
+        return _labelled(await work.fetch(_FIRST, batch=batch))
+    return _labelled(await work.fetch(_AFTER, after=after, batch=batch))
 
 
-async def _labelled(work: Work, query: Select[Any]) -> PropertyColumns:
-    rows = [tuple(row) for row in await work.session.execute(query)]
+def _labelled(rows: Sequence[Row]) -> PropertyColumns:
     width = len(SNAPSHOT)
-    labels = [
-        Labels(external_id, state, tuple({word: None for word in search.split(" ") if word}))
-        for external_id, state, search in (row[width:] for row in rows)
-    ]
-    return replace(columns([row[:width] for row in rows]), labels=tuple(labels))
+    labels: list[Labels] = []
+    for external_id, state, search in (row[width:] for row in rows):
+        words = dict.fromkeys(search.split(" "))
+        words.pop("", None)
+        labels.append(Labels(external_id, state, tuple(words)))
+    return replace(columns(rows), labels=tuple(labels))
 
 
 async def snapshots(work: Work, batch: int = 2000) -> AsyncIterator[PropertyColumns]:

@@ -11,6 +11,7 @@ from math import inf, nextafter
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from qdrant_client import grpc, models
 
 from domain.filters import RANGES, Box, Circle, Polygon, PropertyFilter, Range
@@ -34,41 +35,38 @@ PAYLOAD_INDEXES: dict[str, models.PayloadSchemaType | models.KeywordIndexParams]
 """What a property's point carries beside its tenant and model version."""
 
 _MILLIMETRE = 0.001
+_FLAGS = {0.0: False, 1.0: True}
+_WHOLE = 2.0**53  # below, a float and the integer that it stands for are the same number
 
 
 def payloads(columns: PropertyColumns) -> list[dict[str, Any]]:
     """The payload of each property, n dictionaries of JSON values."""
-    numbers = {name: columns.column(name).tolist() for name in RANGES.values()}
-    numbers["listed_at"] = columns.listed_at.tolist()
     latitudes, longitudes = columns.column("latitude"), columns.column("longitude")
     located = (np.abs(latitudes) <= 90) & (np.abs(longitudes) <= 180)
-    renovation = columns.column("renovation_needed")
-    result = []
-    for row, property_id in enumerate(columns.ids):
-        payload: dict[str, Any] = {
-            "property_id": str(property_id),
-            "owned": bool(columns.owners[row]),
-        }
-        payload |= {
-            name: values[row] for name, values in numbers.items() if -inf < values[row] < inf
-        }
-        texts = {
-            "zipcode": columns.zipcode[row],
-            "city": columns.city[row],
-            "property_type": _name(PropertyType, columns.property_type[row]),
-            "listing_status": _name(ListingStatus, columns.listing_status[row]),
-        }
-        if columns.labels:
-            external_id, state, words = columns.labels[row]
-            texts |= {"external_id": external_id, "state": state}
-            payload["words"] = list(words)
-        payload |= {name: value for name, value in texts.items() if value is not None}
-        if not np.isnan(renovation[row]):
-            payload["renovation_needed"] = bool(renovation[row])
-        if located[row]:
-            payload["location"] = {"lat": float(latitudes[row]), "lon": float(longitudes[row])}
-        result.append(payload)
-    return result
+    fields: dict[str, Iterable[Any]] = {
+        "property_id": map(str, columns.ids),
+        "owned": (columns.owners > 0).tolist(),
+        **{name: _numbers(columns.column(name)) for name in RANGES.values()},
+        "listed_at": _numbers(columns.listed_at),
+        "zipcode": columns.zipcode,
+        "city": columns.city,
+        "property_type": _names(PropertyType, columns.property_type),
+        "listing_status": _names(ListingStatus, columns.listing_status),
+        "renovation_needed": map(_FLAGS.get, columns.column("renovation_needed").tolist()),
+        "location": [
+            {"lat": latitude, "lon": longitude} if known else None
+            for latitude, longitude, known in zip(
+                latitudes.tolist(), longitudes.tolist(), located.tolist(), strict=True
+            )
+        ],
+    }
+    if columns.labels:
+        fields["external_id"], fields["state"], words = zip(*columns.labels, strict=True)
+        fields["words"] = map(list, words)
+    return [
+        {name: value for name, value in zip(fields, row, strict=True) if value is not None}
+        for row in zip(*fields.values(), strict=True)
+    ]
 
 
 def conditions(where: PropertyFilter) -> list[grpc.Condition]:
@@ -160,10 +158,22 @@ def within_any(circles: Sequence[Circle]) -> grpc.Condition:
     return either(list(map(_within_circle, circles)))
 
 
-def _name(vocabulary: type[PropertyType] | type[ListingStatus], code: int) -> str | None:
-    """The value at a position of a vocabulary, None for the code of a missing one."""
-    values = list(vocabulary)
-    return str(values[code]) if 0 <= code < len(values) else None
+def _numbers(values: NDArray[np.float64]) -> list[float | int | None]:
+    """Finite numbers, whole ones as integers, which cost an index less; None for others."""
+    return [
+        (int(value) if value.is_integer() and abs(value) < _WHOLE else value)
+        if -inf < value < inf
+        else None
+        for value in values.tolist()
+    ]
+
+
+def _names(
+    vocabulary: type[PropertyType] | type[ListingStatus], codes: NDArray[np.int8]
+) -> list[str | None]:
+    """The values at those positions of a vocabulary, None for the codes of missing ones."""
+    names = dict(enumerate(map(str, vocabulary)))
+    return list(map(names.get, codes.tolist()))
 
 
 def _within_circle(circle: Circle) -> grpc.Condition:

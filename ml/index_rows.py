@@ -79,8 +79,8 @@ def pack(ids: Iterable[UUID], items: Items) -> list[str]:
     """One string for each of n properties."""
     rows = np.empty((len(items.prior), _WIDTH), dtype="<f4")
     # Bytes, not numbers: they pass through unchanged.
-    content = b"".join([one.bytes for one in ids])
-    rows[:, :_ID].view("u1")[:] = np.frombuffer(content, dtype="u1").reshape(-1, 4 * _ID)
+    subjects = b"".join([one.bytes for one in ids])
+    rows[:, :_ID].view("u1")[:] = np.frombuffer(subjects, dtype="u1").reshape(-1, 4 * _ID)
     known = items.known.cpu().numpy()
     rows[:, _ID:_POSITION] = np.where(known, items.attributes.cpu().numpy(), np.nan)
     rows[:, _POSITION : _POSITION + 3] = items.position.cpu().numpy()
@@ -89,7 +89,9 @@ def pack(ids: Iterable[UUID], items: Items) -> list[str]:
     ):
         rows[:, place] = values.cpu().numpy()
     rows[:, _EMBEDDING:] = items.embedding.cpu().numpy()
-    return [b2a_base64(row.tobytes(), newline=False).decode("ascii") for row in rows]
+    # Encoded as one and cut: see ``_WIDTH``.
+    content = b2a_base64(rows.tobytes(), newline=False).decode("ascii")
+    return [content[first : first + _LENGTH] for first in range(0, len(content), _LENGTH)]
 
 
 def values(packed: str) -> NDArray[np.float32]:

@@ -5,8 +5,10 @@ reached only through ``Points``, which is bound to one tenant and version and pu
 of every point it writes and into the filter of every call it makes.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -17,6 +19,9 @@ from domain.snapshots import ModelKey
 from ml.filters import equals
 from ml.model import DIMENSIONS
 
+if TYPE_CHECKING:
+    from google.protobuf.internal.containers import MessageMap
+
 PROPERTIES = "property_embeddings"
 USERS = "user_embeddings"
 
@@ -25,6 +30,13 @@ TIMEOUT = 30
 
 _NAMESPACE = UUID("6f0c3f52-3a54-5d0e-9b8a-6c1c64c9a3b1")
 _BATCH = 1000
+"""Points read in one call."""
+
+_WRITTEN = 250
+"""Points written in one call: few, for the embedded server answers nobody else meanwhile."""
+
+_INLINE = 50
+"""Above so many points their messages are made in another thread."""
 
 
 class Points:
@@ -40,15 +52,35 @@ class Points:
         collection: str,
         ids: Sequence[str],
         vectors: NDArray[np.float32],
-        payload: list[dict[str, Any]],
+        payload: Sequence[Mapping[str, Any]],
     ) -> None:
-        for rows in _slices(len(ids)):
-            batch = models.Batch(
-                ids=list(ids[rows]),
-                vectors=vectors[rows].tolist(),
-                payloads=[self._own | one for one in payload[rows]],
-            )
-            await self._client.upsert(collection, batch)
+        """Write points; they are searched when this returns.
+
+        The messages are made here, in another thread where they are many: the client would make a
+        model of every point first, which takes longer than all the rest.
+        """
+        for rows in _slices(len(ids), _WRITTEN):
+            make = partial(self._messages, ids[rows], vectors[rows], payload[rows])
+            many = len(ids) > _INLINE
+            points = await asyncio.to_thread(make) if many else make()
+            request = grpc.UpsertPoints(collection_name=collection, points=points, wait=True)
+            await self._client.grpc_points.Upsert(request, timeout=TIMEOUT)
+
+    def _messages(
+        self,
+        ids: Sequence[str],
+        vectors: NDArray[np.float32],
+        payload: Sequence[Mapping[str, Any]],
+    ) -> list[grpc.PointStruct]:
+        points = []
+        for point_id, vector, one in zip(ids, vectors.tolist(), payload, strict=True):
+            point = grpc.PointStruct()
+            point.id.uuid = point_id
+            point.vectors.vector.dense.data.extend(vector)
+            _write(self._own, point.payload)
+            _write(one, point.payload)
+            points.append(point)
+        return points
 
     async def _search(
         self, searches: list[grpc.QueryPoints], collection: str = PROPERTIES
@@ -115,7 +147,32 @@ def check_shape(vectors: NDArray[np.float32], count: int) -> None:
         )
 
 
-def _slices(count: int) -> Iterator[slice]:
-    """Stretches of at most ``_BATCH`` that cover ``range(count)``."""
-    for first in range(0, count, _BATCH):
-        yield slice(first, first + _BATCH)
+def _slices(count: int, size: int) -> Iterator[slice]:
+    """Stretches of at most ``size`` that cover ``range(count)``."""
+    for first in range(0, count, size):
+        yield slice(first, first + size)
+
+
+def _write(payload: Mapping[str, Any], fields: "MessageMap[str, grpc.Value]") -> None:
+    """Write values of JSON into the map of a message, where they cost least."""
+    for key, value in payload.items():
+        _write_value(value, fields[key])
+
+
+def _write_value(value: Any, message: grpc.Value) -> None:
+    if isinstance(value, str):
+        message.string_value = value
+    elif isinstance(value, bool):
+        message.bool_value = value
+    elif isinstance(value, int):
+        message.integer_value = value
+    elif isinstance(value, float):
+        message.double_value = value
+    elif isinstance(value, list):
+        message.list_value.SetInParent()  # even without any
+        for one in value:
+            _write_value(one, message.list_value.values.add())
+    elif isinstance(value, dict):
+        _write(value, message.struct_value.fields)
+    else:
+        raise TypeError(f"a payload holds no {type(value).__name__}: {value!r}")

@@ -48,10 +48,9 @@ class Space(Contents):
         """Writes the properties as the space's version sees them; replaces those already there."""
         vectors = items.embedding.cpu().numpy()
         check_shape(vectors, len(properties))
-        rows = [
-            payload | {ROW: row}
-            for payload, row in zip(payloads(properties), pack(properties.ids, items), strict=True)
-        ]
+        rows = payloads(properties)
+        for payload, row in zip(rows, pack(properties.ids, items), strict=True):
+            payload[ROW] = row
         points = [self._point_id(value) for value in properties.ids]
         await self._upsert(PROPERTIES, points, vectors, rows)
 
