@@ -25,6 +25,7 @@ _CURRENT = "current"
 _UPKEEP = 1.0  # seconds between two rounds of upkeep
 _FLUSH = 5.0  # seconds after which changes are flushed; until then the write-ahead log holds them
 _MANY_CHANGES = 10_000  # points changed before an optimisation is tried, and a fifth of them all
+_PATIENCE = 60.0  # seconds that it waits for changes to pause, for those made meanwhile cost twice
 
 
 class Collection:
@@ -41,6 +42,8 @@ class Collection:
         self.dimension = creation.vectors_config.params.size
         self._lock = threading.Lock()
         self._changed = 0  # points, since the last optimisation
+        self._changed_before = 0  # the same at the last round of upkeep
+        self._many_since: float | None = None  # since when they are enough for another
         self._unflushed = False
         self._flushed_at = time.monotonic()
         self._optimization: Optimization | None = None
@@ -79,12 +82,13 @@ class Collection:
                 shard.flush()
                 self._unflushed = False
                 self._flushed_at = time.monotonic()
-            if self._changed < max(_MANY_CHANGES, shard.info().points_count // 5):
+            if not self._needs_optimizing(shard):
                 return
             shard.flush()
             optimization = Optimization(self._path_of_shard(), self.folder / uuid.uuid4().hex)
             self._optimization = optimization
             self._changed = 0
+            self._many_since = None
         try:
             if optimization.run(stopping):
                 with self.shard() as shard:
@@ -98,6 +102,16 @@ class Collection:
                     shutil.rmtree(self.folder)  # deleted meanwhile
                 else:
                     self._remove_other_shards()
+
+    def _needs_optimizing(self, shard: edge.EdgeShard) -> bool:
+        """Whether much changed and no more does, or has done for long."""
+        paused = self._changed == self._changed_before
+        self._changed_before = self._changed
+        if self._changed < max(_MANY_CHANGES, shard.info().points_count // 5):
+            return False
+        if self._many_since is None:
+            self._many_since = time.monotonic()
+        return paused or time.monotonic() - self._many_since > _PATIENCE
 
     def close(self) -> None:
         """Flush and close the shard."""

@@ -52,6 +52,11 @@ def _write_id(point_id: edge.PointId, message: messages.PointId) -> None:
 def read_value(message: messages.Value) -> Any:
     """A JSON value."""
     kind = message.WhichOneof("kind")
+    # Most are strings and numbers, and there are dozens in a point.
+    if kind == "string_value":
+        return message.string_value
+    if kind == "double_value":
+        return message.double_value
     if kind == "struct_value":
         return read_payload(message.struct_value.fields)
     if kind == "list_value":
