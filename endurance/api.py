@@ -16,7 +16,7 @@ query ($user: ID!, $after: String) {
 SIMILAR = """
 query ($property: ID!) {
   similarProperties(propertyId: $property, first: 10) {
-    edges { node { similarity property { id } } }
+    edges { similarity node { id } }
   }
 }
 """

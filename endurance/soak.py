@@ -32,7 +32,14 @@ _RUN_LIMIT = 1200.0
 
 
 async def soak(
-    folder: Path, minutes: float, seed: int, size: Size = SIZE, pause: float = 0.15, **training: Any
+    folder: Path,
+    minutes: float,
+    seed: int,
+    size: Size = SIZE,
+    *,
+    rounds: int = 2,
+    pause: float = 0.15,
+    **training: Any,
 ) -> Verdict:
     """Run the soak in an empty folder and judge it.
 
@@ -41,6 +48,7 @@ async def soak(
         minutes: how long, at least; it lasts until all changes are done.
         seed: of the firms and of what the clients do.
         size: of the firms.
+        rounds: how many trainings and full reindexes there are.
         pause: seconds between two things that a client does.
         training: options of the trainings.
     """
@@ -48,7 +56,7 @@ async def soak(
     async with open_world(folder, size, seed, **training) as world:
         began = time.monotonic()
         async with at_work(world, ledger, seed, folder, pause):
-            for number in (1, 2):
+            for number in range(1, rounds + 1):
                 await _change("training", verdict, _train(world, seed + number, training))
                 await _change("full reindex", verdict, _reindex(world))
                 if number == 1:
