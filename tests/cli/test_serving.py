@@ -52,6 +52,13 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     return found
 
 
+def requests_counted(port: str) -> float:
+    """Of a server's page of metrics, whichever of its processes answers."""
+    page = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    (line,) = (one for one in page.splitlines() if one.startswith("twin_requests_total"))
+    return float(line.split()[-1])
+
+
 def test_serve_until_ctrl_c(start_twin: StartTwin, tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -63,6 +70,10 @@ def test_serve_until_ctrl_c(start_twin: StartTwin, tmp_path: Path) -> None:
     assert f"http://127.0.0.1:{port}/graphql" in log.read_text()
     ready = httpx.get(f"http://127.0.0.1:{port}/readyz")
     assert ready.status_code == 200, ready.text
+    # Each on a connection of its own, which either of the two processes may take.
+    for _ in range(8):
+        httpx.post(f"http://127.0.0.1:{port}/graphql", json={"query": "{ __typename }"})
+    assert {requests_counted(port) for _ in range(8)} == {8.0}
     family = server.children(recursive=True)
     assert len(server.children()) == 3
     assert of_folder(tmp_path / "data")
