@@ -16,6 +16,7 @@ from cli.supervision import end_with_parent
 
 if TYPE_CHECKING:
     from domain.work import Work
+    from jobs.reindexing import Differences, SpaceResult
     from runtime import Runtime, Services
 
 
@@ -108,10 +109,19 @@ def _summary(done: dict[str, Any]) -> list[str]:
     ]
 
 
-def reindex(tenant: TenantOption) -> None:
-    """Write the vectors of all of a tenant's properties and investors into the index again."""
+def reindex(
+    tenant: TenantOption,
+    full: Annotated[bool, typer.Option("--full", help="Write all of it anew.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare every vector, and write nothing but marks.")
+    ] = False,
+) -> None:
+    """Have the index hold what the database does: what lacks, or all of it where much does.
 
-    async def body(rt: "Runtime") -> dict[str, int]:
+    With --check the exit code is 1 if anything differs.
+    """
+
+    async def body(rt: "Runtime") -> "list[SpaceResult] | dict[int, Differences]":
         from domain import tenants
         from domain.errors import DomainError, ErrorCode
         from jobs.reindexing import Indexer
@@ -122,14 +132,32 @@ def reindex(tenant: TenantOption) -> None:
                 problem = f"tenant {tenant!r} has no twin yet: run `twin train --tenant {tenant}`"
                 raise DomainError(ErrorCode.NO_ACTIVE_MODEL, problem)
         indexer = await Indexer.open(rt.database, rt.index, rt.twin)
+        if check:
+            await indexer.index_marked(indexed_id)
+            return {
+                one.number: await indexer.differences(indexed_id, one.id)
+                for one in await indexer.complete_versions(indexed_id)
+            }
         with progress("Indexing") as update:
-            return asdict(await indexer.reindex(indexed_id, awaitable(update)))
+            return (await indexer.reindex(indexed_id, awaitable(update), full=full)).spaces
 
-    counts = run(body)
-    typer.echo(
-        f"{counts['properties']:,} properties and {counts['users']:,} investors indexed, "
-        f"{counts['removed']:,} properties removed"
-    )
+    done = run(body)
+    if isinstance(done, dict):
+        for number, found in done.items():
+            typer.echo(
+                f"Version {number}: of {found.compared:,} properties and investors compared, "
+                f"{len(found.properties):,} properties are missing or differ, {len(found.extra):,} "
+                f"are left over, {len(found.users):,} investors differ."
+            )
+        if any(done.values()):
+            raise typer.Exit(1)
+        return
+    for one in done:
+        typer.echo(
+            f"Version {one.version}, {one.mode}: {one.written:,} properties and {one.users:,} "
+            f"investors written, {one.removed:,} properties removed; {one.verified:.2%} of the "
+            f"database's properties are in the index."
+        )
 
 
 def enqueue(job: QueuedJob, tenant: TenantOption) -> None:

@@ -255,21 +255,6 @@ async def forget_space(work: Work, version_id: UUID) -> None:
     await _set_space(work, version_id, SpaceState.NONE)
 
 
-async def expired(work: Work, before: datetime) -> list[UUID]:
-    """The versions with vectors in the index that nobody has needed since then.
-
-    They were retired before then, or were never activated and are older; and no experiment that
-    ran since had them answer.
-    """
-    query = select(ModelVersion.id).where(
-        ModelVersion.space != SpaceState.NONE,
-        ModelVersion.status != ModelStatus.ACTIVE,
-        func.coalesce(ModelVersion.retired_at, ModelVersion.created_at) < before,
-        ~experiments.needed(ModelVersion.id, before),
-    )
-    return list(await work.session.scalars(query))
-
-
 def require_not_refused(version: ModelVersion) -> None:
     """Raises DomainError INVALID_INPUT, with the reason, for a version that was refused."""
     if version.status is ModelStatus.REFUSED:

@@ -8,6 +8,7 @@ are back, and a schedule is met once, whatever crashes.
 import logging
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from domain import gates, indexing, job_runs, learning, model_versions, policies, tenants
@@ -16,6 +17,9 @@ from domain.errors import DomainError
 from domain.work import Work
 from jobs.pace import Pace
 from jobs.runs import Context
+
+if TYPE_CHECKING:
+    from jobs.reindexing import Indexer
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +90,20 @@ async def sweep(context: Context) -> None:
         except Exception:
             # The others are not to wait for it.
             logger.exception("could not sweep tenant %s", tenant_id)
+
+
+async def count(context: Context) -> None:
+    """Have every tenant reindexed whose index holds more or fewer properties than it should."""
+    database: Database = context["database"]
+    indexer: Indexer = context["indexer"]
+    async with database.work(None) as work:
+        listed = [one.id for one in await tenants.list_all(work)]
+    for tenant_id in listed:
+        try:
+            if await indexer.repair(tenant_id):
+                logger.error("the index of tenant %s lacks something: it is reindexed", tenant_id)
+        except Exception:
+            logger.exception("could not count what the index holds of tenant %s", tenant_id)
 
 
 async def sweep_tenant(context: Context, tenant_id: UUID, now: datetime) -> None:

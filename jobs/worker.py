@@ -28,7 +28,7 @@ from jobs.queue import (
     serialize,
 )
 from jobs.runs import Context
-from jobs.schedules import Decided, sweep
+from jobs.schedules import Decided, count, sweep
 
 SLOTS = 10
 """Jobs that an indexing worker runs at once."""
@@ -43,6 +43,9 @@ INDEXING_JOBS = (
     functions.measure_drift,
 )
 TRAINING_JOBS = (functions.train_twin,)
+
+COUNTED_EACH = 10
+"""Minutes between two looks at whether indexes hold as many properties as they should."""
 
 # Attempts are counted in job_runs, where a worker's restart is not held against a job.
 _UNCOUNTED = 1_000_000
@@ -76,10 +79,13 @@ def worker_settings(found: runtime.Services, loaded: settings.Settings, queue: s
     # Ours end the jobs in time, and say so in job_runs; arq's come after.
     limit = (TRAINING_LIMIT if training else INDEXING_LIMIT) + 60
     jobs: Any = TRAINING_JOBS if training else INDEXING_JOBS
-    seconds = set(range(0, 60, pace.sweep))
+    crons = [
+        cron(cast(Any, sweep), second=set(range(0, 60, pace.sweep))),
+        cron(cast(Any, count), minute=set(range(0, 60, COUNTED_EACH)), second=30),
+    ]
     return {
         "functions": [func(job, timeout=limit, max_tries=_UNCOUNTED) for job in jobs],
-        "cron_jobs": [] if training else [cron(cast(Any, sweep), second=seconds)],
+        "cron_jobs": [] if training else crons,
         "queue_name": queue,
         "redis_settings": redis_settings(found.redis_url),
         "job_serializer": serialize,

@@ -14,7 +14,7 @@ from jobs.reindexing.comparison import Differences
 from jobs.reindexing.indexer import Indexer
 from jobs.reindexing.passes import Report
 from jobs.reindexing.promotion import Activation
-from jobs.reindexing.reindex import Reindexed
+from jobs.reindexing.reindex import Reindexed, SpaceResult
 from jobs.reindexing.writer import PROPERTY_BATCH, Counts
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "Indexer",
     "Reindexed",
     "Report",
+    "SpaceResult",
 ]

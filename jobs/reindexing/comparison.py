@@ -71,7 +71,7 @@ async def wrong(writer: Writer, tenant_id: UUID, model: ModelKey, ids: set[UUID]
     for some in batches(found, _CHECKED):
         async with writer.turn(tenant_id) as work:
             differing = await _differing_properties(writer, work, model, some)
-            confirmed |= differing - await _marked(work, differing)
+            confirmed |= differing - await marked(work, differing)
     return confirmed
 
 
@@ -127,7 +127,7 @@ async def differences(writer: Writer, tenant_id: UUID, model: ModelKey) -> Diffe
     for some in batches(users, _CHECKED):
         async with writer.turn(tenant_id) as work:
             differing = await _differing_users(writer, work, model, set(some))
-            found.users |= differing - await _marked(work, differing)
+            found.users |= differing - await marked(work, differing)
     return found
 
 
@@ -137,7 +137,7 @@ async def _strangers(writer: Writer, tenant_id: UUID, model: ModelKey, ids: set[
         return set()
     async with writer.turn(tenant_id) as work:
         ids = ids & await writer.index.space(model).property_ids() - await properties.ids(work)
-        return ids - await _marked(work, ids)
+        return ids - await marked(work, ids)
 
 
 async def _differing(writer: Writer, tenant_id: UUID, model: ModelKey, ids: set[UUID]) -> set[UUID]:
@@ -166,7 +166,7 @@ async def _differing_users(
     return differing
 
 
-async def _marked(work: Work, ids: set[UUID]) -> set[UUID]:
-    """Those of the ids that are marked."""
+async def marked(work: Work, ids: set[UUID]) -> set[UUID]:
+    """Those of the properties or users that are marked: the index does not know them yet."""
     found = {one.subject_id for one in await indexing.marks_of(work, ids)}
     return ids if await indexing.marks_of_everything(work) else found

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from domain import indexing, job_runs, model_versions, tenants
 from domain.database import Database
-from domain.model_versions import SpaceState
+from domain.model_versions import ModelVersion, SpaceState
 from domain.snapshots import ModelKey
 from jobs.reindexing import comparison, passes, promotion
 from jobs.reindexing import reindex as reindexing
@@ -53,6 +53,10 @@ class Indexer(Writer):
     async def reindex(self, tenant_id: UUID, report: Report, *, full: bool = False) -> Reindexed:
         """See ``reindex.reindex``."""
         return await reindexing.reindex(self, tenant_id, report, full=full)
+
+    async def complete_versions(self, tenant_id: UUID) -> list[ModelVersion]:
+        """See ``reindex.complete_versions``."""
+        return await reindexing.complete_versions(self, tenant_id)
 
     async def fill(self, tenant_id: UUID, version_id: UUID, report: Report) -> Counts:
         """See ``promotion.fill``."""

@@ -1,5 +1,6 @@
 """Writing what is marked, and writing everything."""
 
+import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from math import inf
@@ -16,6 +17,9 @@ from jobs.reindexing.writer import PROPERTY_BATCH, USER_BATCH, Counts, Writer, b
 
 MARKS = 2000
 """Marks that are taken in one turn."""
+
+TURN = 4
+"""Batches of properties that are written in one turn: so long may a change have to wait for it."""
 
 Report = Callable[[float, str], Coroutine[Any, Any, None]]
 """Is told how far a piece of work got: a share in [0, 1] and what is done now."""
@@ -87,8 +91,12 @@ async def _write_everything_marked(writer: Writer, tenant_id: UUID, left: set[UU
             async with writer.database.work(tenant_id) as work:
                 found = await indexing.marks_of_everything(work)
             if found:
-                await write_everything(writer, tenant_id, meanwhile)
+                counts = await write_everything(writer, tenant_id, meanwhile)
                 async with writer.database.work(tenant_id) as work:
+                    for kind, unwritable in counts.unwritable.items():
+                        await indexing.mark(work, kind, list(unwritable))
+                        marks = await indexing.marks_of(work, unwritable)
+                        left |= {one.id for one in marks}
                     await indexing.unmark(work, found)
     except LockedError:
         return False
@@ -117,23 +125,12 @@ async def write_everything(
     everything = max(1, total + len(investors))
     seen: set[UUID] = set()
     after: UUID | None = None
-    while True:
-        async with writer.turn(tenant_id) as work:
-            batch = await properties.snapshot_after(work, after, PROPERTY_BATCH)
-            targets = await writer.targets(work, only)
-            try:
-                await writer.write(batch, targets)
-            except Exception as error:
-                if is_outage(error):
-                    raise
-                await writer.write_properties(work, batch.ids, targets, counts)
-        if not len(batch):
-            break
-        seen.update(batch.ids)
-        after = batch.ids[-1]
+    while some := await _write_next_properties(writer, tenant_id, after, only, counts):
+        seen.update(some)
+        after = some[-1]
         share = min(1.0, len(seen) / everything)
         await report(share, f"indexing properties: {len(seen):,} of {total:,}")
-    counts.properties = len(seen - counts.unwritable)
+    counts.properties = len(seen - counts.unwritable[Marked.PROPERTY])
     for some in batches(investors, USER_BATCH):
         async with writer.turn(tenant_id) as work:
             await writer.write_users(work, some, await writer.targets(work, only), counts)
@@ -141,6 +138,43 @@ async def write_everything(
         await report(share, f"indexing investors: {counts.users:,} of {len(investors):,}")
     await _look_again(writer, tenant_id, seen, set(investors), only, counts)
     return counts
+
+
+async def _write_next_properties(
+    writer: Writer, tenant_id: UUID, after: UUID | None, only: UUID | None, counts: Counts
+) -> list[UUID]:
+    """In one turn: write the next few batches by id; their ids.
+
+    The index takes one batch while the next is read. Both lie within the turn, whose end waits for
+    the last.
+    """
+    done: list[UUID] = []
+    async with writer.turn(tenant_id) as work:
+        targets = await writer.targets(work, only)
+        written, writing = properties.columns([]), None
+        try:
+            for place in range(TURN + 1):
+                batch = properties.columns([])
+                if place < TURN:
+                    batch = await properties.snapshot_after(work, after, PROPERTY_BATCH)
+                if writing is not None:
+                    try:
+                        await writing
+                    except Exception as error:
+                        if is_outage(error):
+                            raise
+                        await writer.write_properties(work, written.ids, targets, counts)
+                    done += written.ids
+                if not len(batch):
+                    break
+                written, after = batch, batch.ids[-1]
+                writing = asyncio.create_task(writer.write(batch, targets))
+        finally:
+            if writing is not None:
+                # Nothing is written behind the turn's back, however it ends.
+                writing.cancel()
+                await asyncio.wait([writing])
+    return done
 
 
 async def _look_again(

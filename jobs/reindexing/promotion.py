@@ -195,9 +195,8 @@ async def _closed(writer: Writer, work: Work, version_id: UUID) -> bool:
     await writer.write_properties(work, some, targets, counts)
     users = between.missing_users | between.extra_users
     await writer.write_users(work, users, targets, counts)
-    if counts.unwritable:
-        named = ", ".join(map(str, islice(counts.unwritable, 3)))
-        raise JobError(
-            f"{len(counts.unwritable)} properties or investors cannot be written, such as {named}"
-        )
+    for kind, unwritable in counts.unwritable.items():
+        if unwritable:
+            named = ", ".join(map(str, islice(unwritable, 3)))
+            raise JobError(f"{len(unwritable)} of kind {kind} cannot be written, such as {named}")
     return len(some) == len(lacking)

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from domain import model_versions
+from domain.indexing import Marked
 from domain.model_versions import ModelStatus, ModelVersion, SpaceState
 from domain.snapshots import ModelKey
 from jobs.reindexing import comparison
@@ -123,7 +124,7 @@ async def reindex(
     started = time.perf_counter()
     forgotten = await forget_unneeded(writer, tenant_id)
     await index_marked(writer, tenant_id)
-    versions = await _complete_versions(writer, tenant_id)
+    versions = await complete_versions(writer, tenant_id)
     spaces = []
     for place, version in enumerate(versions):
 
@@ -136,7 +137,7 @@ async def reindex(
     return Reindexed(spaces, len(forgotten), time.perf_counter() - started)
 
 
-async def _complete_versions(writer: Writer, tenant_id: UUID) -> list[ModelVersion]:
+async def complete_versions(writer: Writer, tenant_id: UUID) -> list[ModelVersion]:
     """Those with a complete space that this code can read, the active one first."""
     async with writer.database.work(tenant_id) as work:
         readable = [one.version_id for one in await writer.targets(work)]
@@ -159,7 +160,8 @@ async def _reindex_space(
     else:
         counts = await _write_gaps(writer, model, before, report)
     after = await _gaps(writer, model)
-    lacking = await comparison.wrong(writer, tenant_id, model, after.missing | counts.unwritable)
+    suspects = after.missing | counts.unwritable[Marked.PROPERTY]
+    lacking = await comparison.wrong(writer, tenant_id, model, suspects)
     return SpaceResult(
         version=version.number,
         mode=Mode.FULL if full else Mode.INCREMENTAL,
@@ -170,7 +172,7 @@ async def _reindex_space(
         written=counts.properties,
         users=counts.users,
         removed=counts.removed,
-        unwritable=len(counts.unwritable),
+        unwritable=sum(map(len, counts.unwritable.values())),
         index_after=after.index,
         verified=replace(after, missing=lacking).found,
         smoke=await smoke(writer, tenant_id, model),

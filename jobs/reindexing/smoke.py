@@ -1,14 +1,16 @@
 """Searching a space as requests do, to see whether it answers."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from domain import indexing, interactions, properties
+from domain import interactions, properties
 from domain.filters import PropertyFilter
 from domain.snapshots import ModelKey
 from domain.vocabulary import PropertyType
+from jobs.reindexing.comparison import marked
 from jobs.reindexing.writer import Writer
 from ml.candidates import Source
 
@@ -49,29 +51,46 @@ class Smoke:
 
 
 async def smoke(writer: Writer, tenant_id: UUID, model: ModelKey) -> Smoke:
-    """Search a space as requests do."""
+    """Search a space as requests do. What is marked is not expected in it yet."""
     space = writer.index.space(model)
     async with writer.database.work(tenant_id) as work:
         known = tuple(await properties.ids(work))
         drawn = random.sample(known, min(_SEARCHES, len(known)))
-        found = await properties.snapshot(work, drawn)
-    vectors = await writer.twin.embed(model, found)
+        looked_for = await properties.snapshot(work, drawn)
+    vectors = await writer.twin.embed(model, looked_for)
     hits = [await space.query(vector, PropertyFilter(), (), 1) for vector in vectors]
-    own = sum(bool(one) and one[0].cosine > _SAME for one in hits)
+    lost = {
+        property_id
+        for property_id, one in zip(looked_for.ids, hits, strict=True)
+        if not one or one[0].cosine < _SAME
+    }
     filtered = True
-    if len(found) and found.property_type[0] >= 0:
-        kind = list(PropertyType)[found.property_type[0]]
+    if len(looked_for) and looked_for.property_type[0] >= 0:
+        kind = list(PropertyType)[looked_for.property_type[0]]
         some = await space.query(vectors[0], PropertyFilter(property_types=(kind,)), (), _SEARCHES)
-        async with writer.database.work(tenant_id) as work:
-            listed = await properties.snapshot(work, [one.property_id for one in some])
-            changing = await indexing.marks_of(work, listed.ids)
-        moving = {one.subject_id for one in changing}
-        filtered = all(
-            code == found.property_type[0]
-            for property_id, code in zip(listed.ids, listed.property_type, strict=True)
-            if property_id not in moving
-        )
-    return Smoke(len(found), own, filtered, await _candidates(writer, tenant_id, model))
+        filtered = await _are_of_type(writer, tenant_id, [one.property_id for one in some], kind)
+    async with writer.database.work(tenant_id) as work:
+        excused = await marked(work, lost)
+    return Smoke(
+        searches=len(looked_for) - len(excused),
+        found=len(looked_for) - len(lost),
+        filtered=filtered,
+        candidates=await _candidates(writer, tenant_id, model),
+    )
+
+
+async def _are_of_type(
+    writer: Writer, tenant_id: UUID, ids: Sequence[UUID], kind: PropertyType
+) -> bool:
+    async with writer.database.work(tenant_id) as work:
+        found = await properties.snapshot(work, ids)
+        position = list(PropertyType).index(kind)
+        others = {
+            property_id
+            for property_id, code in zip(found.ids, found.property_type, strict=True)
+            if code != position
+        }
+        return others == await marked(work, others)
 
 
 async def _candidates(writer: Writer, tenant_id: UUID, model: ModelKey) -> int | None:

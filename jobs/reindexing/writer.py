@@ -7,7 +7,7 @@ reaches that version as well, for every turn asks anew which versions there are 
 
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from uuid import UUID
@@ -16,6 +16,7 @@ from domain import histories, model_versions, properties, tenants, users
 from domain.database import Database
 from domain.errors import not_found
 from domain.events import Event, Topic
+from domain.indexing import Marked
 from domain.snapshots import ModelKey, PropertyColumns
 from domain.work import Work
 from jobs.reindexing.isolation import isolate
@@ -37,13 +38,15 @@ class Counts:
         properties: how many were written.
         users: how many investors were.
         removed: how many properties were found to be gone.
-        unwritable: the properties and investors that cannot be written.
+        unwritable: what cannot be written, as it is marked.
     """
 
     properties: int = 0
     users: int = 0
     removed: int = 0
-    unwritable: set[UUID] = field(default_factory=set)
+    unwritable: dict[Marked, set[UUID]] = field(
+        default_factory=lambda: {Marked.PROPERTY: set(), Marked.USER: set()}
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class Writer:
                 if only:
                     raise
                 logger.error("version %s is not kept in the index: %s", version_id, error)
-                if version_id != await tenants.active_version_id(work):
+                with suppress(ValueError):  # One that answers stays, and its requests say why.
                     await model_versions.forget_space(work, version_id)
             else:
                 found.append(model)
@@ -119,7 +122,7 @@ class Writer:
             unwritable |= await isolate(some, attempt)
             # At the change itself the index answered as before; now it answers anew.
             work.publish(Event(Topic.PROPERTIES))
-        counts.unwritable |= unwritable
+        counts.unwritable[Marked.PROPERTY] |= unwritable
         return unwritable
 
     async def write_users(
@@ -149,7 +152,7 @@ class Writer:
         unwritable: set[UUID] = set()
         for some in batches(ids, USER_BATCH):
             unwritable |= await isolate(some, attempt)
-        counts.unwritable |= unwritable
+        counts.unwritable[Marked.USER] |= unwritable
         return unwritable
 
 

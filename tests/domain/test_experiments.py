@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import insert, select, update
 
-from domain import comparison, experiments, histories, model_versions
+from domain import comparison, experiments, histories, model_versions, retention
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
 from domain.experiments import Experiment, treated
@@ -193,10 +193,10 @@ async def test_versions_of_an_experiment_stay_in_the_index(
     async with database.work(tenant.id) as work:
         await work.session.execute(update(ModelVersion).values(created_at=now - LONG_AGO))
     async with database.work(tenant.id) as work:
-        assert set(await model_versions.expired(work, now)) == {one.id for one in versions[1:]}
+        assert set(await retention.unneeded(work, now)) == {one.id for one in versions[1:]}
         await comparison.start(work, 2, None, 0.5)
     async with database.work(tenant.id) as work:
-        assert await model_versions.expired(work, now) == [versions[2].id]
+        assert await retention.unneeded(work, now) == [versions[2].id]
         with pytest.raises(ValueError, match="answers"):
             await model_versions.forget_space(work, versions[1].id)
         assert set(await model_versions.indexed(work)) == {one.id for one in versions}
@@ -204,9 +204,8 @@ async def test_versions_of_an_experiment_stay_in_the_index(
         await experiments.stop(work)
     async with database.work(tenant.id) as work:
         # The grace is counted from the end.
-        assert await model_versions.expired(work, now - timedelta(days=1)) == [versions[2].id]
-        later = datetime.now(UTC) + timedelta(days=1)
-        assert versions[1].id in await model_versions.expired(work, later)
+        assert await retention.unneeded(work, now + timedelta(days=6)) == [versions[2].id]
+        assert versions[1].id in await retention.unneeded(work, now + timedelta(days=8))
         await model_versions.forget_space(work, versions[1].id)
         assert (await model_versions.get(work, versions[1].id)).space is SpaceState.NONE
         assert (await model_versions.get(work, versions[0].id)).status is ModelStatus.ACTIVE

@@ -1,360 +1,237 @@
-"""The index follows the database, whoever writes and whenever."""
+"""The reindex job: what it finds, what it writes, and what it says of it."""
 
-import asyncio
-from uuid import UUID
+from dataclasses import asdict, replace
+from typing import Any
 
-import numpy as np
 import pytest
-from arq.connections import ArqRedis
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete
 
-from domain import histories, model_versions, properties, tenants
+from domain import indexing, job_runs
 from domain.database import Database
+from domain.errors import DomainError
 from domain.filters import PropertyFilter
-from domain.interactions import Interaction, record, refresh_totals
+from domain.indexing import Marked
+from domain.interactions import Interaction
 from domain.job_runs import JobStatus
 from domain.properties import Property
-from domain.snapshots import ModelKey, PropertyColumns
+from domain.snapshots import ModelKey
 from domain.tenants import Tenant
 from domain.users import User
-from domain.vocabulary import InteractionKind
-from domain.work import Job
-from jobs import reindexing
-from jobs.queue import INDEXING_QUEUE, JobQueue
-from jobs.reindexing import Indexer
-from jobs.worker import reindex_all
-from ml.candidates import Source
-from ml.filters import unowned
-from ml.inference import TwinService
-from ml.items import Items
+from jobs.reindexing import Counts, Indexer, SpaceResult
+from jobs.reindexing.reindex import Mode, _write_gaps
+from jobs.reindexing.smoke import Smoke
+from ml.index_rows import ROW
 from ml.points import PROPERTIES
+from ml.space import Space
 from runtime import Runtime
-from tests.conftest import new_tenant
-from tests.factories import Town, add_property, build_town, interests_in, train
+from tests.factories import Town, add_property, build_town, interests_in
 from tests.jobs.conftest import Runs, WorkOff
+from tests.jobs.indexing import Place, unheard
 
 
 @pytest.fixture
-async def place(rt: Runtime, database: Database) -> Town:
-    """A trained tenant of the test's own."""
-    built = await build_town(database, await new_tenant(database))
-    await train(rt, built.tenant, epochs=2)
-    return built
+async def place(rt: Runtime, database: Database, town: Town) -> Place:
+    """A tenant of the test's own."""
+    return await Place.found(rt, database, town)
 
 
-async def active(database: Database, tenant: Tenant) -> ModelKey:
-    async with database.work(tenant.id) as work:
-        version_id = await tenants.active_version_id(work)
-    assert version_id is not None
-    return ModelKey(tenant.id, version_id)
-
-
-async def add_version(database: Database, model: ModelKey) -> ModelKey:
-    """A copy of the version, trained and not yet active."""
-    async with database.work(model.tenant_id) as work:
-        stored = await model_versions.stored(work, model.version_id)
-        version = await model_versions.add(work, stored.weights, stored.metadata, {})
-    return ModelKey(model.tenant_id, version.id)
-
-
-async def all_ids(database: Database, tenant: Tenant) -> set[UUID]:
-    async with database.work(tenant.id) as work:
-        return {one async for batch in properties.snapshots(work) for one in batch.ids}
-
-
-async def indexed_price(rt: Runtime, model: ModelKey, property_id: UUID, price: float) -> bool:
-    """Whether the index knows the property at that price."""
-    async with rt.database.work(model.tenant_id) as work:
-        found = await properties.snapshot(work, [property_id])
-    everything = PropertyFilter()
-    hits = await rt.index.space(model).query(
-        (await rt.twin.embed(model, found))[0], everything, (), 1
-    )
-    return (
-        hits[0].property_id == property_id
-        and hits[0].cosine > 0.9999
-        and found.column("listing_price")[0] == price
-    )
-
-
-async def interests(database: Database, tenant: Tenant) -> int:
-    """How many points the investors of a town have: one for each house that one approved of."""
-    async with database.work(tenant.id) as work:
-        pairs = select(Interaction.user_id, Interaction.property_id).distinct().subquery()
-        return await work.session.scalar(select(func.count()).select_from(pairs)) or 0
-
-
-async def set_price(database: Database, tenant: Tenant, property_id: UUID, price: float) -> None:
-    async with database.work(tenant.id) as work:
-        await work.session.execute(
-            update(Property).where(Property.id == property_id).values(listing_price=price)
-        )
-
-
-async def test_a_reindex_writes_all_and_forgets_what_is_gone(
-    rt: Runtime, database: Database, place: Town, queue: JobQueue, work_off: WorkOff, runs: Runs
+async def test_what_lacks_is_written_and_what_is_gone_forgotten(
+    place: Place, queued: Database, work_off: WorkOff, runs: Runs
 ) -> None:
-    model = await active(database, place.tenant)
-    async with database.work(place.tenant.id) as work:
+    async with place.database.work(place.id) as work:
+        # Past domain.properties, as nobody may: nothing is marked.
         new = await add_property(work)
-        # Past domain.properties, as a lost job would leave it.
-        await work.session.execute(delete(Property).where(Property.id == place.south[0]))
-        left = await work.session.get_one(User, (place.tenant.id, place.northerners[0]))
+        await work.session.execute(delete(Property).where(Property.id == place.town.south[0]))
+        left = await work.session.get_one(User, (place.id, place.town.northerners[0]))
         await work.session.delete(left)
-    await rt.index.space(model).delete_users(place.southerners)
-
-    await queue.enqueue([Job("reindex", place.tenant.id)])
+    await place.space().delete_users(place.town.southerners)
+    async with queued.work(place.id) as work:
+        await job_runs.request(work, job_runs.REINDEX)
     await work_off()
 
-    found = await rt.index.space(model).property_ids()
-    assert found == await all_ids(database, place.tenant)
-    assert new.id in found
-    assert place.south[0] not in found
-    assert left.id not in await rt.index.space(model).user_ids()
-    assert await interests_in(rt.index.space(model)) == await interests(database, place.tenant)
-    (run,) = await runs(place.tenant.id)
-    assert run.status is JobStatus.SUCCEEDED
-    assert run.result == {"properties": 60, "users": 11, "removed": 1}
+    assert await place.space().property_ids() == await place.property_ids()
+    assert left.id not in await place.space().user_ids()
+    assert await place.is_in_step()
+    (run,) = await runs(place.id)
+    assert (run.status, run.error) == (JobStatus.SUCCEEDED, None)
+    assert run.result is not None
+    assert run.result.pop("seconds") > 0
+    (space,) = run.result.pop("spaces")
+    assert run.result == {"mode": "incremental", "verified": 1.0, "forgotten": 0}
+    smoke = space.pop("smoke")
+    assert smoke.pop("candidates") > 0
+    assert smoke == {"searches": 20, "found": 20, "filtered": True, "passed": True}
+    assert space == {
+        "version": 1, "mode": "incremental", "database": 60, "index": 60, "missing": 1, "extra": 1,
+        "written": 1, "users": 11, "removed": 1, "unwritable": 0, "index_after": 60,
+        "verified": 1.0,
+    }  # fmt: skip
+    assert new.id in await place.space().property_ids()
 
 
-async def test_changed_properties_are_written_and_deleted_ones_forgotten(
-    rt: Runtime, database: Database, place: Town, queue: JobQueue, work_off: WorkOff
+@pytest.mark.parametrize(("lost", "mode"), [(6, "incremental"), (7, "full")])
+async def test_all_is_written_where_more_than_a_tenth_lacks(
+    place: Place, lost: int, mode: str
 ) -> None:
-    model = await active(database, place.tenant)
-    changed, gone = place.south[:2]
-    await set_price(database, place.tenant, changed, 5e6)
-    async with database.work(place.tenant.id) as work:
-        await properties.remove(work, gone)
-    assert not await indexed_price(rt, model, changed, 5e6)
-
-    await queue.enqueue([Job("index_properties", place.tenant.id, ([str(changed), str(gone)],))])
-    await work_off()
-
-    assert await indexed_price(rt, model, changed, 5e6)
-    assert await rt.index.space(model).property_ids() == await all_ids(database, place.tenant)
+    gone = [*place.town.south][:lost]
+    await place.indexer.index.delete_properties_everywhere(place.id, gone)
+    (done,) = (await place.indexer.reindex(place.id, unheard)).spaces
+    assert (done.mode, done.missing, done.index, done.index_after) == (mode, lost, 60 - lost, 60)
+    assert done.written == (60 if mode == "full" else lost)
+    assert await place.is_in_step()
 
 
-async def test_users_without_interactions_are_forgotten(
-    rt: Runtime, database: Database, place: Town, queue: JobQueue, work_off: WorkOff
+async def test_all_is_written_when_it_is_asked_for(
+    place: Place, queued: Database, work_off: WorkOff, runs: Runs
 ) -> None:
-    space = rt.index.space(await active(database, place.tenant))
-    gone, stays = place.southerners[:2]
-    async with database.work(place.tenant.id) as work:
-        await work.session.execute(delete(Interaction).where(Interaction.user_id == gone))
-
-    ids = [str(gone), str(stays), str(place.idle)]
-    await queue.enqueue([Job("index_users", place.tenant.id, (ids,))])
+    async with queued.work(place.id) as work:
+        await job_runs.request(work, job_runs.REINDEX, {"full": True})
     await work_off()
+    (run,) = await runs(place.id)
+    assert run.result is not None
+    assert (run.result["mode"], run.result["spaces"][0]["written"]) == ("full", 60)
 
-    left = await interests(database, place.tenant)
-    assert await interests_in(space) == left == 11 * 10
+
+async def test_an_index_restored_from_an_old_backup_is_written_anew(place: Place) -> None:
+    """All ids are there, but nothing is what it was."""
+    for house in place.town.south:
+        await place.set_price(house, 5e6, marked=False)
+    assert not await place.is_in_step()
+    (done,) = (await place.indexer.reindex(place.id, unheard)).spaces
+    assert (done.mode, done.missing) == ("full", 0)
+    assert await place.is_in_step()
 
 
-async def test_a_deleted_user_is_forgotten_in_retired_versions_too(
-    rt: Runtime, database: Database, place: Town, queue: JobQueue, work_off: WorkOff
+@pytest.mark.parametrize("what", ["emptied", "dropped", "without rows"])
+async def test_an_index_that_lost_its_content_is_repaired(place: Place, what: str) -> None:
+    second = await place.new_version()
+    await place.indexer.activate(place.id, second.version_id, unheard)
+    spaces = [place.space(second), place.space()]
+    for space in spaces:
+        if what == "emptied":
+            await space.drop()
+        elif what == "dropped":
+            await place.indexer.index.keep_versions(place.id, [])
+        else:
+            own = space._filter()
+            await place.indexer.index._client.delete_payload(PROPERTIES, [ROW], own)
+    done = (await place.indexer.reindex(place.id, unheard)).spaces
+    assert [one.version for one in done] == [2, 1]
+    assert all((one.mode, one.verified) == ("full", 1.0) for one in done)
+    assert await place.is_in_step(place.model, second)
+
+
+async def test_whoever_searches_meanwhile_finds_everything(
+    place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    retired = rt.index.space(await active(database, place.tenant))
-    await train(rt, place.tenant, epochs=1)
-    present = rt.index.space(await active(database, place.tenant))
-    gone, idle = place.southerners[:2]
-    everyone = {*place.southerners, *place.northerners}
-    assert await retired.user_ids() == await present.user_ids() == everyone
-    async with database.work(place.tenant.id) as work:
-        await work.session.execute(delete(User).where(User.id == gone))
-        await work.session.execute(delete(Interaction).where(Interaction.user_id == idle))
+    found: list[tuple[int, int]] = []
+    monkeypatch.setattr("jobs.reindexing.passes.PROPERTY_BATCH", 7)
+    monkeypatch.setattr("jobs.reindexing.passes.TURN", 1)
+    vector = (await place.space().interests(place.town.southerners[:1])).popitem()[1][0]
 
-    await queue.enqueue([Job("index_users", place.tenant.id, ([str(gone), str(idle)],))])
-    await work_off()
+    async def search(_share: float, _message: str) -> None:
+        hits = await place.space().query(vector, PropertyFilter(), (), 100)
+        found.append((len(hits), await interests_in(place.space())))
 
-    assert await present.user_ids() == everyone - {gone, idle}
-    # Who is idle may be active again; who is deleted is forgotten.
-    assert await retired.user_ids() == everyone - {gone}
+    whole = len(await place.space().property_ids()), await interests_in(place.space())
+    await place.indexer.reindex(place.id, search, full=True)
+    assert len(found) > 9
+    assert {*found} == {whole}
 
 
-async def test_an_interest_given_up_leaves_no_point(
-    rt: Runtime, database: Database, place: Town, queue: JobQueue, work_off: WorkOff
+async def test_too_little_in_the_index_fails_the_job_with_the_figure(
+    place: Place,
+    queued: Database,
+    work_off: WorkOff,
+    runs: Runs,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model = await active(database, place.tenant)
-    space = rt.index.space(model)
-    investor = place.southerners[0]
-    before = await interests_in(space)
-    async with database.work(place.tenant.id) as work:
-        acts = await work.session.execute(
-            select(Interaction.id).where(Interaction.user_id == investor).limit(7)
-        )
-        await work.session.execute(
-            delete(Interaction).where(Interaction.id.in_([row[0] for row in acts]))
-        )
-        history = (await histories.get_many(work, [investor]))[investor]
-    assert len(await rt.twin.interests(model, history)) == 3
+    upsert = Space.upsert_properties
 
-    await queue.enqueue([Job("index_users", place.tenant.id, ([str(investor)],))])
+    async def forgetful(space: Space, properties: object, items: object) -> None:
+        await upsert(space, properties, items)  # type: ignore[arg-type]
+        await space._client.delete(PROPERTIES, space._filter())
+
+    monkeypatch.setattr(Space, "upsert_properties", forgetful)
+    async with queued.work(place.id) as work:
+        await job_runs.request(work, job_runs.REINDEX, {"full": True})
     await work_off()
-
-    assert await interests_in(space) == before - 7 == await interests(database, place.tenant)
-
-
-async def unowned_ids(rt: Runtime, model: ModelKey) -> set[UUID]:
-    """What the index knows to be owned by nobody."""
-    found = await rt.index.space(model).candidates(
-        np.eye(1, 16, dtype=np.float32), PropertyFilter(), (), [Source(500, (unowned(),))]
-    )
-    assert not found.items.taken.any()
-    return set(found.ids)
+    (run,) = await runs(place.id)
+    assert run.status is JobStatus.FAILED
+    assert run.error == ("version 1: 0.00% of 60 properties are in the index, less than 95%")
 
 
-async def test_a_deal_is_known_to_the_index(
-    rt: Runtime, database: Database, place: Town, queued: Database, work_off: WorkOff
+async def test_a_change_on_its_way_is_not_held_against_the_index(
+    place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And so is that there is none any more."""
-    model = await active(database, place.tenant)
-    bought = place.north[3]
-    assert await unowned_ids(rt, model) == {*place.south, *place.north}
-    async with queued.work(place.tenant.id) as work:
-        await record(work, place.idle, bought, InteractionKind.DEAL)
-    await work_off()
+    async def write_and_create(*arguments: Any) -> Counts:
+        """The last thing before database and index are compared again."""
+        done = await _write_gaps(*arguments)
+        async with place.database.work(place.id) as work:
+            new = [(await add_property(work)).id for _ in range(60)]
+            await indexing.mark(work, Marked.PROPERTY, new)
+        return done
 
-    assert await unowned_ids(rt, model) == {*place.south, *place.north} - {bought}
-    assert await interests_in(rt.index.space(model)) == 12 * 10 + 1
-
-    async with queued.work(place.tenant.id) as work:
-        await work.session.execute(delete(Interaction).where(Interaction.user_id == place.idle))
-        await refresh_totals(work, [bought])
-    await work_off()
-
-    assert await unowned_ids(rt, model) == {*place.south, *place.north}
+    monkeypatch.setattr("jobs.reindexing.reindex._write_gaps", write_and_create)
+    (done,) = (await place.indexer.reindex(place.id, unheard)).spaces
+    assert (done.database, done.index_after, done.verified) == (60, 60, 1.0)
+    assert done.smoke.found == done.smoke.searches < 20
+    assert await place.marks() == 60
 
 
-async def test_a_tenant_without_a_twin_has_nothing_to_index(
-    tenant: Tenant, database: Database, queue: JobQueue, work_off: WorkOff, runs: Runs
+@pytest.mark.parametrize(
+    "smoke",
+    [Smoke(20, 17, True, 5), Smoke(20, 20, False, 5), Smoke(20, 20, True, 0)],
+)
+def test_searches_that_fail_are_a_problem(smoke: Smoke) -> None:
+    fine = SpaceResult(
+        version=3, mode=Mode.FULL, database=100, index=90, missing=10, extra=0, written=100,
+        users=5, removed=0, unwritable=0, index_after=100, verified=0.95,
+        smoke=Smoke(20, 18, True, None),
+    )  # fmt: skip
+    assert fine.problem is None
+    assert (replace(fine, verified=0.9499).problem or "").startswith("version 3: 94.99% of 100")
+    problem = replace(fine, smoke=smoke).problem
+    assert problem is not None
+    assert problem.startswith("version 3: searches fail: ")
+    assert str(asdict(smoke))[1:-1] in problem
+
+
+async def test_an_empty_tenant_and_one_without_a_twin_have_nothing_to_index(
+    rt: Runtime, place: Place, tenant: Tenant, database: Database
 ) -> None:
-    town = await build_town(database, tenant, houses=2)
-    await queue.enqueue(
-        [
-            Job("reindex", tenant.id),
-            Job("index_properties", tenant.id, ([str(town.south[0])],)),
-            Job("index_users", tenant.id, ([str(town.idle)],)),
-        ]
-    )
-    await work_off()
+    indexer = Indexer(database, rt.index, rt.twin)
+    await build_town(database, tenant, houses=2)
+    done = (await indexer.reindex(tenant.id, unheard, full=True)).to_json()
+    assert done["seconds"] < 600
+    assert (done["mode"], done["verified"], done["spaces"]) == (None, None, [])
 
-    assert {run.status for run in await runs(tenant.id)} == {JobStatus.SUCCEEDED}
+    async with database.work(place.id) as work:
+        await work.session.execute(delete(Interaction))
+        await work.session.execute(delete(Property))
+    (empty,) = (await indexer.reindex(place.id, unheard)).spaces
+    assert (empty.database, empty.index_after, empty.verified, empty.smoke.searches) == (0, 0, 1, 0)
+    assert await place.space().user_ids() == set()
 
 
 async def test_a_job_changes_nothing_of_another_tenant(
-    rt: Runtime,
-    database: Database,
-    town: Town,
-    tenant: Tenant,
-    queue: JobQueue,
-    work_off: WorkOff,
-    runs: Runs,
+    place: Place, tenant: Tenant, rt: Runtime, database: Database
 ) -> None:
-    space = rt.index.space(await active(database, town.tenant))
-    before = await space.property_ids(), await interests_in(space), await runs(town.tenant.id)
-
-    theirs = [str(one) for one in (*town.south, *town.southerners)]
-    await queue.enqueue(
-        [
-            Job("index_properties", tenant.id, (theirs,)),
-            Job("index_users", tenant.id, (theirs,)),
-            Job("reindex", tenant.id),
-        ]
-    )
-    await work_off()
-
-    assert len(await runs(tenant.id)) == 3
-    after = await space.property_ids(), await interests_in(space), await runs(town.tenant.id)
+    before = await place.space().property_ids(), await interests_in(place.space())
+    indexer = Indexer(database, rt.index, rt.twin)
+    async with database.work(tenant.id) as work:
+        await indexing.mark(work, Marked.PROPERTY, place.town.south)
+        await indexing.mark(work, Marked.USER, place.town.southerners)
+    assert not await indexer.index_marked(tenant.id)
+    await indexer.reindex(tenant.id, unheard, full=True)
+    await indexer.forget_unneeded(tenant.id)
+    assert not await indexer.repair(tenant.id)
+    with pytest.raises(DomainError, match="No such model version"):
+        await indexer.activate(tenant.id, place.model.version_id, unheard)
+    with pytest.raises(DomainError, match="No such model version"):
+        await indexer.fill(tenant.id, place.model.version_id, unheard)
+    foreign = ModelKey(tenant.id, place.model.version_id)
+    assert await rt.index.space(foreign).count() == 0
+    after = await place.space().property_ids(), await interests_in(place.space())
     assert after == before
-
-
-async def test_a_version_on_its_way_follows_changes_too(
-    rt: Runtime, database: Database, place: Town, queue: JobQueue, work_off: WorkOff
-) -> None:
-    old = await active(database, place.tenant)
-    new = await add_version(database, old)
-    changed = place.north[0]
-    await set_price(database, place.tenant, changed, 5e6)
-
-    await queue.enqueue([Job("index_properties", place.tenant.id, ([str(changed)],))])
-    await work_off()
-
-    for model in (old, new):
-        assert await indexed_price(rt, model, changed, 5e6)
-
-
-class PausingTwin(TwinService):
-    """Waits between what was read and what is written."""
-
-    reached: asyncio.Event
-    go_on: asyncio.Event
-
-    async def items(self, model: ModelKey, properties: PropertyColumns) -> Items:
-        found = await super().items(model, properties)
-        self.reached.set()
-        await self.go_on.wait()
-        return found
-
-
-async def test_an_older_state_never_overwrites_a_newer_one(
-    rt: Runtime, database: Database, place: Town, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reindexing, "PROPERTY_BATCH", 100)
-    old = await active(database, place.tenant)
-    new = await add_version(database, old)
-
-    async def load(key: ModelKey) -> object:
-        async with database.work(key.tenant_id) as work:
-            return await model_versions.stored(work, key.version_id)
-
-    slow = PausingTwin(rt.index, load, device="cpu")  # type: ignore[arg-type]
-    slow.reached, slow.go_on = asyncio.Event(), asyncio.Event()
-
-    async def report(share: float, message: str) -> None:
-        pass
-
-    filling = asyncio.create_task(
-        Indexer(database, rt.index, slow).reindex(place.tenant.id, report, only=new.version_id)
-    )
-    async with asyncio.timeout(60):
-        await slow.reached.wait()
-    # The new version's vectors are computed, of the price before, and not yet written.
-    changed = place.south[0]
-    await set_price(database, place.tenant, changed, 5e6)
-    following = asyncio.create_task(
-        Indexer(database, rt.index, rt.twin).index_properties(place.tenant.id, [changed])
-    )
-    await asyncio.wait([following], timeout=1.0)
-    slow.go_on.set()
-    await asyncio.gather(filling, following)
-
-    assert await indexed_price(rt, new, changed, 5e6)
-    assert await indexed_price(rt, old, changed, 5e6)
-    assert await rt.index.space(new).count() == 60
-
-
-async def to_be_reindexed(redis: ArqRedis) -> set[UUID]:
-    """The tenants whose reindex waits."""
-    waiting = [one.decode().split(":") for one in await redis.zrange(INDEXING_QUEUE, 0, -1)]
-    return {UUID(job[1]) for job in waiting if job[0] == "reindex"}
-
-
-async def test_every_night_every_tenant_is_reindexed(
-    tenant: Tenant, other_tenant: Tenant, queued: Database, redis: ArqRedis
-) -> None:
-    await reindex_all({"database": queued})
-
-    assert {tenant.id, other_tenant.id} <= await to_be_reindexed(redis)
-
-
-async def test_whoever_opens_an_index_of_an_earlier_build_has_every_tenant_reindexed(
-    rt: Runtime, place: Town, tenant: Tenant, queued: Database, redis: ArqRedis
-) -> None:
-    await Indexer.open(queued, rt.index, rt.twin)
-    assert await to_be_reindexed(redis) == set()
-    await rt.index._client.delete_payload_index(PROPERTIES, "owned")
-    await Indexer.open(queued, rt.index, rt.twin)
-    assert {place.tenant.id, tenant.id} <= await to_be_reindexed(redis)
-    await redis.flushdb()
-    await Indexer.open(queued, rt.index, rt.twin)
-    assert await to_be_reindexed(redis) == set()
+    assert await place.is_in_step()

@@ -276,6 +276,7 @@ async def test_a_change_does_not_wait_for_everything_to_be_written(
     async with place.database.work(place.id) as work:
         work.session.add(IndexMark(tenant_id=place.id, kind=Marked.EVERYTHING, subject_id=place.id))
     monkeypatch.setattr("jobs.reindexing.passes.PROPERTY_BATCH", 20)
+    monkeypatch.setattr("jobs.reindexing.passes.TURN", 1)
     left: list[int] = []
 
     class NotingTwin(FailingTwin):
