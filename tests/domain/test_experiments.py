@@ -9,6 +9,7 @@ from sqlalchemy import insert, select, update
 from domain import comparison, experiments, histories, model_versions, retention
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
+from domain.events import Event, Topic
 from domain.experiments import Experiment, treated
 from domain.model_versions import ModelStatus, ModelVersion, SpaceState
 from domain.tenants import Tenant
@@ -209,3 +210,16 @@ async def test_versions_of_an_experiment_stay_in_the_index(
         await model_versions.forget_space(work, versions[1].id)
         assert (await model_versions.get(work, versions[1].id)).space is SpaceState.NONE
         assert (await model_versions.get(work, versions[0].id)).status is ModelStatus.ACTIVE
+
+
+async def test_who_listens_hears_of_the_beginning_and_the_end(
+    database: Database, tenant: Tenant, versions: list[ModelVersion]
+) -> None:
+    async with database.work(tenant.id) as work:
+        assert not await experiments.stop(work)
+        assert work.events == []
+        await comparison.start(work, 2, None, 0.5)
+        assert work.events == [Event(Topic.MODEL)]
+    async with database.work(tenant.id) as work:
+        assert await experiments.stop(work)
+        assert work.events == [Event(Topic.MODEL)]

@@ -6,6 +6,7 @@ and a rolled-back fixture would hide an omission.
 
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,6 +17,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 import runtime
 from domain import (
     buy_boxes,
+    comparison,
+    drift,
+    experiments,
     histories,
     interactions,
     job_runs,
@@ -39,6 +43,7 @@ from domain.recommendations.concentration import concentration
 from domain.snapshots import BuyBox
 from domain.tenants import Tenant
 from domain.vocabulary import InteractionKind, Role
+from domain.work import Work
 from tests.factories import add_interaction, add_property, add_user
 
 SCOPED_TABLES = sorted(table for table in Base.metadata.tables if table != "tenants")
@@ -56,13 +61,13 @@ async def row_ids(database: Database, tenant: Tenant) -> dict[str, UUID]:
         second = await model_versions.add(work, b"weights", {}, {})
         run = await job_runs.request(work, job_runs.REINDEX)
         mark = IndexMark(tenant_id=tenant.id, kind=Marked.PROPERTY, subject_id=found.id)
-        drift = DriftMeasurement(
+        measured = DriftMeasurement(
             tenant_id=tenant.id, version_id=version.id, features={}, level=DriftLevel.STABLE
         )
         experiment = Experiment(
             tenant_id=tenant.id, control_id=version.id, treatment_id=second.id, share=0.5
         )
-        work.session.add_all([mark, drift, experiment])
+        work.session.add_all([mark, measured, experiment])
     ids = {
         "users": user.id,
         "properties": found.id,
@@ -70,7 +75,7 @@ async def row_ids(database: Database, tenant: Tenant) -> dict[str, UUID]:
         "model_versions": version.id,
         "job_runs": run.id,
         "index_marks": mark.id,
-        "drift_measurements": drift.id,
+        "drift_measurements": measured.id,
         "experiments": experiment.id,
     }
     assert sorted(ids) == SCOPED_TABLES, "a new table needs its row here"
@@ -200,12 +205,20 @@ async def test_every_domain_query_is_blind_to_other_tenants(
         assert await model_versions.page(work, 100) == []
         assert await job_runs.recent(work) == []
         assert await tenants.active_version_id(work) is None
+        assert await drift.latest(work, [row_ids["model_versions"]]) == {}
+        people, drawn = await drift.sample(work, 100)
+        assert (people, drawn.ids) == ([], (own.id,))
+        assert await experiments.running(work) is None
+        assert await experiments.latest(work) is None
+        assert not await experiments.stop(work)
+        assert (await histories.investors(work, [user_id])).versions == {}
     for call in (
         lambda work: users.get(work, user_id),
         lambda work: properties.get(work, property_id),
         lambda work: properties.remove(work, property_id),
         lambda work: model_versions.stored(work, row_ids["model_versions"]),
         lambda work: model_versions.activate(work, row_ids["model_versions"]),
+        lambda work: _outcomes(work, row_ids),
         lambda work: interactions.record(work, user_id, property_id, InteractionKind.SAVE),
         lambda work: interactions.retract_feedback(work, user_id, property_id),
         lambda work: buy_boxes.state(work, user_id, BuyBox(cities=("Seattle",))),
@@ -214,6 +227,16 @@ async def test_every_domain_query_is_blind_to_other_tenants(
             async with database.work(other_tenant.id) as work:
                 await call(work)
         assert refused.value.code is ErrorCode.NOT_FOUND
+
+
+async def _outcomes(work: Work, row_ids: dict[str, UUID]) -> None:
+    theirs = Experiment(
+        id=row_ids["experiments"],
+        control_id=row_ids["model_versions"],
+        treatment_id=row_ids["model_versions"],
+        created_at=datetime(2020, 1, 1, tzinfo=UTC),
+    )
+    await comparison.outcomes(work, theirs)
 
 
 async def test_external_ids_and_emails_of_two_tenants_do_not_meet(
