@@ -17,8 +17,8 @@ from pythonjsonlogger.json import JsonFormatter
 from domain import log_context, tracing
 from settings import Settings, SettingsError
 
-EXPORT_WITHIN = 5.0
-"""Seconds that spans may take to their collector; what is later is lost."""
+EXPORT_WITHIN = 3.0
+"""Seconds that spans may take to their collector, which a process waits for as it ends."""
 
 # They configure themselves, and uvicorn would log each request a second time.
 THEIRS = {

@@ -2,10 +2,13 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ import pytest
 import telemetry
 from domain import log_context, tracing
 from settings import Settings, SettingsError
+
+ROOT = Path(__file__).parents[1]
 
 
 @contextmanager
@@ -122,5 +127,40 @@ def test_nothing_of_opentelemetry_is_imported_without_a_collector() -> None:
         "with tracing.span('x'): assert tracing.traceparent() is None\n"
         "assert not [name for name in sys.modules if name.startswith('opentelemetry')]"
     )
-    root = Path(__file__).parents[1]
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_spans_reach_a_collector_as_a_process_ends() -> None:
+    got: list[tuple[str, bytes]] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+    code = (
+        "import settings, telemetry\n"
+        "from domain import tracing\n"
+        "telemetry.configure(settings.Settings(_env_file=None), 'server')\n"
+        "with tracing.span('going on', rows=3): pass"
+    )
+    with HTTPServer(("127.0.0.1", 0), Collector) as collector:
+        url = f"http://127.0.0.1:{collector.server_port}/"
+        listening = threading.Thread(target=collector.serve_forever)
+        listening.start()
+        environment = os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": url}
+        command = [sys.executable, "-c", code]
+        ended = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        collector.shutdown()
+        listening.join()
+    assert ended.returncode == 0, ended.stderr
+    ((path, body),) = got
+    assert path == "/v1/traces"
+    # Protobuf leaves text as it is; the exporter compresses only if it is told to.
+    assert all(part in body for part in (b"going on", b"twin-server", b"twin.rows"))
