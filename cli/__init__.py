@@ -5,7 +5,7 @@ Commands import what they need when they run, for PyTorch alone takes seconds.
 
 import typer
 
-from cli import data, evaluate, experiments, models, processes, reports, versions
+from cli import data, evaluate, experiments, jobs, models, processes, reports, versions
 from cli.console import PlainErrors
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ versions.models.command()(reports.report)
 app.add_typer(versions.models, name="models")
 app.add_typer(experiments.experiments, name="experiments")
 app.command()(models.enqueue)
+app.add_typer(jobs.jobs, name="jobs")
 app.add_typer(data.tenants, name="tenants")
 app.add_typer(data.users, name="users")
 app.command()(data.token)
