@@ -42,7 +42,7 @@ async def measure(database: Database, twin: TwinService, tenant_id: UUID) -> dic
 def with_reference(
     trained: TrainedTwin, columns: PropertyColumns, log: InteractionLog
 ) -> TrainedTwin:
-    """The same, with what it learned from in its metadata; takes a second."""
+    """The same, with what it learned from in its metadata; at most a few seconds of one core."""
     artifact = unpack(StoredModel(trained.weights, trained.metadata))
     learned_from = reference(artifact, columns, log, time.time())
     return replace(trained, metadata=trained.metadata | {"drift": learned_from.to_json()})
