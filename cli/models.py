@@ -74,7 +74,9 @@ def train(
             run = Run(rt.database, trained_id, UUID(job_run))
             try:
                 return asdict(
-                    await train_tenant(indexer, trained_id, config, run.report, warm=warm)
+                    await train_tenant(
+                        indexer, trained_id, config, run.report, run_id=run.id, warm=warm
+                    )
                 )
             except (DomainError, TrainingError) as error:
                 # For the tenant, unlike what goes to stderr.
@@ -90,22 +92,42 @@ def train(
         # For the worker that started this process.
         typer.echo(json.dumps(done, default=str))
     else:
-        typer.echo("\n".join(_summary(run(body))))
+        done = run(body)
+        typer.echo("\n".join(_summary(done)))
+        if done["refusal"]:
+            raise typer.Exit(1)
+
+
+_SHOWN = ("twin", "active", "mix", "popularity")
+"""What is shown of the rankings among the metrics."""
 
 
 def _summary(done: dict[str, Any]) -> list[str]:
-    """The fields of ``jobs.training.Training`` for people, with popularity's figures beside."""
-    metrics = done["metrics"]
+    """The fields of ``jobs.training.Training`` for people, with what it is compared with beside."""
+    metrics, number = done["metrics"], done["number"]
+    if done["refusal"]:
+        lines = [f"Version {number} was refused: {done['refusal']}."]
+    elif done["waits_for"]:
+        lines = [f"Version {number} is in the index, but {done['waits_for']}."]
+    else:
+        lines = [
+            f"Version {number} answers now: {done['properties']:,} properties and "
+            f"{done['users']:,} investors are in its index."
+        ]
+    shown = [name for name in _SHOWN if name in metrics]
+    if not shown:
+        return lines
     return [
-        f"Version {done['number']} answers now: {done['properties']:,} properties and "
-        f"{done['users']:,} investors are in its index.",
+        *lines,
         f"On what {metrics['test_investors']:,} investors approved of later in time "
         f"({metrics['test_approvals']:,} approvals, never trained on):",
-        f"{'':12}{'twin':>10}{'popularity':>12}",
+        " " * 12 + "".join(f"{name:>12}" for name in shown),
         *(
-            f"{name:12}{value:>10.3f}{metrics['popularity'][name]:>12.3f}"
-            for name, value in metrics["twin"].items()
+            f"{metric:12}" + "".join(f"{metrics[name][metric]:>12.3f}" for name in shown)
+            for metric in metrics["twin"]
         ),
+        f"F1 {metrics['f1']:.3f} and accuracy {metrics['accuracy']:.3f} on {metrics['pairs']:,} "
+        "pairs, half of them approvals.",
     ]
 
 

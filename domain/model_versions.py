@@ -226,6 +226,29 @@ async def judge(
     await work.session.flush()
 
 
+async def give_up_unfinished(work: Work, *, but: UUID | None) -> None:
+    """Give up all versions but one that were not indexed. Only within the tenant's one training.
+
+    What was never judged is refused; what passed its gates is retired. No run continues either.
+    """
+    unfinished = ModelVersion.id.is_distinct_from(but)
+    given_up = {"space": SpaceState.NONE, "run_id": None}
+    await work.session.execute(
+        update(ModelVersion)
+        .where(unfinished, ModelVersion.status == ModelStatus.TRAINED)
+        .values(
+            status=ModelStatus.REFUSED,
+            refusal="its training ended before it was judged",
+            **given_up,
+        )
+    )
+    await work.session.execute(
+        update(ModelVersion)
+        .where(unfinished, ModelVersion.status == ModelStatus.EVALUATED)
+        .values(status=ModelStatus.RETIRED, retired_at=func.now(), **given_up)
+    )
+
+
 async def begin_filling(work: Work, version_id: UUID) -> None:
     """Have every change from the commit on reach the version's space; it is not complete yet."""
     await _set_space(work, version_id, SpaceState.FILLING)

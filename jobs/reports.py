@@ -1,6 +1,7 @@
 """Keeps with a version the evaluation that its report is drawn from."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from domain import evaluations, interactions, model_versions
@@ -17,11 +18,10 @@ async def keep_report(
     database: Database,
     tenant_id: UUID,
     version_id: UUID,
-    columns: PropertyColumns,
-    log: InteractionLog,
+    data: Callable[[], Awaitable[tuple[PropertyColumns, InteractionLog]]],
     config: TrainingConfig,
 ) -> None:
-    """Evaluate a version on the given data and keep the result; once it has one, do nothing.
+    """Evaluate a version on the data and keep the result; once it has one, do nothing.
 
     A version without a report is as good as any: what goes wrong here is logged, and that is all.
     """
@@ -32,6 +32,7 @@ async def keep_report(
             version = await model_versions.get(work, version_id)
             stored = await model_versions.stored(work, version_id)
             simulated = await interactions.any_simulated(work)
+        columns, log = await data()
         measured = await in_thread(
             lambda: report_of(
                 stored,

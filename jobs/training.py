@@ -1,28 +1,43 @@
-"""Trains a tenant's twin and puts the new version into service."""
+"""Trains a tenant's twin, judges the new version and puts it into service.
+
+A version goes through stages, each of which is in the database before the next begins: trained,
+evaluated or refused, indexed, active. A job that was killed and is taken up again goes on at the
+stage that its version reached.
+"""
 
 import asyncio
+import logging
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 
-from domain import interactions, model_versions, properties
-from domain.database import Database
+from domain import experiments, gates, interactions, model_versions, policies, properties
+from domain.database import Database, LockedError
 from domain.errors import DomainError, ErrorCode
-from domain.snapshots import InteractionLog, PropertyColumns
+from domain.model_versions import ModelStatus, ModelVersion
+from domain.policies import Policy
+from domain.snapshots import InteractionLog, ModelKey, PropertyColumns
+from domain.work import Work
 from jobs import drift
 from jobs.beside import in_thread
 from jobs.reindexing import Indexer, Report
 from jobs.reports import keep_report
-from ml.artifacts import Artifact, unpack
-from ml.config import TrainingConfig
+from ml.artifacts import Artifact, ArtifactError, unpack
+from ml.config import TrainingConfig, pick_device
+from ml.dataset import KIND_WEIGHTS, recent
 from ml.tower_training import Progress
 from ml.training import TrainedTwin, train
 
-LOADED, TRAINED = 0.05, 0.75
-"""Shares of the work that are done once the data is loaded and the twin is trained."""
+logger = logging.getLogger(__name__)
+
+LOADED, TRAINED, INDEXED = 0.05, 0.7, 0.9
+"""Shares of the work that are done once the data is loaded, the twin trained, and indexed."""
+
+EXPERIMENT = "an experiment is running: activate the version once that has ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +45,23 @@ class Training:
     """What became of a training.
 
     Attributes:
-        version_id: the version that answers now.
+        version_id: the new version.
         number: its number.
-        metrics: see ``ml.training.TrainedTwin``.
-        properties: how many were put into the index.
-        users: how many investors were.
+        status: ACTIVE if it answers now, REFUSED if it failed a gate, INDEXED if it waits.
+        refusal: why it was refused, else None.
+        waits_for: why it does not answer though it passed, else None.
+        gates: what it was judged by, see ``domain.gates.Verdict``.
+        metrics: see ``ml.training.TrainedTwin``; with "drift", see ``jobs.drift.greatest``.
+        properties: how many of it are in the index.
+        users: of how many investors it is.
     """
 
     version_id: UUID
     number: int
+    status: ModelStatus
+    refusal: str | None
+    waits_for: str | None
+    gates: list[dict[str, Any]]
     metrics: dict[str, Any]
     properties: int
     users: int
@@ -50,55 +73,152 @@ async def train_tenant(
     config: TrainingConfig,
     report: Report,
     *,
+    run_id: UUID | None = None,
     warm: bool = False,
 ) -> Training:
-    """Train on the tenant's data, index the new version, activate it.
+    """Train on the tenant's data, judge the new version by its gates, index it, activate it.
 
-    The tenant's answers come from the version before until everything is in the index. Training
-    sets torch's threads and seed: call this in a process of its own. A ``warm`` one continues from
-    the active version: see ``ml.warm``.
+    The tenant's answers come from the version before until everything is in the index; if the new
+    one is refused, they go on to. It waits while an experiment runs. Training sets torch's threads
+    and seed: call this in a process of its own.
+
+    Args:
+        indexer: of the index.
+        tenant_id: the tenant.
+        config: how to train.
+        report: is told of the progress.
+        run_id: the job run that this is; what an earlier attempt of it did is not done again.
+        warm: continue from the active version, see ``ml.warm``.
 
     Raises:
-        DomainError: NO_ACTIVE_MODEL if there is none to continue from.
+        DomainError: INVALID_INPUT if the tenant has less data than its policy asks for;
+            NO_ACTIVE_MODEL if there is none to continue from.
         LockedError: a training of the tenant is going on in another process.
         TrainingError: there is too little to learn from.
     """
     database = indexer.database
     async with database.exclusive(tenant_id, "training"):
-        await report(0.0, "reading properties and interactions")
-        parent_id, parent = await _parent(database, tenant_id) if warm else (None, None)
-        columns, log = await load(database, tenant_id)
-        trained = await _train(columns, log, config, report, parent)
-        async with database.work(tenant_id) as work:
-            moved = drift.greatest(await model_versions.active(work), columns)
-            version = await model_versions.add(
-                work,
-                trained.weights,
-                trained.metadata,
-                trained.metrics | moved,
-                parent_id=parent_id,
-            )
-        await report(TRAINED, f"measuring version {version.number} for its report")
-        await keep_report(database, tenant_id, version.id, columns, log, config)
+        data = _Data(database, tenant_id)
+        version = await _begun(database, tenant_id, run_id)
+        await _give_up_others(indexer, tenant_id, version)
+        if version is None:
+            version = await _trained(data, config, report, run_id, warm=warm)
+        if version.status is ModelStatus.TRAINED:
+            version = await _judged(database, tenant_id, version.id)
+        if version.status is ModelStatus.EVALUATED:
 
-        async def indexing(share: float, message: str) -> None:
-            await report(TRAINED + (1 - TRAINED) * share, message)
+            async def indexing(share: float, message: str) -> None:
+                await report(TRAINED + (INDEXED - TRAINED) * share, message)
 
-        counts = await indexer.fill(tenant_id, version.id, indexing)
-        async with database.work(tenant_id) as work:
-            await model_versions.activate(work, version.id)
-    return Training(version.id, version.number, trained.metrics, counts.properties, counts.users)
+            await indexer.fill(tenant_id, version.id, indexing)
+            version = await _read(database, tenant_id, version.id)
+        waits_for = None
+        if version.status is ModelStatus.INDEXED:
+            async with database.work(tenant_id) as work:
+                waits_for = EXPERIMENT if await experiments.running(work) else None
+            if waits_for is None:
+                await indexer.activate(tenant_id, version.id, report)
+                version = await _read(database, tenant_id, version.id)
+        await report(INDEXED, f"measuring version {version.number} for its report")
+        await keep_report(database, tenant_id, version.id, data.get, config)
+    space = indexer.index.space(ModelKey(tenant_id, version.id))
+    return Training(
+        version_id=version.id,
+        number=version.number,
+        status=version.status,
+        refusal=version.refusal,
+        waits_for=waits_for,
+        gates=version.gates,
+        metrics=version.metrics,
+        properties=await space.count(),
+        users=await space.count_users(),
+    )
 
 
-async def _parent(database: Database, tenant_id: UUID) -> tuple[UUID, Artifact]:
+async def _read(database: Database, tenant_id: UUID, version_id: UUID) -> ModelVersion:
     async with database.work(tenant_id) as work:
+        return await model_versions.get(work, version_id)
+
+
+async def _begun(database: Database, tenant_id: UUID, run_id: UUID | None) -> ModelVersion | None:
+    """The version that an earlier attempt of the run made, unless it was given up since."""
+    async with database.work(tenant_id) as work:
+        return await model_versions.of_run(work, run_id) if run_id else None
+
+
+async def _give_up_others(indexer: Indexer, tenant_id: UUID, mine: ModelVersion | None) -> None:
+    """Leave nothing of the trainings that died, whose lock this one holds now."""
+    try:
+        # Not under somebody who fills a space: an activation may have taken one of them over.
+        async with (
+            indexer.database.exclusive(tenant_id, "filling"),
+            indexer.database.work(tenant_id) as work,
+        ):
+            await model_versions.give_up_unfinished(work, but=mine.id if mine else None)
+    except LockedError:
+        return
+    # Their vectors, and what a crash left of others.
+    await indexer.forget_unneeded(tenant_id)
+
+
+async def _trained(
+    data: "_Data", config: TrainingConfig, report: Report, run_id: UUID | None, *, warm: bool
+) -> ModelVersion:
+    """A new version, as it comes from training."""
+    await report(0.0, "reading properties and interactions")
+    columns, log = await data.get()
+    async with data.database.work(data.tenant_id) as work:
+        _require_enough(await policies.get(work), columns, recent(log, config.lookback_days))
         active = await model_versions.active(work)
-        if active is None:
-            raise DomainError(
-                ErrorCode.NO_ACTIVE_MODEL,
-                "no version is active that training could continue from: train in full first",
-            )
-        return active.id, unpack(await model_versions.stored(work, active.id))
+        artifact = await _readable(work, active, config, warm=warm)
+    await report(LOADED, f"training on {len(columns):,} properties, {len(log):,} interactions")
+    trained = await _train(columns, log, config, report, artifact, warm=warm)
+    async with data.database.work(data.tenant_id) as work:
+        return await model_versions.add(
+            work,
+            trained.weights,
+            trained.metadata,
+            trained.metrics | drift.greatest(active, columns),
+            run_id=run_id,
+            parent_id=active.id if active and warm else None,
+            learned_until=datetime.fromtimestamp(float(log.occurred_at.max()), UTC),
+        )
+
+
+async def _judged(database: Database, tenant_id: UUID, version_id: UUID) -> ModelVersion:
+    """The version, evaluated or refused."""
+    async with database.work(tenant_id) as work:
+        version = await model_versions.get(work, version_id)
+        verdicts = gates.judge(version.metrics, await policies.get(work))
+        found = [verdict.to_json() for verdict in verdicts]
+        await model_versions.judge(work, version_id, found, gates.refusal(verdicts))
+        return version
+
+
+def _require_enough(policy: Policy, columns: PropertyColumns, log: InteractionLog) -> None:
+    approved = KIND_WEIGHTS[log.kind] > 0
+    gates.require_enough(
+        policy,
+        approvals=int(approved.sum()),
+        properties=len(columns),
+        investors=len(np.unique(log.user[approved])),
+    )
+
+
+async def _readable(
+    work: Work, active: ModelVersion | None, config: TrainingConfig, *, warm: bool
+) -> Artifact | None:
+    """The active version, where there is one that this code can read."""
+    why = "no version is active that training could continue from"
+    if active is not None:
+        try:
+            return unpack(await model_versions.stored(work, active.id), pick_device(config.device))
+        except ArtifactError as error:
+            why = f"training cannot continue from version {active.number}: {error}"
+            logger.warning("version %d is not compared with: %s", active.number, error)
+    if warm:
+        raise DomainError(ErrorCode.NO_ACTIVE_MODEL, f"{why}: train in full first")
+    return None
 
 
 async def load(database: Database, tenant_id: UUID) -> tuple[PropertyColumns, InteractionLog]:
@@ -107,6 +227,21 @@ async def load(database: Database, tenant_id: UUID) -> tuple[PropertyColumns, In
         columns = _join([batch async for batch in properties.snapshots(work)])
         rows = {property_id: row for row, property_id in enumerate(columns.ids)}
         return columns, await interactions.log(work, rows)
+
+
+@dataclass(slots=True)
+class _Data:
+    """A tenant's data, read once, and not at all where nobody asks."""
+
+    database: Database
+    tenant_id: UUID
+    _read: tuple[PropertyColumns, InteractionLog] | None = None
+
+    async def get(self) -> tuple[PropertyColumns, InteractionLog]:
+        """All properties and interactions."""
+        if self._read is None:
+            self._read = await load(self.database, self.tenant_id)
+        return self._read
 
 
 def _join(batches: list[PropertyColumns]) -> PropertyColumns:
@@ -129,7 +264,9 @@ async def _train(
     log: InteractionLog,
     config: TrainingConfig,
     report: Report,
-    parent: Artifact | None,
+    active: Artifact | None,
+    *,
+    warm: bool,
 ) -> TrainedTwin:
     loop = asyncio.get_running_loop()
 
@@ -141,9 +278,11 @@ async def _train(
         )
         asyncio.run_coroutine_threadsafe(report(share, message), loop).result()
 
-    await report(LOADED, f"training on {len(columns):,} properties, {len(log):,} interactions")
-    return await in_thread(
-        lambda: drift.with_reference(
-            train(columns, log, config, after_epoch, warm=parent), columns, log
-        )
-    )
+    def work() -> TrainedTwin:
+        parent = active if warm else None
+        trained = train(columns, log, config, after_epoch, warm=parent, active=active)
+        if trained.metrics["not_finite"]:
+            return trained
+        return drift.with_reference(trained, columns, log)
+
+    return await in_thread(work)

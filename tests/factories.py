@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from domain import indexing
+from domain import indexing, policies
 from domain.database import Database
 from domain.indexing import IndexMark, Marked
 from domain.interactions import Interaction, refresh_totals
@@ -119,9 +119,16 @@ class Town:
 
 
 async def build_town(database: Database, tenant: Tenant, houses: int = 60) -> Town:
-    """Fill a tenant with a town, committed, not trained."""
+    """Fill a tenant with a town, committed, not trained.
+
+    Which houses of its half an investor takes follows from counting, so that no model can rank
+    them, and two dozen held-out pairs, half of them of two houses of one half, tell next to nothing
+    of one: the gates of quality are opened.
+    """
     start = datetime(2024, 1, 1, tzinfo=UTC)
     async with database.work(tenant.id) as work:
+        opened = {"ndcg_tolerance": 1.0, "least_f1": 0.0, "least_accuracy": 0.0}
+        await policies.change(work, opened)
         ids: dict[bool, list[UUID]] = {True: [], False: []}
         for n in range(houses):
             southern = n % 2 == 0
@@ -164,7 +171,9 @@ async def train(rt: Runtime, tenant: Tenant, *, epochs: int = 12, seed: int = 0)
         assert message
 
     config = TrainingConfig(epochs=epochs, batch_size=32, device="cpu", seed=seed)
-    return await train_tenant(indexer, tenant.id, config, report)
+    training = await train_tenant(indexer, tenant.id, config, report)
+    assert training.refusal is None, training.refusal
+    return training
 
 
 async def interests_in(space: Space) -> int:

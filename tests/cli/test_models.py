@@ -29,10 +29,11 @@ def test_training_prints_its_figures_beside_popularity(twin: Twin, place: Tenant
     assert trained.exit_code == 0, trained.stderr
     lines = trained.stdout.splitlines()
     assert lines[0].startswith("Version 1 answers now: 60 properties and 12 investors")
-    assert lines[2].split() == ["twin", "popularity"]
-    figures = {line.split()[0]: [float(one) for one in line.split()[1:]] for line in lines[3:]}
+    assert lines[2].split() == ["twin", "mix", "popularity"]
+    figures = {line.split()[0]: [float(one) for one in line.split()[1:]] for line in lines[3:-1]}
     assert figures.keys() >= {"ndcg@10", "auc"}
     assert all(0 <= one <= 1 for pair in figures.values() for one in pair)
+    assert lines[-1].startswith("F1 ")
 
     indexed = twin("reindex", "--tenant", place.slug)
     assert indexed.stdout == "60 properties and 12 investors indexed, 0 properties removed\n"
