@@ -31,7 +31,7 @@ endef
 PYTEST = $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test coverage test-paging conformance examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-served prior evaluate evaluate-simulation schema schema-check migrate constraints clean
+.PHONY: help serve test coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-served prior evaluate evaluate-simulation schema schema-check migrate constraints clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-20s %s\n", $$1, $$2}' Makefile
@@ -58,6 +58,12 @@ examples: ## generate and compile the TypeScript client, and run all examples ag
 
 test-paging: $(DEV) ## page through lists for minutes while others write
 	PAGING_ROUNDS=10 $(BIN)/python -m pytest tests/graph/test_paging.py $(ARGS)
+
+soak: $(SERVE) ## ask, judge and import for ten minutes while models change (ARGS="--minutes 10 --seed 0")
+	$(BIN)/python -m endurance.soak $(ARGS)
+
+chaos: $(SERVE) ## kill processes at random points and see all come back (ARGS="--kills 30 --seed 0")
+	$(BIN)/python -m endurance.chaos $(ARGS)
 
 fuzz: $(DEV) ## send the server malformed and hostile requests (ARGS="--requests 20000 --seed 1")
 	$(BIN)/python -m conformance.fuzz $(ARGS)

@@ -15,7 +15,7 @@ from types import FrameType
 import typer
 
 ROOT = Path(__file__).resolve().parent.parent
-READY_WITHIN = 90.0
+READY_WITHIN = 180.0
 """Seconds that the server may take to answer."""
 STOP_WITHIN = 10.0
 """Seconds that a process may take to stop before it is killed."""

@@ -34,7 +34,7 @@ from jobs.reindexing import Indexer
 
 SIZE = Size(houses=600, moving=60, watching=30, judging=10)
 PACE = {"JOB_LEASE": "5", "JOB_RETRY_DELAY": "1", "SWEEP_INTERVAL": "10"}
-BACK_WITHIN = 240.0
+BACK_WITHIN = 600.0
 """Seconds within which all must have come back after a kill."""
 
 TRAINING, REINDEXING, PROMOTION = "training", "reindexing", "promotion"
@@ -44,7 +44,7 @@ _VICTIMS = {
     PROMOTION: (victims.INDEXING, "qdrant", victims.SERVER, victims.KEEPER, "postgres", "redis"),
 }
 _OBSERVED_EVERY = 0.05
-_STRIKES_WITHIN = 120.0
+_STRIKES_WITHIN = 900.0
 
 Result = TypeVar("Result")
 
@@ -104,7 +104,7 @@ async def chaos(
     ledger, verdict, strikes = Ledger(), Verdict(), list[Strike]()
     async with open_world(folder, size, seed, PACE, **training) as world:
         killer = Killer(world, Random(seed), only, training)
-        async with at_work(world, ledger, seed, folder, pause=0.5):
+        async with at_work(world, ledger, seed, folder, pause=1.0):
             for number in range(kills):
                 strikes.append(await killer.strike(number))
                 print(strikes[-1].row(number + 1), file=sys.stderr, flush=True)

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -35,7 +35,7 @@ from settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVER_PROCESSES = 2
-READY_WITHIN = 120.0
+READY_WITHIN = 240.0
 STOP_WITHIN = 60.0
 
 # What the proof is not about: the gates have proofs of their own, and a made-up firm is no proof
@@ -170,11 +170,11 @@ async def open_world(
                 await _found_firm(rt, client, folder, slug, size, seed + place)
                 for place, slug in enumerate(("firm", "witness"))
             ]
+            for one in firms:
+                await _train_first(rt, one, training)
             supervisor = _serve(data_dir, log, port, environment or {})
             try:
                 world = World(rt, data_dir, log, supervisor, client, firms[0], firms[1])
-                for one in firms:
-                    await _train_first(rt, one, training)
                 await _until_ready(world)
                 yield world
             finally:
@@ -269,17 +269,17 @@ async def _until_ready(world: World) -> None:
 
 def _stop(supervisor: psutil.Popen) -> None:
     """Stop the server in order, and whatever of it is left by force."""
-    family = supervisor.children(recursive=True) if supervisor.is_running() else []
-    supervisor.terminate()
+    family: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):
+        family = supervisor.children(recursive=True)
+        supervisor.terminate()
     try:
         supervisor.wait(STOP_WITHIN)
     except psutil.TimeoutExpired:
         supervisor.kill()
     for one in family:
-        try:
+        with suppress(psutil.NoSuchProcess):
             one.kill()
-        except psutil.NoSuchProcess:
-            continue
 
 
 def _free_port() -> int:
