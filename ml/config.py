@@ -67,9 +67,9 @@ class TrainingConfig:
     rerank_negatives: int = 96
     rerank_learning_rate: float = 2e-2
     rerank_pull: float = 16.0
-    warm_epochs: int = 4
-    warm_learning_rate: float = 1e-3
-    warm_rerank_epochs: int = 4
+    warm_epochs: int = 3
+    warm_learning_rate: float = 3e-4
+    warm_rerank_epochs: int = 3
     warm_rerank_learning_rate: float = 5e-3
     warm_replay: float = 1.0
     validation_share: float = 0.1

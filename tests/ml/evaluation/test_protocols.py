@@ -6,6 +6,8 @@ import pytest
 
 from domain.snapshots import HISTORY_LIMIT, InteractionLog, PropertyColumns
 from domain.vocabulary import InteractionKind
+from ml.evaluation import protocols
+from ml.evaluation.baselines import baselines
 from ml.evaluation.protocols import EvaluationError, Protocol, Query, Split, split
 from tests.ml.evaluation.conftest import KINDS, interactions, properties
 
@@ -157,6 +159,36 @@ def test_queries_hold_no_other_than_deals_here(
         assert (query.investor.kind == KINDS.index(DEAL)).all()
         assert query.candidates[query.relevant].all()
         assert not query.candidates[query.approved].any()
+
+
+def test_time_can_be_cut_at_a_moment(tenant: tuple[PropertyColumns, InteractionLog]) -> None:
+    columns, log = tenant
+    share, moment = split(columns, log, quantile=0.5), split(columns, log, cut=1200.0)
+    assert moment.cut == 1200.0
+    assert len(moment.past) == len(share.past) == 1200
+    assert [one.relevant.tolist() for one in moment.queries(Protocol.ALL)] == [
+        one.relevant.tolist() for one in share.queries(Protocol.ALL)
+    ]
+
+
+def test_many_distances_are_looked_at_in_parts(
+    tenant: tuple[PropertyColumns, InteractionLog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = split(*tenant)
+
+    def asked() -> list[list[float]]:
+        """What is ranked, and what the baselines say of it."""
+        return [
+            [*query.candidates, *score(query)]
+            for query in cut.queries(Protocol.NEW_SITE, most=5)
+            for score in baselines(cut).values()
+        ]
+
+    at_once = asked()
+    assert [len(rows) for rows in cut.in_blocks(np.arange(40))] == [40]
+    monkeypatch.setattr(protocols, "_CELLS", 900)
+    assert max(len(rows) for rows in cut.in_blocks(np.arange(40))) == 3
+    assert asked() == at_once
 
 
 def test_too_little_is_said_in_a_line(street: PropertyColumns) -> None:

@@ -1,0 +1,93 @@
+"""The evaluation that training keeps with a version."""
+
+import logging
+from uuid import uuid4
+
+import pytest
+
+from domain import evaluations, model_versions
+from domain.database import Database
+from domain.model_versions import ModelStatus
+from domain.snapshots import InteractionLog, PropertyColumns
+from domain.tenants import Tenant
+from jobs import reports
+from jobs.reports import keep_report
+from jobs.training import load
+from ml.config import TrainingConfig
+from ml.evaluation.kept import restore
+from ml.evaluation.protocols import Protocol
+from runtime import Runtime
+from tests.factories import build_town, train
+
+CONFIG = TrainingConfig(device="cpu")
+
+
+async def test_a_training_keeps_the_evaluation_of_its_version(
+    rt: Runtime, database: Database, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    await build_town(database, tenant)
+    trained = await train(rt, tenant, epochs=1)
+    async with database.work(tenant.id) as work:
+        kept = await evaluations.kept(work, trained.version_id)
+        version = await model_versions.get(work, trained.version_id)
+    assert kept is not None
+    found = restore(kept)
+    assert found.properties == 60
+    assert found.config == version.details["config"]
+    assert found.training[0]["epochs"] == version.metrics["epochs"]
+    assert found.result(Protocol.ALL, "twin").investors > 0
+
+    async with database.work(other_tenant.id) as work:
+        assert await evaluations.kept(work, trained.version_id) is None
+        await evaluations.keep(work, trained.version_id, {"of": "somebody else"})
+    async with database.work(tenant.id) as work:
+        assert await evaluations.kept(work, trained.version_id) == kept
+
+
+async def test_a_version_is_evaluated_once(
+    rt: Runtime, database: Database, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await build_town(database, tenant)
+    trained = await train(rt, tenant, epochs=1)
+
+    async def data() -> tuple[PropertyColumns, InteractionLog]:
+        raise AssertionError("it has a report already")
+
+    monkeypatch.setattr(reports, "logger", None)
+    await keep_report(database, tenant.id, trained.version_id, data, CONFIG)
+
+
+async def test_a_failure_is_logged_and_no_more(
+    rt: Runtime,
+    database: Database,
+    tenant: Tenant,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(reports, "report_of", fail)
+    await build_town(database, tenant)
+    with caplog.at_level(logging.WARNING, "jobs.reports"):
+        trained = await train(rt, tenant)
+    assert f"version {trained.version_id} has no report" in caplog.text
+    assert "too large" in caplog.text
+    assert trained.status is ModelStatus.ACTIVE
+    async with database.work(tenant.id) as work:
+        assert await evaluations.kept(work, trained.version_id) is None
+
+
+async def test_a_later_attempt_makes_up_for_it(
+    rt: Runtime, database: Database, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await build_town(database, tenant)
+    with monkeypatch.context() as patched:
+        patched.setattr(reports, "report_of", lambda *_, **__: 1 / 0)
+        trained = await train(rt, tenant, epochs=1)
+    await keep_report(
+        database, tenant.id, trained.version_id, lambda: load(database, tenant.id), CONFIG
+    )
+    async with database.work(tenant.id) as work:
+        assert await evaluations.kept(work, trained.version_id) is not None
+        assert await evaluations.kept(work, uuid4()) is None
