@@ -35,7 +35,7 @@ async def unneeded(work: Work, now: datetime) -> list[UUID]:
             ModelVersion.id,
             ModelVersion.status,
             func.coalesce(ModelVersion.retired_at, ModelVersion.created_at).label("since"),
-            experiments.needed(ModelVersion.id, now - grace).label("compared"),
+            experiments.needed(ModelVersion.id, now - max(grace, IN_FLIGHT)).label("compared"),
         ).where(ModelVersion.space != SpaceState.NONE, ModelVersion.status != ModelStatus.ACTIVE)
     )
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import insert, select, update
 
-from domain import comparison, experiments, histories, model_versions, retention
+from domain import comparison, experiments, histories, model_versions, policies, retention
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
 from domain.events import Event, Topic
@@ -210,6 +210,24 @@ async def test_versions_of_an_experiment_stay_in_the_index(
         await model_versions.forget_space(work, versions[1].id)
         assert (await model_versions.get(work, versions[1].id)).space is SpaceState.NONE
         assert (await model_versions.get(work, versions[0].id)).status is ModelStatus.ACTIVE
+
+
+async def test_requests_finish_on_the_version_of_an_experiment_that_just_ended(
+    database: Database, tenant: Tenant, versions: list[ModelVersion]
+) -> None:
+    async with database.work(tenant.id) as work:
+        await policies.change(work, {"grace_days": 0})
+        await work.session.execute(
+            update(ModelVersion).values(created_at=datetime.now(UTC) - LONG_AGO)
+        )
+        await comparison.start(work, 2, None, 0.5)
+    async with database.work(tenant.id) as work:
+        await experiments.stop(work)
+    now = datetime.now(UTC)
+    async with database.work(tenant.id) as work:
+        assert await retention.unneeded(work, now) == [versions[2].id]
+        later = now + retention.IN_FLIGHT
+        assert set(await retention.unneeded(work, later)) == {one.id for one in versions[1:]}
 
 
 async def test_who_listens_hears_of_the_beginning_and_the_end(
