@@ -14,5 +14,6 @@ is answered with UNIMPLEMENTED and its name.
     creation.py       parameters of collections and payload indexes, both ways
     points.py         ids, payloads and vectors, both ways
     filters.py        filters, to Edge
+    messages.py       Qdrant's messages, imported without its client
     refusal.py        errors with a gRPC status
 """

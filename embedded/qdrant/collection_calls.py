@@ -3,7 +3,7 @@
 from qdrant_client import grpc as messages
 
 from embedded.qdrant.collections import CollectionStore
-from embedded.qdrant.creation import write_config, write_index
+from embedded.qdrant.creation import read_update, write_config, write_index
 
 
 class CollectionCalls:
@@ -15,6 +15,12 @@ class CollectionCalls:
     def create(self, request: messages.CreateCollection) -> messages.CollectionOperationResponse:
         """Create a collection with a single, unnamed, dense vector."""
         self._store.create(request)
+        return messages.CollectionOperationResponse(result=True)
+
+    def update(self, request: messages.UpdateCollection) -> messages.CollectionOperationResponse:
+        """Change how a collection's vectors are quantized; they are by and by."""
+        wanted = read_update(request)
+        self._store.get(request.collection_name).quantize(wanted)
         return messages.CollectionOperationResponse(result=True)
 
     def delete(self, request: messages.DeleteCollection) -> messages.CollectionOperationResponse:

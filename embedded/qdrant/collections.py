@@ -25,6 +25,7 @@ _CURRENT = "current"
 _UPKEEP = 1.0  # seconds between two rounds of upkeep
 _FLUSH = 5.0  # seconds after which changes are flushed; until then the write-ahead log holds them
 _MANY_CHANGES = 10_000  # points changed before an optimisation is tried, and a fifth of them all
+_FEW_CHANGES = 1000  # points changed between two rounds of upkeep that count as a pause
 _PATIENCE = 60.0  # seconds that it waits for changes to pause, for those made meanwhile cost twice
 
 
@@ -44,6 +45,7 @@ class Collection:
         self._changed = 0  # points, since the last optimisation
         self._changed_before = 0  # the same at the last round of upkeep
         self._many_since: float | None = None  # since when they are enough for another
+        self._quantized_anew = False  # which the next optimisation does
         self._unflushed = False
         self._flushed_at = time.monotonic()
         self._optimization: Optimization | None = None
@@ -72,6 +74,19 @@ class Collection:
                 self._optimization.missed.append(operation)
             shard.update(operation)
 
+    def quantize(self, quantization: messages.QuantizationConfig) -> None:
+        """Have the vectors quantized so, from the next round of upkeep on."""
+        with self.shard():
+            self.creation.quantization_config.CopyFrom(quantization)
+            self.write_creation()
+            self._quantized_anew = True
+
+    def write_creation(self) -> None:
+        """Write what the collection is to be, which makes its folder count."""
+        fresh = self.folder / f"{_CREATION}.new"
+        fresh.write_text(json_format.MessageToJson(self.creation))
+        fresh.replace(self.folder / _CREATION)
+
     def upkeep(self, stopping: threading.Event) -> None:
         """Flush now and then, which bounds the log a restart replays; optimise after many changes.
 
@@ -85,8 +100,10 @@ class Collection:
             if not self._needs_optimizing(shard):
                 return
             shard.flush()
-            optimization = Optimization(self._path_of_shard(), self.folder / uuid.uuid4().hex)
+            target, creation = self.folder / uuid.uuid4().hex, self.folder / _CREATION
+            optimization = Optimization(self._path_of_shard(), target, creation)
             self._optimization = optimization
+            self._quantized_anew = False
             self._changed = 0
             self._many_since = None
         try:
@@ -104,8 +121,10 @@ class Collection:
                     self._remove_other_shards()
 
     def _needs_optimizing(self, shard: edge.EdgeShard) -> bool:
-        """Whether much changed and no more does, or has done for long."""
-        paused = self._changed == self._changed_before
+        """Whether much changed and no more does, or has done for long; or its parameters did."""
+        if self._quantized_anew:
+            return True
+        paused = self._changed - self._changed_before < _FEW_CHANGES
         self._changed_before = self._changed
         if self._changed < max(_MANY_CHANGES, shard.info().points_count // 5):
             return False
@@ -200,7 +219,7 @@ class CollectionStore:
             folder = self._folder / uuid.uuid4().hex
             folder.mkdir()
             collection = Collection(folder, creation)
-            (folder / _CREATION).write_text(json_format.MessageToJson(creation))
+            collection.write_creation()
             self._collections[name] = collection
 
     def delete(self, name: str) -> bool:

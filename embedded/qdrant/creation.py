@@ -156,6 +156,21 @@ def _read_quantization(
     raise unimplemented(f"QuantizationConfig.{kind}")
 
 
+def read_update(message: messages.UpdateCollection) -> messages.QuantizationConfig:
+    """The quantization that a collection is to have from now on: all that can be changed of it."""
+    only(message, "collection_name", "quantization_config", "timeout")
+    kind = message.quantization_config.WhichOneof("quantization")
+    if kind is None:
+        raise bad_input("an update of a collection changes nothing")
+    if kind == "disabled":
+        # Edge keeps what a shard was told once.
+        raise unimplemented("QuantizationConfigDiff.disabled (taking quantization back)")
+    wanted = messages.QuantizationConfig()
+    getattr(wanted, kind).CopyFrom(getattr(message.quantization_config, kind))
+    _read_quantization(wanted)  # refuses what it does not know
+    return wanted
+
+
 def read_index(
     message: messages.CreateFieldIndexCollection,
 ) -> edge.PayloadSchemaType | edge.PayloadSchemaParams:

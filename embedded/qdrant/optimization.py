@@ -1,4 +1,4 @@
-"""Optimising a shard in another process: `python -m embedded.qdrant.optimization SHARD PARENT`.
+"""Optimising a shard in another process: `python -m embedded.qdrant.optimization SHARD FILE PID`.
 
 Edge's `optimize` builds the graphs of large segments and drops deleted points. It takes from
 seconds to minutes and holds the interpreter's lock throughout, so that a thread of it would stop
@@ -15,8 +15,10 @@ import threading
 from pathlib import Path
 
 import qdrant_edge as edge
+from google.protobuf import json_format
 
 from embedded.processes import signal_on_death_of
+from embedded.qdrant.messages import skip_client
 from embedded.qdrant.refusal import refusal_of
 
 logger = logging.getLogger(__name__)
@@ -28,10 +30,14 @@ _NOTHING_TO_DO = 3  # exit status
 
 
 class Optimization:
-    """One optimisation, from the copy of a flushed shard that nobody changes during this call."""
+    """One optimisation, from the copy of a flushed shard that nobody changes during this call.
 
-    def __init__(self, source: Path, target: Path) -> None:
+    The result is as the collection's file has it: what changed of its parameters is made good.
+    """
+
+    def __init__(self, source: Path, target: Path, creation: Path) -> None:
         self.target = target
+        self._creation = creation
         self.missed: list[edge.UpdateOperation] = []
         for path in sorted(source.rglob("*")):
             copied = target / path.relative_to(source)
@@ -44,7 +50,14 @@ class Optimization:
     def run(self, stopping: threading.Event) -> bool:
         """Optimise the copy, and make up for most of what it missed; whether that was of use."""
         process = subprocess.Popen(  # noqa: S603 - this module
-            [sys.executable, "-m", __name__, str(self.target), str(os.getpid())]
+            [
+                sys.executable,
+                "-m",
+                __name__,
+                str(self.target),
+                str(self._creation),
+                str(os.getpid()),
+            ]
         )
         while process.poll() is None:
             if stopping.wait(_POLL):
@@ -86,10 +99,16 @@ def _copy_sparse(source: Path, target: Path) -> None:
 
 def main() -> None:
     """Optimise the shard given on the command line, at low priority."""
-    path, parent = sys.argv[1], int(sys.argv[2])
+    path, creation, parent = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     signal_on_death_of(parent, signal.SIGKILL)
     os.nice(10)
-    shard = edge.EdgeShard.load(path)
+    skip_client()
+    from qdrant_client import grpc as messages
+
+    from embedded.qdrant.creation import read_creation
+
+    wanted = json_format.Parse(creation.read_text(), messages.CreateCollection())
+    shard = edge.EdgeShard.load(path, read_creation(wanted))
     optimized = shard.optimize()
     shard.flush()
     shard.close()

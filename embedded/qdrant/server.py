@@ -51,6 +51,7 @@ def create_server(store: CollectionStore, port: int) -> grpc.Server:
             collections_service_pb2.DESCRIPTOR.services_by_name["Collections"],
             {
                 "Create": collections.create,
+                "Update": collections.update,
                 "Delete": collections.delete,
                 "CollectionExists": collections.exists,
                 "List": collections.list,

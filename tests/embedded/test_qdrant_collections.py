@@ -118,3 +118,40 @@ async def test_many_changes_are_optimized_while_calls_go_on(
         hits += found.points[0].score > 0.9999
     assert hits >= 48  # an approximate index finds nearly every point itself
     assert await remote.delete_collection(NAME)
+
+
+async def test_vectors_are_quantized_where_they_were_not(
+    data_dir: Path, vectors: list[list[float]]
+) -> None:
+    url = embedded.ensure(data_dir, postgres=False, redis=False).qdrant_url
+    assert url is not None
+    remote = client_of(url)
+    await remote.create_collection(
+        NAME,
+        vectors_config=models.VectorParams(size=8, distance=models.Distance.COSINE),
+        optimizers_config=models.OptimizersConfigDiff(indexing_threshold=10),
+    )
+    points = [models.PointStruct(id=number, vector=one) for number, one in enumerate(vectors[:500])]
+    await remote.upsert(NAME, points)
+    int8 = models.ScalarQuantization(
+        scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)
+    )
+    assert await remote.update_collection(NAME, quantization_config=int8)
+    assert (await remote.get_collection(NAME)).config.quantization_config == int8
+
+    def quantized() -> bool:
+        # Beside the vectors of a segment; while they are made they lie elsewhere.
+        return bool(list(data_dir.glob("qdrant/*/*/segments/**/quantized.data")))
+
+    await asyncio.to_thread(wait_until, quantized)
+    await remote.upsert(NAME, [models.PointStruct(id=500, vector=vectors[500])])
+    rescored = models.SearchParams(
+        quantization=models.QuantizationSearchParams(rescore=True, oversampling=2.0)
+    )
+    for number in range(490, 501):
+        found = await remote.query_points(
+            NAME, query=vectors[number], limit=1, search_params=rescored
+        )
+        assert found.points[0].id == number
+        assert found.points[0].score == pytest.approx(1.0, abs=1e-5)
+    await remote.close()

@@ -97,6 +97,7 @@ async def test_a_collection_is_created_once(client: AsyncQdrantClient) -> None:
             ),
             "size",
         ),
+        (lambda client: client.update_collection(NAME), "changes nothing"),
     ],
 )
 async def test_bad_input_is_refused_with_the_reason(
@@ -119,7 +120,16 @@ async def test_bad_input_is_refused_with_the_reason(
             lambda client: client.query_points_groups(NAME, group_by="a", query=VECTOR),
             "Points.QueryGroups",
         ),
-        (lambda client: client.update_collection(NAME), "Collections.Update"),
+        (
+            lambda client: client.update_collection(
+                NAME, quantization_config=models.Disabled.DISABLED
+            ),
+            "QuantizationConfigDiff.disabled",
+        ),
+        (
+            lambda client: client.update_collection(NAME, hnsw_config=models.HnswConfigDiff(m=8)),
+            "UpdateCollection.hnsw_config",
+        ),
         (lambda client: client.query_points(NAME, query=1), "VectorInput.id"),
         (lambda client: client.query_points(NAME, query=VECTOR, using="image"), "using"),
         (
