@@ -5,6 +5,7 @@ own words, and an operation goes by its root field unless the operator trusts it
 are not told apart here.
 """
 
+import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, Literal, TypeVar
 
@@ -59,6 +60,19 @@ def operation_label(root_fields: tuple[str, ...]) -> str:
     """
     fields = [name for name in root_fields if name != "__typename"] or ["__typename"]
     return fields[0] if len(fields) == 1 else SEVERAL
+
+
+# To find a series by its labels costs more than to count in it; there are few.
+@functools.cache
+def requests(transport: Transport, status: int) -> Counter:
+    """The requests of a transport that were answered so."""
+    return REQUESTS.labels(transport, status)
+
+
+@functools.cache
+def operation_seconds(label: str, kind: str) -> Histogram:
+    """The time of the operations of a label and kind."""
+    return OPERATION_SECONDS.labels(label, kind)
 
 
 def refused(code: str | ErrorCode, place: Literal["errors", "payload"]) -> None:

@@ -15,7 +15,7 @@ from graph.context import Context
 from graph.documents import DocumentStore, Operation
 from graph.errors import RequestErrorCode, RequestRefused, coded, formatted
 from graph.limits.meter import CostReport, Meter
-from graph.metrics import OPERATION_SECONDS
+from graph.metrics import operation_seconds
 
 Body = dict[str, Any]
 """A GraphQL response: ``data`` unless nothing was executed, ``errors`` and ``extensions``."""
@@ -168,7 +168,7 @@ class Operations:
             with tracing.span(f"{operation.kind.value} {operation.label}"):
                 return await self._timed(prepared, context, root)
         finally:
-            seconds = OPERATION_SECONDS.labels(operation.label, operation.kind.value)
+            seconds = operation_seconds(operation.label, operation.kind.value)
             seconds.observe(time.perf_counter() - started)
 
     async def _timed(self, prepared: Prepared, context: Context, root: Any) -> Body:

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain import log_context, tracing
-from graph.metrics import REQUESTS
+from graph.metrics import requests
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class RequestLog:
             finally:
                 if scope["path"] not in QUIET:
                     # Who left before the answer began is counted as nginx does.
-                    REQUESTS.labels(state.get("transport", "http"), status or 499).inc()
+                    requests(state.get("transport", "http"), status or 499).inc()
                 _log(scope, status, (time.perf_counter() - started) * 1000)
 
 
@@ -105,7 +105,7 @@ def _counted(send: Send) -> Send:
             answered = True
             # To close before accepting is what HTTP calls 403.
             accepted = 101 if message["type"] == "websocket.accept" else 403
-            REQUESTS.labels("websocket", message.get("status", accepted)).inc()
+            requests("websocket", message.get("status", accepted)).inc()
         await send(message)
 
     return send_counted
