@@ -45,8 +45,7 @@ class JobStatus(StrEnum):
 
 UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 AGAIN = (JobStatus.FAILED, JobStatus.PARKED, JobStatus.CANCELLED)
-"""How a run may have ended that can be had run again."""
-
+_BEGUN = (JobStatus.RUNNING,)
 _OF_ATTEMPTS = ("message", "error", "finished_at", "not_before", "heartbeat_at")
 
 
@@ -323,9 +322,6 @@ async def _locked(work: Work, run_id: UUID, *field: str) -> JobRun:
     if run is None:
         raise not_found("job run", field)
     return run
-
-
-_BEGUN = (JobStatus.RUNNING,)
 
 
 async def _end(

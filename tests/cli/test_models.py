@@ -7,6 +7,7 @@ import pytest
 from redis import Redis
 
 import runtime
+from domain import job_runs
 from domain.database import Database
 from domain.tenants import Tenant
 from jobs.queue import INDEXING_QUEUE, TRAINING_QUEUE
@@ -49,18 +50,24 @@ async def test_a_second_training_of_a_tenant_is_refused(
     assert "already going on elsewhere" in result.stderr.splitlines()[-1]
 
 
-def test_jobs_can_be_asked_for(
-    twin: Twin, tenant: Tenant, monkeypatch: pytest.MonkeyPatch, services: runtime.Services
+async def test_jobs_can_be_asked_for(
+    twin: Twin,
+    tenant: Tenant,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    services: runtime.Services,
 ) -> None:
     url = services.redis_url.replace("?db=0", "?db=9")
     monkeypatch.setenv("REDIS_URL", url)
     for job in ("train", "reindex", "reindex"):
-        assert twin("enqueue", job, "--tenant", tenant.slug).exit_code == 0
+        asked_for = await asyncio.to_thread(twin, "enqueue", job, "--tenant", tenant.slug)
+        assert asked_for.exit_code == 0
 
     with Redis.from_url(url, decode_responses=True) as redis:
         (training,) = redis.zrange(TRAINING_QUEUE, 0, -1)
         (indexing,) = redis.zrange(INDEXING_QUEUE, 0, -1)
         redis.flushdb()
-    assert training.startswith(f"train_twin:{tenant.id}:")
-    assert indexing.startswith(f"reindex:{tenant.id}:")
+    async with database.work(tenant.id) as work:
+        asked = {run.function: str(run.id) for run in await job_runs.recent(work)}
+    assert asked == {"train_twin": training, "reindex": indexing}
     assert twin("enqueue", "frob", "--tenant", tenant.slug).exit_code == 2

@@ -61,10 +61,13 @@ async def live_on(rt: Runtime, tenant: Tenant, investor: UUID, words: str) -> No
         await buy_boxes.state(work, investor, BuyBox(cities=(f"{words} {uuid4()}",)))
         await property_upsert.upsert(work, [PropertyInput(external_id=f"{words} {uuid4()}")])
         version = await model_versions.add(work, b"", {}, {})
+        await model_versions.begin_filling(work, version.id)
+        await model_versions.complete(work, version.id)
         await model_versions.activate(work, version.id)
-        run = await job_runs.start(work, uuid4().hex, words, [])
+        run = await job_runs.request(work, words)
+        await job_runs.start(work, run.id)
         await job_runs.fail(work, run.id, words, words)
-        await job_runs.start(work, uuid4().hex, words, [])
+        await job_runs.request(work, words)
         # A version without weights cannot rank.
         tenant_row = await work.session.get(Tenant, tenant.id)
         assert tenant_row
@@ -87,7 +90,7 @@ async def test_who_follows_one_firm_is_told_nothing_of_another(
         async with rt.database.work(firm.id) as work:
             people.append((await add_user(work)).id)
     async with rt.database.work(tenant.id) as work:
-        run = await job_runs.start(work, uuid4().hex, SECRET, [])
+        run = await job_runs.request(work, SECRET)
     learned = {"user": user_id(people[0]), "job": global_id("JobRun", run.id)}
     queries = [query for field in FOLLOWED.values() for query in field]
     asks: Session = sign_in(other_tenant, people[1])

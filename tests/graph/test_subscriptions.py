@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -178,8 +178,14 @@ async def test_a_new_model_is_told(
 ) -> None:
     async with follow(tenant, investor, LIST) as answers:
         assert await causes(answers) == ["SUBSCRIBED"]
-        version = await act(rt, tenant, lambda w: model_versions.add(w, b"", {}, {}))
-        await act(rt, tenant, lambda w: model_versions.activate(w, version.id))
+
+        async def answer(work: Work) -> None:
+            version = await model_versions.add(work, b"", {}, {})
+            await model_versions.begin_filling(work, version.id)
+            await model_versions.complete(work, version.id)
+            await model_versions.activate(work, version.id)
+
+        await act(rt, tenant, answer)
         assert await causes(answers) == ["MODEL"]
 
 
@@ -201,8 +207,12 @@ async def test_who_may_follow_a_list(
 
 
 async def begin_job(rt: Runtime, tenant: Tenant, function: str = "reindex") -> UUID:
-    row = await act(rt, tenant, lambda w: job_runs.start(w, uuid4().hex, function, []))
-    found: UUID = row.id
+    async def begin(work: Work) -> UUID:
+        run = await job_runs.request(work, function)
+        await job_runs.start(work, run.id)
+        return run.id
+
+    found: UUID = await act(rt, tenant, begin)
     return found
 
 
@@ -210,7 +220,7 @@ async def test_all_jobs_are_followed_from_where_they_stand(
     rt: Runtime, tenant: Tenant, other_tenant: Tenant, investor: UUID, follow: Follow
 ) -> None:
     earlier = await begin_job(rt, tenant)
-    ended = await begin_job(rt, tenant)
+    ended = await begin_job(rt, tenant, "activate_model")
     await act(rt, tenant, lambda w: job_runs.succeed(w, ended, {}))
     await begin_job(rt, other_tenant)
     async with follow(tenant, investor, JOBS) as answers:
@@ -237,7 +247,7 @@ async def test_one_job_is_followed_until_it_ends(
         job = (await following(answers))["id"]
     async with follow(tenant, investor, JOBS, job=job) as answers:
         assert (await following(answers))["id"] == job
-        await begin_job(rt, tenant)
+        await begin_job(rt, tenant, "train_twin")
         await act(rt, tenant, lambda w: job_runs.fail(w, run_id, "SELECT secret", "too little"))
         seen = await following(answers)
         assert (seen["status"], seen["error"]) == ("FAILED", "too little")
@@ -291,7 +301,7 @@ async def test_a_failure_of_the_source_is_masked_and_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with follow(tenant, investor, JOBS) as answers:
-        monkeypatch.setattr(job_runs, "running", None)
+        monkeypatch.setattr(job_runs, "unfinished", None)
         with pytest.raises(RequestRefused) as caught:
             await following(answers)
     (error,) = formatted(caught.value.errors, "the-request")
@@ -307,7 +317,7 @@ async def test_a_refusal_of_the_source_is_told(
         raise invalid("not today")
 
     async with follow(tenant, investor, JOBS) as answers:
-        monkeypatch.setattr(job_runs, "running", refuse)
+        monkeypatch.setattr(job_runs, "unfinished", refuse)
         with pytest.raises(RequestRefused, match="not today") as caught:
             await following(answers)
     assert formatted(caught.value.errors, "test")[0]["extensions"] == {"code": "INVALID_INPUT"}

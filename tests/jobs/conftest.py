@@ -1,9 +1,10 @@
 """Real workers on a queue of the tests' own."""
 
 import asyncio
-import warnings
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -18,19 +19,13 @@ from domain.tenants import Tenant
 from jobs.queue import INDEXING_QUEUE, JobQueue, redis_settings
 from jobs.worker import worker_settings
 from settings import Settings
+from tests.jobs.working import MakeWorker, close, worker_of
 
 WaitForRun = Callable[[Tenant, Callable[[JobRun], bool]], Awaitable[JobRun]]
+WaitFor = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 WorkOff = Callable[..., Coroutine[None, None, Worker]]
 Ask = Callable[..., Awaitable[JobRun]]
 Runs = Callable[[UUID], Awaitable[list[JobRun]]]
-
-
-async def close(worker: Worker) -> None:
-    """Stop the worker and close its connections."""
-    with warnings.catch_warnings():
-        # arq's own call of what redis-py has since renamed.
-        warnings.filterwarnings("ignore", "Call to deprecated close", DeprecationWarning)
-        await worker.close()
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +71,12 @@ def ask(queued: Database) -> Ask:
 
 
 @pytest.fixture
+def make_worker(job_services: runtime.Services, database: Database) -> MakeWorker:
+    """Makes a worker of a body, see ``worker_of``."""
+    return partial(worker_of, job_services.redis_url, database)
+
+
+@pytest.fixture
 def environment(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, job_services: runtime.Services
 ) -> None:
@@ -114,15 +115,30 @@ def runs(database: Database) -> Runs:
 
 
 @pytest.fixture
+def wait_for() -> WaitFor:
+    """Waits until something holds."""
+
+    async def wait(holds: Callable[[], Awaitable[bool]]) -> None:
+        async with asyncio.timeout(240):
+            while not await holds():  # noqa: ASYNC110 - another process makes it hold
+                await asyncio.sleep(0.1)
+
+    return wait
+
+
+@pytest.fixture
 def wait_for_run(runs: Runs) -> WaitForRun:
     """Waits until the tenant's only run is as wanted."""
 
     async def wait(tenant: Tenant, wanted: Callable[[JobRun], bool]) -> JobRun:
-        async with asyncio.timeout(120):
-            while True:
-                found = await runs(tenant.id)
-                if found and wanted(found[0]):
-                    return found[0]
-                await asyncio.sleep(0.05)
+        deadline = time.monotonic() + 240
+        while True:
+            found = await runs(tenant.id)
+            if found and wanted(found[0]):
+                return found[0]
+            if time.monotonic() > deadline:
+                seen = [(one.status, one.attempt, one.message, one.error) for one in found]
+                pytest.fail(f"waited in vain: {seen}")
+            await asyncio.sleep(0.05)
 
     return wait

@@ -1,40 +1,46 @@
-"""Training workers that are killed or stopped in the middle of a training."""
+"""Real workers that are killed or stopped in the middle of a job, and a queue that is lost."""
 
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 import pytest
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
 
-from domain import tenants
+from domain import indexing, job_runs, policies, tenants
 from domain.database import Database
+from domain.indexing import IndexMark, Marked
 from domain.job_runs import JobRun, JobStatus
 from domain.tenants import Tenant
-from domain.work import Job
-from jobs.queue import TRAINING_QUEUE, JobQueue
-from tests.factories import build_town
-from tests.jobs.conftest import WaitForRun, WorkOff
+from jobs.queue import INDEXING_QUEUE, TRAINING_QUEUE
+from jobs.training import TRAINED
+from runtime import Runtime
+from tests.factories import build_town, train
+from tests.jobs.conftest import Ask, Runs, WaitFor, WaitForRun, WorkOff
 
 ROOT = Path(__file__).parents[2]
-StartWorker = Callable[[], psutil.Popen]
+LEASE = timedelta(seconds=2)
+StartWorker = Callable[..., psutil.Popen]
 
 
 @pytest.fixture
 def start_worker(environment: None, redis: ArqRedis, tmp_path: Path) -> Iterator[StartWorker]:
-    """Starts a real training worker; all are killed in the end."""
+    """Starts a real worker of a queue that takes up what the dead left soon; all end by a kill."""
     started: list[psutil.Popen] = []
 
-    def start() -> psutil.Popen:
+    def start(queue: str, **settings: str) -> psutil.Popen:
         with (tmp_path / f"worker{len(started)}.log").open("wb") as log:
             worker = psutil.Popen(
-                [sys.executable, "-m", "cli", "worker", "--queue=training"],
+                [sys.executable, "-m", "cli", "worker", f"--queue={queue}"],
                 cwd=ROOT,
+                env=os.environ | {"JOB_LEASE": str(LEASE.total_seconds())} | settings,
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -49,48 +55,80 @@ def start_worker(environment: None, redis: ArqRedis, tmp_path: Path) -> Iterator
         worker.wait()
 
 
-def in_training(run: JobRun) -> bool:
-    return (run.message or "").startswith("epoch")
+@pytest.fixture
+async def trained(rt: Runtime, database: Database, tenant: Tenant) -> Tenant:
+    """A tenant with a version that answers."""
+    await build_town(database, tenant)
+    await train(rt, tenant, epochs=1)
+    return tenant
+
+
+def trains(run: JobRun) -> bool:
+    return run.message is not None
+
+
+def fills_the_index(run: JobRun) -> bool:
+    return run.progress >= TRAINED
+
+
+def running(run: JobRun) -> bool:
+    return run.status is JobStatus.RUNNING
+
+
+def held_for_a_lease(run: JobRun) -> bool:
+    return run.heartbeat_at is not None and run.heartbeat_at - run.started_at > LEASE
+
+
+def ended(run: JobRun) -> bool:
+    return run.status not in job_runs.UNFINISHED
 
 
 async def test_a_killed_worker_takes_its_training_along_and_the_next_completes_it(
     database: Database,
     tenant: Tenant,
-    queue: JobQueue,
+    ask: Ask,
     start_worker: StartWorker,
     wait_for_run: WaitForRun,
 ) -> None:
     await build_town(database, tenant)
-    await queue.enqueue([Job("train_twin", tenant.id, ({"epochs": 2, "batch_size": 32},))])
-    worker = start_worker()
+    async with database.work(tenant.id) as work:
+        # Two epochs make no good twin.
+        await policies.change(work, {"least_f1": 0, "least_accuracy": 0, "ndcg_tolerance": 1})
+    await ask(tenant.id, job_runs.TRAIN, epochs=2, batch_size=32)
+    worker = start_worker("training")
+    await wait_for_run(tenant, trains)
     # Whoever fills the index waits for its turn, so the training cannot end before it is killed.
     async with database.work(tenant.id) as work:
         await tenants.lock(work, "index")
-        await wait_for_run(tenant, in_training)
+        await wait_for_run(tenant, fills_the_index)
         (child,) = worker.children()
         os.kill(worker.pid, signal.SIGKILL)
         child.wait(10)
-    start_worker()
+    start_worker("training")
 
-    run = await wait_for_run(tenant, lambda run: run.status is not JobStatus.RUNNING)
-    assert (run.status, run.attempt, run.error) == (JobStatus.SUCCEEDED, 2, None)
+    run = await wait_for_run(tenant, ended)
+    assert (run.status, run.attempt, run.failures) == (JobStatus.SUCCEEDED, 2, 0)
 
 
 async def test_a_stopped_worker_stops_its_training_and_the_next_takes_it_up(
     database: Database,
     tenant: Tenant,
-    queue: JobQueue,
+    ask: Ask,
     redis: ArqRedis,
     start_worker: StartWorker,
     work_off: WorkOff,
     wait_for_run: WaitForRun,
 ) -> None:
     await build_town(database, tenant)
-    await queue.enqueue([Job("train_twin", tenant.id, ({"epochs": 2, "batch_size": 32},))])
-    worker = start_worker()
+    async with database.work(tenant.id) as work:
+        # Two epochs make no good twin.
+        await policies.change(work, {"least_f1": 0, "least_accuracy": 0, "ndcg_tolerance": 1})
+    await ask(tenant.id, job_runs.TRAIN, epochs=2, batch_size=32)
+    worker = start_worker("training")
+    await wait_for_run(tenant, trains)
     async with database.work(tenant.id) as work:
         await tenants.lock(work, "index")
-        await wait_for_run(tenant, in_training)
+        await wait_for_run(tenant, fills_the_index)
         (child,) = worker.children()
         worker.terminate()
         assert worker.wait(20) == 0
@@ -101,5 +139,74 @@ async def test_a_stopped_worker_stops_its_training_and_the_next_takes_it_up(
     assert await redis.exists(in_progress_key_prefix + job_id.decode()) == 0
 
     await work_off(TRAINING_QUEUE)
-    run = await wait_for_run(tenant, lambda _: True)
+    run = await wait_for_run(tenant, ended)
     assert (run.status, run.attempt) == (JobStatus.SUCCEEDED, 1)
+
+
+@pytest.mark.parametrize(("number", "attempts"), [(signal.SIGTERM, 1), (signal.SIGKILL, 2)])
+async def test_a_deployment_loses_no_reindex(
+    database: Database,
+    trained: Tenant,
+    ask: Ask,
+    start_worker: StartWorker,
+    wait_for_run: WaitForRun,
+    number: signal.Signals,
+    attempts: int,
+) -> None:
+    run = await ask(trained.id, job_runs.REINDEX, full=True)
+    old = start_worker("indexing")
+    async with database.work(trained.id) as work:
+        await tenants.lock(work, "index")
+        await wait_for_run(trained, running)
+        # Both at once: the new one leaves alone what the old one does.
+        start_worker("indexing")
+        await wait_for_run(trained, held_for_a_lease)
+        old.send_signal(number)
+        old.wait(20)
+
+    seen = await wait_for_run(trained, ended)
+    assert (seen.id, seen.status, seen.attempt) == (run.id, JobStatus.SUCCEEDED, attempts)
+
+
+async def test_what_a_flushed_queue_lost_is_swept_up(
+    database: Database,
+    trained: Tenant,
+    other_tenant: Tenant,
+    ask: Ask,
+    redis: ArqRedis,
+    start_worker: StartWorker,
+    wait_for: WaitFor,
+    wait_for_run: WaitForRun,
+    runs: Runs,
+) -> None:
+    # Neither is enqueued by this database, as if the queue had been away at the commit.
+    async with database.work(other_tenant.id) as work:
+        await job_runs.request(work, job_runs.REINDEX)
+        mark = IndexMark(tenant_id=other_tenant.id, kind=Marked.PROPERTY, subject_id=uuid4())
+        work.session.add(mark)
+    await ask(trained.id, job_runs.REINDEX, full=True)
+    worker = start_worker("indexing", SWEEP_INTERVAL="1", JOB_LEASE="1")
+    async with database.work(trained.id) as work:
+        await tenants.lock(work, "index")
+        await wait_for_run(trained, running)
+        await ask(trained.id, job_runs.DRIFT)
+        await redis.flushdb()
+        # Now the queue knows nothing of the reindex that runs; without its worker, nobody does.
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.wait(10)
+    assert await redis.zcard(INDEXING_QUEUE) == 0
+    start_worker("indexing", SWEEP_INTERVAL="1", JOB_LEASE="1")
+
+    async def all_ended() -> bool:
+        found = [*await runs(trained.id), *await runs(other_tenant.id)]
+        return all(map(ended, found))
+
+    await wait_for(all_ended)
+    found = [*await runs(trained.id), *await runs(other_tenant.id)]
+    assert [run.status for run in found] == [JobStatus.SUCCEEDED] * 3
+
+    async def nothing_marked() -> bool:
+        async with database.work(other_tenant.id) as work:
+            return (await indexing.waiting(work)).marks == 0
+
+    await wait_for(nothing_marked)

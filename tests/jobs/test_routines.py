@@ -20,7 +20,8 @@ from jobs.pace import Pace
 from jobs.queue import INDEXING_QUEUE, JobQueue, deserialize, redis_settings, serialize
 from jobs.routines import routine
 from jobs.runs import MOST_ATTEMPTS, Context
-from tests.jobs.conftest import Runs, close
+from tests.jobs.conftest import Runs
+from tests.jobs.working import close
 
 Body = Callable[[UUID], Awaitable[bool]]
 WorkOff = Callable[[Body], Awaitable[Worker]]

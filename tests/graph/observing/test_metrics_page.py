@@ -165,6 +165,7 @@ async def test_nothing_of_a_tenants_rows_is_told(
         user = await add_user(work, email="somebody@hidden.example")
         version = await add_version(work, "a reason for the tenant alone")
         run = await job_runs.request(work, job_runs.TRAIN, {"seed": 4711})
+        await job_runs.start(work, run.id)
         await job_runs.fail(work, run.id, "an error for the operator's log", "why")
     page = await page_of(rt, settings)
     rows = [house.id, user.id, version.id, run.id, tenant.id]
