@@ -4,11 +4,10 @@ A recorded job says in its run's result what came of it; see ``jobs.runs`` and `
 """
 
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from domain import job_runs, tenants
+from domain import tenants
 from domain.database import Database
 from domain.errors import invalid
 from jobs.child import run_cli, training_arguments
@@ -22,9 +21,6 @@ INDEXING_LIMIT = 3600.0
 TRAINING_LIMIT = 6 * 3600.0
 """The longest time a job may take, seconds."""
 
-KEPT = timedelta(days=30)
-"""How long ended runs stay on record."""
-
 
 @routine(INDEXING_LIMIT)
 async def index_marked(context: Context, tenant_id: UUID) -> bool:
@@ -37,8 +33,6 @@ async def index_marked(context: Context, tenant_id: UUID) -> bool:
 async def reindex(context: Context, run: Run) -> None:
     """Have the index hold what the database does; ``full`` writes all of it anew."""
     indexer: Indexer = context["indexer"]
-    async with run.database.work(run.tenant_id) as work:
-        await job_runs.forget(work, datetime.now(UTC) - KEPT)
     full = bool(run.arguments.get("full"))
     done = await indexer.reindex(run.tenant_id, run.report, full=full)
     run.result.update(done.to_json())

@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 SUNDAY = 6
 
+KEPT = timedelta(days=30)
+"""How long ended runs stay on record."""
+
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
@@ -114,6 +117,8 @@ async def sweep_tenant(context: Context, tenant_id: UUID, now: datetime) -> None
     turns = decided.open(tenant_id, now)
     async with database.work(tenant_id) as work:
         await _pick_up(work, now - timedelta(seconds=pace.silence))
+        if turns:
+            await job_runs.forget(work, now - KEPT)
         for schedule, turn in turns:
             if await due(work, schedule, turn):
                 await job_runs.request(work, schedule.function)

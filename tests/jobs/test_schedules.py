@@ -234,6 +234,20 @@ async def test_old_marks_and_silent_runs_are_picked_up(
     assert enqueued == []
 
 
+async def test_what_ended_long_ago_is_forgotten_at_night(
+    context: Context, database: Database, tenant: Tenant, other_tenant: Tenant, runs: Runs
+) -> None:
+    for one in (tenant, other_tenant):
+        async with database.work(one.id) as work:
+            await job_runs.request(work, REINDEX)
+        await end_all(database, one)
+    await sweep_tenant(context, tenant.id, datetime.now(UTC) + timedelta(days=29))
+    assert len(await runs(tenant.id)) == 1
+    await sweep_tenant(context, tenant.id, datetime.now(UTC) + timedelta(days=31))
+    assert await runs(tenant.id) == []
+    assert len(await runs(other_tenant.id)) == 1
+
+
 async def test_one_tenant_s_trouble_is_not_another_s(
     context: Context,
     database: Database,
