@@ -23,8 +23,9 @@ import httpx
 
 import runtime
 from bench.generate_properties import write
-from bench.server import free_port, ready, silent, start_server
+from bench.server import ready, silent
 from cli.first_start import INVESTOR, load_sample
+from conformance.servers import own_server
 from domain import tenants, users
 from domain.imports import import_properties
 from graph.identity import mint
@@ -143,19 +144,14 @@ async def bench(folder: Path, rows: int, requests: int) -> None:
         async with rt.database.work(tenant_id) as work:
             user = await users.find(work, INVESTOR)
     token = mint(found.jwt_secret, tenant_id, user.id, [user.role], timedelta(hours=1))
-    port = free_port()
-    server = start_server(folder / "data", port)
-    try:
+    with own_server(folder / "data") as server:
         async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}",
+            base_url=f"http://127.0.0.1:{server.port}",
             headers={"Authorization": f"Bearer {token}"},
             timeout=30,
         ) as client:
             await ready(client)
             await measure_queries(client, requests)
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def main() -> None:

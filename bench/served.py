@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 import runtime
 from bench.__main__ import ask
 from bench.sample_columns import portfolio_columns
-from bench.server import free_port, ready, silent, start_server
+from bench.server import ready, silent
+from conformance.servers import own_server
 from domain import model_versions, tenants, users
 from domain.imports import import_interactions, import_properties
 from domain.vocabulary import Role
@@ -32,8 +33,9 @@ from graph.nodes import global_id
 from jobs.reindexing import Indexer
 from jobs.training import train_tenant
 from ml.artifacts import unpack
+from ml.baselines import MIX
 from ml.config import TrainingConfig
-from ml.evaluation.baselines import MIX, Scorer, baselines
+from ml.evaluation.baselines import Scorer, baselines
 from ml.evaluation.intervals import ratio_interval
 from ml.evaluation.metrics import METRICS, ranking_metrics, top
 from ml.evaluation.protocols import Protocol, Query, Split, split
@@ -79,19 +81,14 @@ async def measure(folder: Path, region: str) -> None:
     queries = list(cut.queries(Protocol.ALL))
     asked = [known[owners[query.investor.user_id.int]] for query in queries]
     token = mint(found.jwt_secret, tenant_id, asked[0], [Role.ADMIN], timedelta(hours=1))
-    port = free_port()
-    server = start_server(folder / "data", port)
-    try:
+    with own_server(folder / "data") as server:
         async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}",
+            base_url=f"http://127.0.0.1:{server.port}",
             headers={"Authorization": f"Bearer {token}"},
             timeout=60,
         ) as client:
             await ready(client)
             answers = [await _list(client, user) for user in asked]
-    finally:
-        server.terminate()
-        server.wait()
     row_of = {name: row for row, name in enumerate(names)}
     served = [[row_of[name] for name in answer] for answer in answers]
     _report(region, cut, queries, served, offline.scores)

@@ -5,10 +5,6 @@ be told from the client's.
 """
 
 import asyncio
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -24,6 +20,7 @@ import psutil
 
 import runtime
 from cli.first_start import QUICKLY, SLUG, load_sample
+from conformance.servers import ROOT, own_server
 from domain import property_search, tenants, users
 from domain.errors import DomainError
 from domain.filters import PropertyFilter
@@ -37,7 +34,6 @@ from settings import Settings
 OURS = "graph.app:create_app"
 """The factory of the server that is measured."""
 
-ROOT = Path(__file__).parent.parent
 INVESTORS = 16
 """How many investors ask in turn: no answer is that of the request before."""
 
@@ -103,43 +99,11 @@ async def silent(_share: float, _message: str) -> None:
     """Report no progress."""
 
 
-def start_server(
-    data_dir: Path, port: int, factory: str = OURS, root: Path = ROOT
-) -> subprocess.Popen[bytes]:
-    """Start one server process on the services of the folder.
-
-    Args:
-        data_dir: the folder of the services.
-        port: where it listens.
-        factory: makes the ASGI application.
-        root: the checkout whose code is run.
-    """
-    return subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "--factory", factory,
-         "--port", str(port), "--log-level", "warning", "--no-access-log"],
-        cwd=root,
-        env=os.environ | {"DATA_DIR": str(data_dir.absolute()), "LOG_LEVEL": "warning"},
-    )  # fmt: skip
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        found: int = probe.getsockname()[1]
-    return found
-
-
 @contextmanager
 def server(data_dir: Path, factory: str = OURS, root: Path = ROOT) -> Iterator["Server"]:
-    """A server process, ended in the end. It may need ``Server.ready`` before it answers."""
-    port = free_port()
-    process = start_server(data_dir, port, factory, root)
-    try:
-        yield Server(port, psutil.Process(process.pid))
-    finally:
-        process.terminate()
-        process.wait()
+    """A server process, ended in the end."""
+    with own_server(data_dir, factory=factory, root=root) as started:
+        yield Server(started.port, psutil.Process(started.pid))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from typing import IO
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-READY_WITHIN = 90.0
+ROOT = Path(__file__).resolve().parent.parent
+READY_WITHIN = 180.0
 """Seconds that a server may take to answer."""
 STOP_WITHIN = 10.0
 """Seconds that a server may take to stop before it is killed."""
@@ -34,18 +35,27 @@ class Server:
 
 
 @contextmanager
-def own_server(data_dir: Path, log: Path | None = None, **settings: str) -> Iterator[Server]:
-    """This project's server on the services of a folder.
+def own_server(
+    data_dir: Path,
+    log: Path | None = None,
+    *,
+    factory: str = "graph.app:create_app",
+    root: Path = ROOT,
+    **settings: str,
+) -> Iterator[Server]:
+    """This project's server on the services of a folder, in one process.
 
     Args:
         data_dir: the folder.
         log: where its log goes; to standard error if nowhere.
+        factory: makes the ASGI application.
+        root: the checkout whose code is run.
         settings: others of the environment.
     """
-    environment = {"DATA_DIR": str(data_dir), "LOG_LEVEL": "warning"} | settings
+    environment = {"DATA_DIR": str(data_dir.absolute()), "LOG_LEVEL": "warning"} | settings
     with (
         log.open("w") if log else nullcontext() as stderr,
-        _uvicorn("--factory", "graph.app:create_app", environment, stderr) as server,
+        _uvicorn("--factory", factory, environment, stderr, root) as server,
     ):
         yield server
 
@@ -59,12 +69,17 @@ def stock_strawberry() -> Iterator[Server]:
 
 @contextmanager
 def _uvicorn(
-    option: str, app: str, environment: dict[str, str], stderr: IO[str] | None = None
+    option: str,
+    app: str,
+    environment: dict[str, str],
+    stderr: IO[str] | None = None,
+    root: Path = ROOT,
 ) -> Iterator[Server]:
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "uvicorn", option, app, f"--port={port}"]
     process = subprocess.Popen(
         [*command, "--log-level=warning", "--no-access-log"],
+        cwd=root,
         env=os.environ | environment,
         stderr=stderr,
     )
@@ -81,7 +96,8 @@ def _uvicorn(
             process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         found: int = probe.getsockname()[1]

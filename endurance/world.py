@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -19,6 +18,7 @@ from sqlalchemy import select
 
 import embedded
 import runtime
+from conformance.servers import ROOT, free_port
 from domain import job_runs, policies, tenants, users
 from domain.imports import import_interactions, import_properties
 from domain.job_runs import UNFINISHED, JobRun, JobStatus
@@ -33,7 +33,6 @@ from jobs.training import train_tenant
 from ml.config import TrainingConfig
 from settings import Settings
 
-ROOT = Path(__file__).resolve().parent.parent
 SERVER_PROCESSES = 2
 READY_WITHIN = 240.0
 STOP_WITHIN = 60.0
@@ -158,7 +157,7 @@ async def open_world(
     settings = Settings(_env_file=None, data_dir=data_dir, device="cpu")
     found = await asyncio.to_thread(runtime.services, settings)
     await asyncio.to_thread(runtime.migrate, found)
-    log, port = folder / "server.log", _free_port()
+    log, port = folder / "server.log", free_port()
     url = f"http://127.0.0.1:{port}"
     limits = httpx.Limits(max_connections=100, max_keepalive_connections=20)
     try:
@@ -280,10 +279,3 @@ def _stop(supervisor: psutil.Popen) -> None:
     for one in family:
         with suppress(psutil.NoSuchProcess):
             one.kill()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        found: int = probe.getsockname()[1]
-    return found
