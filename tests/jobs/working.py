@@ -30,10 +30,8 @@ def worker_of(
     async def job(_: dict[str, Any], run: Run) -> None:
         await body(run)
 
-    defaults: dict[str, Any] = {
-        "functions": [func(recorded(limit)(job), name="job", max_tries=1000, timeout=120)],  # type: ignore[arg-type]
-        "burst": True,
-    }
+    functions = [func(recorded(limit)(job), name="job", max_tries=1000, timeout=120)]  # type: ignore[arg-type]
+    chosen: dict[str, Any] = {"functions": functions, "burst": True, **options}
     return Worker(
         queue_name=INDEXING_QUEUE,
         redis_settings=redis_settings(redis_url),
@@ -43,7 +41,7 @@ def worker_of(
         poll_delay=0.02,
         keep_result=0,
         ctx={"database": database, "pace": pace},
-        **(defaults | options),
+        **chosen,
     )
 
 
