@@ -173,7 +173,7 @@ async def connect(
     async with opened as (database, queue, broker):
         api_key = settings.qdrant_api_key
         client = qdrant.connect(found.qdrant_url, api_key.get_secret_value() if api_key else None)
-        index = EmbeddingIndex(client)
+        index = EmbeddingIndex(client, settings.qdrant_quantization)
 
         async def load(key: ModelKey) -> StoredModel:
             async with database.work(key.tenant_id) as work:

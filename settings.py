@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     redis_url: str | None = None
     qdrant_url: str | None = None
     qdrant_api_key: SecretStr | None = None
+    qdrant_quantization: Literal["off", "int8"] = "off"
 
     # Who signs the tokens: either who knows the secret, or an OpenID Connect issuer.
     jwt_secret: SecretStr | None = Field(default=None, min_length=32)

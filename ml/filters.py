@@ -7,7 +7,7 @@ every search, which takes longer than to make them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from math import inf, nextafter
+from math import inf, isnan, nextafter
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,6 @@ PAYLOAD_INDEXES: dict[str, models.PayloadSchemaType | models.KeywordIndexParams]
 """What a property's point carries beside its tenant and model version."""
 
 _MILLIMETRE = 0.001
-_FLAGS = {0.0: False, 1.0: True}
 _WHOLE = 2.0**53  # below, a float and the integer that it stands for are the same number
 
 
@@ -52,7 +51,10 @@ def payloads(columns: PropertyColumns) -> list[dict[str, Any]]:
         "city": columns.city,
         "property_type": _names(PropertyType, columns.property_type),
         "listing_status": _names(ListingStatus, columns.listing_status),
-        "renovation_needed": map(_FLAGS.get, columns.column("renovation_needed").tolist()),
+        "renovation_needed": [
+            None if isnan(value) else value != 0
+            for value in columns.column("renovation_needed").tolist()
+        ],
         "location": [
             {"lat": latitude, "lon": longitude} if known else None
             for latitude, longitude, known in zip(

@@ -4,6 +4,7 @@ Here are the two collections; what is in them is reached through ``ml.space.Spac
 """
 
 from collections.abc import Collection
+from typing import Literal
 from uuid import UUID
 
 from qdrant_client import AsyncQdrantClient, grpc, models
@@ -28,16 +29,35 @@ _USER_INDEXES = {
 }
 
 
+Quantization = Literal["off", "int8"]
+
+_INT8 = models.ScalarQuantization(
+    scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)
+)
+
+
 class EmbeddingIndex:
     """The two collections, on a client that the caller opens and closes."""
 
-    def __init__(self, client: AsyncQdrantClient) -> None:
+    def __init__(self, client: AsyncQdrantClient, quantization: Quantization = "off") -> None:
+        """Asks nothing yet.
+
+        Args:
+            client: speaks gRPC.
+            quantization: whether searches look at vectors of one byte a number first. What they
+                find is compared by the whole vectors, so that scores are the same.
+        """
         self._client = client
+        self._quantization = _INT8 if quantization == "int8" else None
 
     async def ensure_collections(self) -> None:
         """Creates what is absent of the collections and their payload indexes.
 
-        Raises ValueError if a collection exists with other vectors than ours.
+        Collections that are quantized otherwise than they should be are changed; Qdrant does so in
+        the background, and answers meanwhile.
+
+        Raises:
+            ValueError: a collection exists with other vectors than ours.
         """
         own: dict[str, models.PayloadSchemaType | models.KeywordIndexParams] = {
             "tenant_id": _TENANT,
@@ -103,12 +123,14 @@ class EmbeddingIndex:
                     optimizers_config=models.OptimizersConfigDiff(
                         indexing_threshold=_GRAPH_FROM_KB
                     ),
+                    quantization_config=self._quantization,
                 )
             except Exception:
                 # Another process may have created it in the meantime, which is as good.
                 if not await self._client.collection_exists(name):
                     raise
-        found = (await self._client.get_collection(name)).config.params.vectors
+        config = (await self._client.get_collection(name)).config
+        found = config.params.vectors
         if not isinstance(found, models.VectorParams) or (found.size, found.distance) != (
             wanted.size,
             wanted.distance,
@@ -116,4 +138,8 @@ class EmbeddingIndex:
             raise ValueError(
                 f"Qdrant collection {name!r} holds {found!r}, not {DIMENSIONS} dimensions with "
                 "cosine distance: it belongs to something else; use another Qdrant"
+            )
+        if (config.quantization_config is None) != (self._quantization is None):
+            await self._client.update_collection(
+                name, quantization_config=self._quantization or models.Disabled.DISABLED
             )

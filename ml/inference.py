@@ -30,6 +30,8 @@ from ml.scoring import Investor, LoadedTwin
 _LARGE_BATCH = 4096
 """Properties above which embedding takes milliseconds and moves to a thread."""
 
+_MANY_ITEMS = 512
+"""Properties above which reading all that the index keeps of them does."""
 
 _MANY_INVESTORS = 16
 """Investors above which scoring takes long enough to move to a thread."""
@@ -218,7 +220,10 @@ class TwinService:
 
     async def items(self, model: ModelKey, properties: PropertyColumns) -> Items:
         """What the index keeps of the properties."""
-        return (await self.loaded.get(model)).items(properties)
+        twin = await self.loaded.get(model)
+        if len(properties) > _MANY_ITEMS:
+            return await asyncio.to_thread(twin.items, properties)
+        return twin.items(properties)
 
     async def interests(self, model: ModelKey, investor: InvestorHistory) -> NDArray[np.float32]:
         """What the index keeps of an investor: unit vectors, float32 (k, 16), of what it wants.

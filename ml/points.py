@@ -6,9 +6,9 @@ of every point it writes and into the filter of every call it makes.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -35,8 +35,16 @@ _BATCH = 1000
 _WRITTEN = 250
 """Points written in one call: few, for the embedded server answers nobody else meanwhile."""
 
+_RESCORED = grpc.SearchParams(
+    quantization=grpc.QuantizationSearchParams(rescore=True, oversampling=2.0)
+)
+"""Where vectors are quantized: twice as many are found by them, and compared by the whole ones."""
+
 _INLINE = 50
-"""Above so many points their messages are made in another thread."""
+"""Above so many points they are made in another thread, lest all else wait for milliseconds."""
+
+
+Value = TypeVar("Value")
 
 
 class Points:
@@ -56,13 +64,12 @@ class Points:
     ) -> None:
         """Write points; they are searched when this returns.
 
-        The messages are made here, in another thread where they are many: the client would make a
-        model of every point first, which takes longer than all the rest.
+        The messages are made here: the client would make a model of every point first, which takes
+        longer than all the rest.
         """
         for rows in _slices(len(ids), _WRITTEN):
             make = partial(self._messages, ids[rows], vectors[rows], payload[rows])
-            many = len(ids) > _INLINE
-            points = await asyncio.to_thread(make) if many else make()
+            points = await aside(len(ids), make)
             request = grpc.UpsertPoints(collection_name=collection, points=points, wait=True)
             await self._client.grpc_points.Upsert(request, timeout=TIMEOUT)
 
@@ -92,6 +99,7 @@ class Points:
         """
         for one in searches:
             one.collection_name = collection
+            one.params.CopyFrom(_RESCORED)
         request = grpc.QueryBatchPoints(collection_name=collection, query_points=searches)
         answer = await self._client.grpc_points.QueryBatch(request, timeout=TIMEOUT)
         return [list(one.result) for one in answer.result]
@@ -145,6 +153,11 @@ def check_shape(vectors: NDArray[np.float32], count: int) -> None:
         raise ValueError(
             f"{count} points need vectors of shape ({count}, {DIMENSIONS}), not {vectors.shape}"
         )
+
+
+async def aside(count: int, work: Callable[[], Value]) -> Value:
+    """What the work on so many points returns; in another thread where they are many."""
+    return await asyncio.to_thread(work) if count > _INLINE else work()
 
 
 def _slices(count: int, size: int) -> Iterator[slice]:

@@ -25,7 +25,7 @@ from ml.filters import among, at_least, both, conditions, either, payloads
 from ml.index_rows import ROW, pack
 from ml.items import Items
 from ml.observing import searching
-from ml.points import PROPERTIES, USERS, check_shape
+from ml.points import PROPERTIES, USERS, aside, check_shape
 from ml.queries import nearest_to, nearest_to_any, only
 
 
@@ -48,11 +48,15 @@ class Space(Contents):
         """Writes the properties as the space's version sees them; replaces those already there."""
         vectors = items.embedding.cpu().numpy()
         check_shape(vectors, len(properties))
-        rows = payloads(properties)
-        for payload, row in zip(rows, pack(properties.ids, items), strict=True):
-            payload[ROW] = row
-        points = [self._point_id(value) for value in properties.ids]
-        await self._upsert(PROPERTIES, points, vectors, rows)
+
+        def points() -> tuple[list[str], list[dict[str, Any]]]:
+            rows = payloads(properties)
+            for payload, row in zip(rows, pack(properties.ids, items), strict=True):
+                payload[ROW] = row
+            return [self._point_id(value) for value in properties.ids], rows
+
+        ids, rows = await aside(len(properties), points)
+        await self._upsert(PROPERTIES, ids, vectors, rows)
 
     async def upsert_users(self, interests: Mapping[UUID, NDArray[np.float32]]) -> None:
         """Writes investors, one point for each of an investor's unit vectors (k, 16).
