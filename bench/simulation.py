@@ -20,8 +20,9 @@ from sklearn.metrics import roc_auc_score
 from bench.sample_columns import as_columns
 from domain.snapshots import InteractionLog, PropertyColumns
 from domain.vocabulary import InteractionKind
+from ml.baselines import MIX
 from ml.dataset import KIND_WEIGHTS
-from ml.evaluation.baselines import MIX, Scorer, baselines
+from ml.evaluation.baselines import Scorer, baselines
 from ml.evaluation.evaluate import NAIVE, TWIN, Fit
 from ml.evaluation.intervals import mean_interval, ratio_interval
 from ml.evaluation.metrics import METRICS, ranking_metrics, top

@@ -28,8 +28,8 @@ FAR_AWAY_KM = 1e4
 _SOFTENING_KM = 0.05
 """Keeps the logarithm of a distance finite in the same building."""
 
-_TOGETHER = 2048
-"""Properties that are compared with what is owned at a time: they stay in a core's cache."""
+_CELLS = 200_000
+"""Pairs of properties that are compared at a time: they stay in a core's cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,8 +65,9 @@ class Likeness:
             return dict.fromkeys((NEAREST, CONTENT, MIX), torch.zeros_like(self.place[:, 0]))
         place, attributes = self.place[owned], self.attributes[owned]
         found: dict[str, list[Tensor]] = {NEAREST: [], CONTENT: [], MIX: []}
-        for first in range(0, len(self.place), _TOGETHER):
-            some = slice(first, first + _TOGETHER)
+        size = max(1, _CELLS // len(owned))
+        for first in range(0, len(self.place), size):
+            some = slice(first, first + size)
             km = torch.cdist(
                 place, self.place[some], compute_mode="donot_use_mm_for_euclid_dist"
             ).nan_to_num_(FAR_AWAY_KM)

@@ -108,6 +108,7 @@ class Town:
         southerners: ids of the investors of the south.
         northerners: ids of the investors of the north.
         idle: an investor who did nothing.
+        newest: when the newest act was.
     """
 
     tenant: Tenant
@@ -116,6 +117,7 @@ class Town:
     southerners: list[UUID]
     northerners: list[UUID]
     idle: UUID
+    newest: datetime
 
 
 async def build_town(database: Database, tenant: Tenant, houses: int = 60) -> Town:
@@ -159,7 +161,8 @@ async def build_town(database: Database, tenant: Tenant, houses: int = 60) -> To
         idle = await add_user(work)
         await work.session.flush()
         await refresh_totals(work)
-    return Town(tenant, ids[True], ids[False], investors[True], investors[False], idle.id)
+    newest = start + timedelta(days=9, minutes=11)
+    return Town(tenant, ids[True], ids[False], investors[True], investors[False], idle.id, newest)
 
 
 async def train(rt: Runtime, tenant: Tenant, *, epochs: int = 12, seed: int = 0) -> Training:

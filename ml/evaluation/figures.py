@@ -18,7 +18,8 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from ml.evaluation.baselines import MIX, MIX_UNOWNED
+from ml.baselines import MIX
+from ml.evaluation.baselines import MIX_UNOWNED
 from ml.evaluation.evaluate import TWIN, Evaluation
 from ml.evaluation.protocols import Protocol
 

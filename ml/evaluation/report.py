@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
-from ml.evaluation.baselines import MIX, MIX_UNOWNED
+from ml.baselines import MIX
+from ml.evaluation.baselines import MIX_UNOWNED
 from ml.evaluation.evaluate import NAIVE, TWIN, Evaluation
 from ml.evaluation.figures import PROTOCOL_TITLES, draw, layout_method
 from ml.evaluation.intervals import Interval

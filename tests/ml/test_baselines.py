@@ -55,7 +55,7 @@ def test_properties_are_compared_in_any_number_together(monkeypatch: pytest.Monk
     likeness = Likeness.of(make_columns(50), 2020, CPU)
     owned = torch.tensor([3, 30, 41])
     whole = likeness.to(owned)
-    monkeypatch.setattr(baselines, "_TOGETHER", 7)
+    monkeypatch.setattr(baselines, "_CELLS", 20)
     for name, scores in likeness.to(owned).items():
         torch.testing.assert_close(scores, whole[name], atol=1e-5, rtol=1e-5)
 
