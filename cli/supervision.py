@@ -80,7 +80,7 @@ def end_with_parent(number: signal.Signals = signal.SIGKILL) -> None:
 def run_together(
     parts: Sequence[Part],
     *,
-    is_ready: Callable[[], bool] = lambda: True,
+    is_ready: Callable[[], bool] | None = None,
     announce: Callable[[], None] = lambda: None,
     keep_up: Callable[[], None] = lambda: None,
 ) -> None:
@@ -91,8 +91,9 @@ def run_together(
 
     Args:
         parts: what to run.
-        is_ready: asked until it says so.
-        announce: called once everything is ready.
+        is_ready: asked until it says so; then all parts count as up, which they otherwise do once
+            they have run for ``UP_AFTER`` seconds.
+        announce: called once it has said so.
         keep_up: called every second; what it raises ends all.
 
     Raises:
@@ -109,7 +110,7 @@ def run_together(
     try:
         running.extend(map(_Supervised, parts))
         began = kept_up = time.monotonic()
-        ready = False
+        ready = is_ready is None
         while not stopping:
             for one in running:
                 one.step()
@@ -117,7 +118,10 @@ def run_together(
             if now - kept_up > _UPKEEP:
                 keep_up()
                 kept_up = now
-            if not ready and (ready := is_ready()):
+            if not ready and is_ready is not None and is_ready():
+                ready = True
+                for one in running:
+                    one.was_up = True
                 announce()
             if not ready and now - began > READY_WITHIN:
                 raise ServingError(f"the server was not ready within {READY_WITHIN:.0f} seconds")
@@ -134,7 +138,7 @@ class _Supervised:
     def __init__(self, part: Part) -> None:
         self._part = part
         self._crashes = 0  # in a row
-        self._was_up = False
+        self.was_up = False
         self._start()
 
     def step(self) -> None:
@@ -145,7 +149,7 @@ class _Supervised:
                 self._start()
             return
         if now - self._started >= UP_AFTER:
-            self._was_up = True
+            self.was_up = True
             self._crashes = 0
         code = self.process.poll()
         if code is not None:
@@ -161,7 +165,7 @@ class _Supervised:
         how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
         what = f"the {self._part.name} ended by itself ({how})"
         # Who is killed did not choose to; who says no at the first start will go on saying it.
-        if code >= 0 and not self._was_up:
+        if code >= 0 and not self.was_up:
             raise ServingError(f"{what}; everything is stopped")
         self._crashes += 1
         if self._crashes > MOST_CRASHES:

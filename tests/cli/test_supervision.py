@@ -63,7 +63,7 @@ def test_services_whose_keeper_was_killed_come_back_where_they_were(
 
 
 @pytest.fixture
-def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
     """Runs a Python script as the one part; each start adds a line to ``starts``."""
 
     def start(arguments: list[str]) -> subprocess.Popen[bytes]:
@@ -75,11 +75,11 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Non
 
     monkeypatch.setattr(supervision, "start_twin", start)
     monkeypatch.setattr(supervision, "FIRST_WAIT", 0.01)
-    return lambda script: run_together([Part("actor", [script])])
+    return lambda script, **given: run_together([Part("actor", [script])], **given)
 
 
 def test_a_part_that_keeps_crashing_ends_all(
-    play: Callable[[str], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    play: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(ServingError, match=r"the actor .*\(signal SIGKILL\), 6 times in a row"):
         play("import os; os.kill(os.getpid(), 9)")
@@ -91,7 +91,7 @@ def test_a_part_that_keeps_crashing_ends_all(
 
 
 def test_a_part_that_says_no_at_its_first_start_is_not_tried_again(
-    play: Callable[[str], None], tmp_path: Path
+    play: Callable[..., None], tmp_path: Path
 ) -> None:
     with pytest.raises(ServingError, match=r"the actor ended by itself \(exit code 3\)"):
         play("raise SystemExit(3)")
@@ -99,8 +99,23 @@ def test_a_part_that_says_no_at_its_first_start_is_not_tried_again(
     assert (tmp_path / "starts").read_text() == "start\n"
 
 
+def test_once_all_is_ready_no_end_is_a_refusal_to_start(
+    play: Callable[..., None], tmp_path: Path
+) -> None:
+    announced = []
+    with pytest.raises(ServingError, match=r"\(exit code 3\), 6 times in a row"):
+        play(
+            "import time; time.sleep(0.5); raise SystemExit(3)",
+            is_ready=lambda: True,
+            announce=lambda: announced.append(1),
+        )
+
+    assert announced == [1]
+    assert len((tmp_path / "starts").read_text().splitlines()) == 6
+
+
 def test_crashes_of_a_part_that_was_up_in_between_are_not_in_a_row(
-    play: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    play: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervision, "UP_AFTER", 0.3)
     starts = tmp_path / "starts"
