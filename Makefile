@@ -31,7 +31,7 @@ endef
 PYTEST = $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-served prior evaluate evaluate-simulation schema schema-check migrate constraints clean
+.PHONY: help serve test coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-freshness bench-served prior evaluate evaluate-simulation schema schema-check migrate constraints clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-20s %s\n", $$1, $$2}' Makefile
@@ -105,6 +105,9 @@ bench-reindex: $(SERVE) ## measure how fast an index is written (ARGS="--propert
 
 bench-quantization: $(SERVE) ## measure what quantized vectors save and cost (ARGS="--properties 100000")
 	$(BIN)/python -m bench.quantization $(ARGS)
+
+bench-freshness: $(SERVE) ## measure how soon a change is found (ARGS="--properties 100000")
+	$(BIN)/python -m bench.freshness $(ARGS)
 
 bench-served: $(EVALUATION) ## measure real portfolios over HTTP beside the offline figure
 	$(BIN)/python -m bench.served $(ARGS)

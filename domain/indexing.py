@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Index, delete, func, select, text
+from sqlalchemy import Index, Uuid, column, delete, func, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.base import Base, TenantScoped, one_of, vocabulary
@@ -71,6 +71,11 @@ _MARK_INVESTORS = text(
     " SELECT DISTINCT CAST(:tenant_id AS uuid), :kind, user_id FROM interactions"
     " WHERE property_id = ANY(CAST(:ids AS uuid[]))"
 )
+_CONCERNED = text(
+    "SELECT DISTINCT user_id FROM interactions"
+    " JOIN index_marks ON index_marks.kind = 'property' AND subject_id = property_id"
+    " WHERE user_id = ANY(CAST(:ids AS uuid[]))"
+).columns(column("user_id", Uuid()))
 # One statement, so one moment.
 _SETTLED = text(
     "WITH marked AS ("
@@ -128,6 +133,11 @@ async def marks_of(work: Work, subject_ids: Collection[UUID]) -> list[IndexMark]
     """The marks of those properties or users."""
     query = select(IndexMark).where(IndexMark.subject_id.in_(subject_ids))
     return list(await work.session.scalars(query)) if subject_ids else []
+
+
+async def concerned(work: Work, user_ids: Collection[UUID]) -> set[UUID]:
+    """Those of the users who acted on a property that is marked, and who will be, too."""
+    return set(await work.session.scalars(_CONCERNED, {"ids": list(user_ids)}))
 
 
 async def marks_of_everything(work: Work) -> list[IndexMark]:

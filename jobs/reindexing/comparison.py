@@ -127,7 +127,8 @@ async def differences(writer: Writer, tenant_id: UUID, model: ModelKey) -> Diffe
     for some in batches(users, _CHECKED):
         async with writer.turn(tenant_id) as work:
             differing = await _differing_users(writer, work, model, set(some))
-            found.users |= differing - await marked(work, differing)
+            moving = await indexing.concerned(work, differing)
+            found.users |= differing - moving - await marked(work, differing)
     return found
 
 

@@ -132,6 +132,9 @@ async def reindex(
             await report((place + share) / len(versions), message)
 
         spaces.append(await _reindex_space(writer, tenant_id, version, part, full=full))
+    # One that was forgotten meanwhile lacks everything, rightly.
+    left = {one.number for one in await complete_versions(writer, tenant_id)}
+    spaces = [one for one in spaces if one.version in left]
     if problems := [one.problem for one in spaces if one.problem]:
         raise JobError("; ".join(problems))
     return Reindexed(spaces, len(forgotten), time.perf_counter() - started)

@@ -72,7 +72,7 @@ class Writer:
             yield work
 
     async def targets(self, work: Work, only: UUID | None = None) -> list[ModelKey]:
-        """The versions to write: ``only`` that one, or all that have anything in the index.
+        """The versions to write: all that have anything in the index, of those ``only`` that one.
 
         A version that this code cannot read is left out, and the index need not follow for it.
 
@@ -80,7 +80,9 @@ class Writer:
             ArtifactError: ``only`` cannot be read.
         """
         found = []
-        for version_id in [only] if only else await model_versions.indexed(work):
+        for version_id in await model_versions.indexed(work):
+            if only not in (None, version_id):
+                continue
             model = ModelKey(work.tenant_id, version_id)
             try:
                 await self.twin.loaded.get(model)

@@ -20,7 +20,7 @@ from graphql import (
 )
 from sqlalchemy import text
 
-from domain import buy_boxes, interactions, job_runs
+from domain import buy_boxes, interactions, job_runs, model_versions, properties
 from domain.database import Database
 from domain.filters import PropertyFilter
 from domain.models import Base
@@ -323,7 +323,10 @@ async def test_no_index_call_reaches_another_firm(
     before = await state(database, rt, a)
     async with database.work(a.tenant.id) as work:
         version = await active_version_id(work)
+        houses = await properties.snapshot(work, a.south)
     assert version is not None
+    items = await rt.twin.items(ModelKey(a.tenant.id, version), houses)
+    interests = await rt.index.space(ModelKey(a.tenant.id, version)).interests(a.southerners)
     # B's tenant with A's version: the nearest that a mistake of ours could come.
     space = rt.index.space(ModelKey(b.tenant.id, version))
     answers: dict[str, Any] = {
@@ -334,12 +337,19 @@ async def test_no_index_call_reaches_another_firm(
         "user_ids": await space.user_ids(),
         "investors": (await space.investors(PROBE[None], [], 10))[0],
         "interests": await space.interests(a.southerners),
+        "count_users": await space.count_users(),
+        # Whatever is A's, B's own lacks.
+        "differing": set(a.south) - await space.differing(houses, items),
+        "differing_users": set(interests) - await space.differing_users(interests),
     }
+    assert interests
     assert not any(answers.values())
     await space.delete_users(a.southerners)
     await space.drop()
     await rt.index.delete_properties_everywhere(b.tenant.id, a.south)
     await rt.index.delete_users_everywhere(b.tenant.id, a.southerners)
+    async with database.work(b.tenant.id) as work:
+        await rt.index.keep_versions(b.tenant.id, await model_versions.indexed(work))
     assert await state(database, rt, a) == before
     writes = {"delete_users", "drop"}
     # Whose the points are that these write is proved in tests/ml.
@@ -350,6 +360,7 @@ async def test_no_index_call_reaches_another_firm(
     assert {name for name, _ in methods if name[0] != "_"} == {
         "delete_properties_everywhere",
         "delete_users_everywhere",
+        "keep_versions",
         "space",
         # Of no tenant.
         "ensure_collections",

@@ -1,7 +1,7 @@
 """Tenants with an index, and what the tests of indexing ask of both."""
 
 from collections.abc import Sequence
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import update
 
@@ -15,7 +15,7 @@ from jobs.reindexing import Indexer
 from ml.space import Space
 from runtime import Runtime
 from tests.conftest import new_tenant
-from tests.factories import Town, build_town
+from tests.factories import Town, add_property, build_town
 
 
 async def unheard(_share: float, _message: str) -> None:
@@ -95,6 +95,13 @@ class Place:
             if marked:
                 await indexing.follow(work, Marked.PROPERTY, [property_id])
 
+    async def add_properties(self, count: int) -> list[UUID]:
+        """Create properties, marked as the domain does."""
+        async with self.database.work(self.id) as work:
+            new = [(await add_property(work)).id for _ in range(count)]
+            await indexing.mark(work, Marked.PROPERTY, new)
+        return new
+
     async def mark(self, kind: Marked, ids: Sequence[UUID]) -> None:
         """Mark subjects that did not change."""
         async with self.database.work(self.id) as work:
@@ -122,13 +129,3 @@ class Place:
         """The runs of a function, newest first."""
         async with self.database.work(self.id) as work:
             return [run for run in await job_runs.recent(work) if run.function == function]
-
-
-async def nobody(database: Database) -> UUID:
-    """The id of a tenant that there was, and is no more."""
-    tenant_id = uuid4()
-    async with database.work(tenant_id) as work:
-        await tenants.create(work, f"gone-{tenant_id.hex[:12]}")
-    async with database.work(tenant_id) as work:
-        await work.session.delete(await tenants.get(work))
-    return tenant_id

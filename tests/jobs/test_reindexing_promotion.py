@@ -1,34 +1,26 @@
 """A version answers once everything is in its space, and vectors go once nobody needs them."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select, update
 
 from domain import (
-    comparison,
-    indexing,
     interactions,
     job_runs,
     model_versions,
-    policies,
-    tenants,
 )
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
 from domain.indexing import IndexMark, Marked
 from domain.job_runs import JobStatus
 from domain.model_versions import ModelStatus, ModelVersion, SpaceState
-from domain.snapshots import ModelKey
-from domain.tenants import Tenant
 from domain.vocabulary import InteractionKind
-from jobs.reindexing import Indexer
 from jobs.runs import JobError
 from runtime import Runtime
-from tests.factories import Town, add_property
+from tests.factories import Town
 from tests.jobs.conftest import Runs, WorkOff
-from tests.jobs.indexing import Place, nobody, unheard
+from tests.jobs.indexing import Place, unheard
 from tests.jobs.test_reindexing_marks import FailingTwin, with_twin
 
 
@@ -36,24 +28,6 @@ from tests.jobs.test_reindexing_marks import FailingTwin, with_twin
 async def place(rt: Runtime, database: Database, town: Town) -> Place:
     """A tenant of the test's own."""
     return await Place.found(rt, database, town)
-
-
-async def add_marked(place: Place, count: int = 1) -> None:
-    """Create properties by the way of the domain."""
-    async with place.database.work(place.id) as work:
-        new = [(await add_property(work)).id for _ in range(count)]
-        await indexing.mark(work, Marked.PROPERTY, new)
-
-
-async def age(place: Place, model: ModelKey, days: float) -> None:
-    """Have a version have been made, and retired if it is, so long ago."""
-    then = datetime.now(UTC) - timedelta(days=days)
-    async with place.database.work(place.id) as work:
-        await work.session.execute(
-            update(ModelVersion)
-            .where(ModelVersion.id == model.version_id)
-            .values(created_at=then, retired_at=ModelVersion.retired_at - timedelta(days=days))
-        )
 
 
 async def test_a_version_goes_from_evaluated_over_indexed_to_active(place: Place) -> None:
@@ -105,7 +79,7 @@ async def test_what_is_marked_is_in_the_space_before_it_answers(
     monkeypatch.setattr("jobs.reindexing.promotion.MARKS", 5)
     new = await place.new_version()
     await place.indexer.fill(place.id, new.version_id, unheard)
-    await add_marked(place, 12)
+    await place.add_properties(12)
     async with place.database.work(place.id) as work:
         await interactions.submit_feedback(
             work, place.town.idle, place.town.south[0], InteractionKind.THUMBS_UP, None
@@ -129,16 +103,19 @@ async def test_what_was_lost_from_a_complete_space_is_written_before_it_answers(
     assert await place.is_in_step(new)
 
 
-async def test_a_version_that_lacks_what_cannot_be_written_does_not_answer(place: Place) -> None:
+@pytest.mark.parametrize("kind", [Marked.PROPERTY, Marked.USER])
+async def test_a_version_that_lacks_what_cannot_be_written_does_not_answer(
+    place: Place, kind: Marked
+) -> None:
     new = await place.new_version()
+    cursed = (place.town.south if kind is Marked.PROPERTY else place.town.southerners)[0]
     indexer = with_twin(place)
     assert isinstance(indexer.twin, FailingTwin)
-    for cursed, kind in ((place.town.south[0], "property"), (place.town.southerners[0], "user")):
-        indexer.twin.cursed = [cursed]
-        with pytest.raises(JobError, match=f"1 of kind {kind} cannot be written, such as {cursed}"):
-            await indexer.activate(place.id, new.version_id, unheard)
-        assert await place.active() == place.model
-        assert (await place.version(new)).space is SpaceState.FILLING
+    indexer.twin.cursed = [cursed]
+    with pytest.raises(JobError, match=f"1 of kind {kind} cannot be written, such as {cursed}"):
+        await indexer.activate(place.id, new.version_id, unheard)
+    assert await place.active() == place.model
+    assert (await place.version(new)).space is SpaceState.FILLING
     indexer.twin.cursed = ()
     await indexer.activate(place.id, new.version_id, unheard)
     assert await place.is_in_step(new)
@@ -208,7 +185,7 @@ async def test_two_activations_at_once_end_with_one_version_that_is_whole(place:
     versions = [await place.new_version() for _ in range(2)]
     await asyncio.gather(
         *(place.indexer.activate(place.id, one.version_id, unheard) for one in versions),
-        add_marked(place),
+        place.add_properties(1),
     )
     assert await place.active() in versions
     async with place.database.work(place.id) as work:
@@ -237,130 +214,6 @@ async def test_what_is_forgotten_meanwhile_is_not_activated(place: Place) -> Non
     with pytest.raises(DomainError, match="not in the index"):
         await activating
     assert await place.active() == place.model
-
-
-async def test_only_what_may_be_needed_keeps_its_vectors(place: Place) -> None:
-    first, second, third = place.model, await place.new_version(), await place.new_version()
-    for one in (second, third):
-        await place.indexer.activate(place.id, one.version_id, unheard)
-    # Requests may still be finishing on the first.
-    assert await place.indexer.forget_unneeded(place.id) == []
-    for one in (first, second):
-        await age(place, one, 0.5)
-    assert await place.indexer.forget_unneeded(place.id) == [first.version_id]
-    assert (await place.version(first)).space is SpaceState.NONE
-    assert await place.space(first).count() == await place.space(first).count_users() == 0
-    assert (await model_weights(place, first)) > 1000
-    assert await place.is_in_step(second, third)
-    # A change reaches what is left alone.
-    await add_marked(place)
-    await place.index_marked()
-    assert [await place.space(one).count() for one in (first, second, third)] == [0, 61, 61]
-
-    await age(place, second, 6.0)
-    assert await place.indexer.forget_unneeded(place.id) == []
-    await age(place, second, 7.0)
-    assert await place.indexer.forget_unneeded(place.id) == [second.version_id]
-    done = await place.indexer.activate(place.id, first.version_id, unheard)
-    assert done.reindexed
-    assert await place.is_in_step(first, third)
-
-
-async def model_weights(place: Place, model: ModelKey) -> int:
-    async with place.database.work(place.id) as work:
-        return len((await model_versions.stored(work, model.version_id)).weights)
-
-
-async def test_the_grace_is_the_tenants_own_and_spares_experiments(place: Place) -> None:
-    second, waiting = await place.new_version(), await place.new_version()
-    for one in (second, waiting):
-        await place.indexer.fill(place.id, one.version_id, unheard)
-    async with place.database.work(place.id) as work:
-        await policies.change(work, {"grace_days": 2})
-        await comparison.start(work, 2, None, 0.5)
-    for one in (second, waiting):
-        await age(place, one, 3.0)
-    assert await place.indexer.forget_unneeded(place.id) == [waiting.version_id]
-    assert await place.is_in_step(place.model, second)
-
-
-async def test_a_refused_version_loses_its_vectors_at_once(place: Place) -> None:
-    new = await place.new_version()
-    await place.indexer.fill(place.id, new.version_id, unheard)
-    async with place.database.work(place.id) as work:
-        await model_versions.judge(work, new.version_id, [], "on second thoughts")
-    assert await place.indexer.forget_unneeded(place.id) == [new.version_id]
-
-
-async def test_nothing_is_forgotten_while_a_space_is_being_filled(place: Place) -> None:
-    new = await place.new_version()
-    await age(place, new, 30.0)
-    forgotten: list[object] = []
-
-    async def forget(_share: float, _message: str) -> None:
-        forgotten.extend(await place.indexer.forget_unneeded(place.id))
-
-    await place.indexer.fill(place.id, new.version_id, forget)
-    assert forgotten == []
-    assert await place.is_in_step(new)
-
-
-async def test_what_a_crash_left_behind_is_deleted_by_the_next(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After the commit that forgets a space and before its points are deleted."""
-    new = await place.new_version()
-    await place.indexer.fill(place.id, new.version_id, unheard)
-    await age(place, new, 30.0)
-    with monkeypatch.context() as patched:
-        patched.setattr(type(place.indexer.index), "keep_versions", _crash)
-        with pytest.raises(asyncio.CancelledError):
-            await place.indexer.forget_unneeded(place.id)
-    assert (await place.version(new)).space is SpaceState.NONE
-    assert await place.space(new).count() == 60
-    assert await place.indexer.forget_unneeded(place.id) == []
-    assert await place.space(new).count() == await place.space(new).count_users() == 0
-    assert await place.is_in_step()
-
-
-async def _crash(*_: object) -> None:
-    raise asyncio.CancelledError
-
-
-async def test_a_tenant_that_was_deleted_leaves_nothing(
-    place: Place, rt: Runtime, database: Database
-) -> None:
-    gone = await nobody(database)
-    indexer = Indexer(database, rt.index, rt.twin)
-    async with database.work(place.id) as work:
-        stored = await model_versions.stored(work, place.model.version_id)
-        assert stored.weights
-    async with database.work(place.id) as work:
-        await work.session.execute(
-            update(Tenant).where(Tenant.id == place.id).values(active_model_version_id=None)
-        )
-        await work.session.delete(await tenants.get(work))
-    assert await place.space().count() == 60
-    for tenant_id in (place.id, gone):
-        for call in (indexer.index_marked, indexer.forget_unneeded, indexer.repair):
-            with pytest.raises(DomainError, match="No such tenant"):
-                await call(tenant_id)
-    assert await place.space().count() == await place.space().count_users() == 0
-
-
-async def test_a_tenant_is_not_deleted_in_the_middle_of_a_turn(place: Place) -> None:
-    async def remove() -> None:
-        async with place.database.work(place.id) as work:
-            await work.session.execute(
-                update(Tenant).where(Tenant.id == place.id).values(active_model_version_id=None)
-            )
-            await work.session.delete(await tenants.get(work))
-
-    async with place.indexer.turn(place.id):
-        removing = asyncio.create_task(remove())
-        await asyncio.wait([removing], timeout=0.5)
-        assert not removing.done()
-    await removing
 
 
 async def test_a_version_that_cannot_be_read_any_more_stops_nobody(place: Place) -> None:
