@@ -83,7 +83,7 @@ async def _change(what: str, verdict: Verdict, change: Any) -> None:
 
 async def _train(world: World, seed: int, options: dict[str, Any]) -> str:
     run = await world.train(world.firm, _RUN_LIMIT, **(options | {"seed": seed}))
-    return f"attempt {run.attempt}, {run.result}"[:120]
+    return f"version {(run.result or {}).get('number')} in attempt {run.attempt}"
 
 
 async def _reindex(world: World) -> str:
@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     with TemporaryDirectory(prefix="twin-soak-") as folder:
-        verdict = asyncio.run(soak(Path(folder), given.minutes, given.seed))
+        verdict = asyncio.run(soak(Path(folder), given.minutes, given.seed, epochs=12))
     print(verdict.table())
     sys.exit(bool(verdict.wrong))
 
