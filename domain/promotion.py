@@ -2,27 +2,33 @@
 
 from uuid import UUID
 
-from domain import job_runs, model_versions
+from domain import gates, job_runs, model_versions, policies
 from domain.errors import invalid
 from domain.job_runs import JobRun
-from domain.model_versions import ModelStatus, SpaceState
+from domain.model_versions import ModelStatus, ModelVersion, SpaceState
 from domain.work import Work
 
 
 async def promote(work: Work, version_id: UUID, *field: str) -> JobRun | None:
     """Have a version answer.
 
+    One that was refused is judged again, by the tenant's rules as they are now.
+
     Returns:
         None if it answers from the commit on; else the run of the job that first puts everything
         of the tenant into its space.
 
     Raises:
-        DomainError: NOT_FOUND; INVALID_INPUT if it was refused, or another version is on its way.
-            All blame ``field``.
+        DomainError: NOT_FOUND; INVALID_INPUT if it fails its gates or was not judged yet, or
+            another version is on its way. All blame ``field``.
     """
     version = await model_versions.get(work, version_id, *field)
+    if version.status is ModelStatus.ACTIVE:
+        return None
+    if version.status is ModelStatus.TRAINED:
+        raise invalid(f"version {version.number} has not been judged yet: wait for it", *field)
     if version.status is ModelStatus.REFUSED:
-        raise invalid(f"version {version.number} was refused: {version.refusal}", *field)
+        await _judge_again(work, version, *field)
     if version.space is SpaceState.COMPLETE:
         await model_versions.activate(work, version_id)
         return None
@@ -30,3 +36,12 @@ async def promote(work: Work, version_id: UUID, *field: str) -> JobRun | None:
     if run.arguments.get("version_id") != str(version_id):
         raise invalid(f"another version is being activated by run {run.id}: wait for it", *field)
     return run
+
+
+async def _judge_again(work: Work, version: ModelVersion, *field: str) -> None:
+    if not version.gates:
+        raise invalid(f"version {version.number} was refused: {version.refusal}", *field)
+    verdicts = gates.judge(version.metrics, await policies.get(work))
+    if refusal := gates.refusal(verdicts):
+        raise invalid(f"version {version.number} was refused: {refusal}", *field)
+    await model_versions.judge(work, version.id, [one.to_json() for one in verdicts], None)

@@ -50,7 +50,7 @@ async def test_a_version_is_shown_with_its_gates_figures_and_drift(
     twin: Twin, database: Database, tenant: Tenant
 ) -> None:
     async with database.work(tenant.id) as work:
-        metrics = {"twin": {"ndcg@10": 0.25}, "properties": 60}
+        metrics = {"twin": {"ndcg@10": 0.25}, "properties": 60, "f1": 0.4}
         version = await model_versions.add(work, b"weights", {}, metrics)
         await model_versions.judge(work, version.id, [GATE], "f1 is 0.4, at least 0.6")
         await drift.record(work, version.id, {"listing_price": 0.3}, None)
@@ -63,7 +63,7 @@ async def test_a_version_is_shown_with_its_gates_figures_and_drift(
 
     refused = await to_thread(twin, "models", "activate", "--tenant", tenant.slug, 1)
     assert refused.exit_code == 1
-    assert "version 1 was refused: f1 is 0.4" in refused.stderr
+    assert "version 1 was refused: f1: F1 on held-out pairs is 0.4" in refused.stderr
     for command in (("show", 2), ("activate", 2)):
         missing = await to_thread(twin, "models", command[0], "--tenant", tenant.slug, command[1])
         assert (missing.exit_code, missing.stderr) == (1, "twin: No such model version: 2.\n")
@@ -79,7 +79,8 @@ async def test_a_version_that_is_not_in_the_index_waits_for_a_job(
     twin: Twin, database: Database, tenant: Tenant
 ) -> None:
     async with database.work(tenant.id) as work:
-        await model_versions.add(work, b"weights", {}, {})
+        version = await model_versions.add(work, b"weights", {}, {})
+        await model_versions.judge(work, version.id, [], None)
     said = await to_thread(twin, "models", "activate", "--tenant", tenant.slug, 1)
     assert said.stdout.startswith("Version 1 is not in the index: run ")
 

@@ -1,11 +1,10 @@
 """Model versions over the API: listing, judging by figures, activating and rolling back."""
 
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from domain import drift, job_runs, model_versions, tenants
+from domain import drift, gates, job_runs, model_versions, policies, tenants
 from domain.database import Database
 from domain.tenants import Tenant
 from domain.vocabulary import Role
@@ -27,7 +26,6 @@ ACTIVATE = """mutation ($id: ID!) { activateModel(input: {versionId: $id}) {
     modelVersion { number status } job { id function arguments status }
     errors { code message path } } }"""
 NODE = "query ($id: ID!) { node(id: $id) { id ... on ModelVersion { number status } } }"
-GATE = {"gate": "f1", "value": 0.4, "bound": 0.6, "passed": False}
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +43,23 @@ async def session_of(database: Database, tenant: Tenant, sign_in: SignIn, role: 
     return sign_in(tenant, user.id, role)
 
 
-async def add(database: Database, tenant: Tenant, **values: Any) -> UUID:
-    """A version without weights that could be read."""
+async def add(database: Database, tenant: Tenant) -> UUID:
+    """A version without weights that could be read, not judged."""
     async with database.work(tenant.id) as work:
-        return (await model_versions.add(work, b"weights", {}, values)).id
+        return (await model_versions.add(work, b"weights", {}, {})).id
+
+
+async def add_judged(database: Database, tenant: Tenant, *, f1: float) -> UUID:
+    """A version that was judged by the tenant's rules; but for its F1 it is good."""
+    metrics = {"f1": f1, "accuracy": 0.9, "not_finite": 0, "best_baseline": "mix"}
+    rest = {"hr@10": 0.5, "recall@100": 0.6, "auc": 0.7}
+    metrics |= {"twin": {"ndcg@10": 0.4} | rest, "mix": {"ndcg@10": 0.3} | rest}
+    async with database.work(tenant.id) as work:
+        version = await model_versions.add(work, b"weights", {}, metrics)
+        verdicts = gates.judge(metrics, await policies.get(work))
+        told = [one.to_json() for one in verdicts]
+        await model_versions.judge(work, version.id, told, gates.refusal(verdicts))
+        return version.id
 
 
 @pytest.fixture
@@ -76,20 +87,21 @@ async def test_a_tenant_without_a_version_has_none(admin: Session) -> None:
 async def test_a_refused_version_says_why_and_does_not_answer(
     admin: Session, database: Database, tenant: Tenant
 ) -> None:
-    refused = await add(database, tenant)
-    async with database.work(tenant.id) as work:
-        await model_versions.judge(work, refused, [GATE], "f1 is 0.4, at least 0.6")
+    refused = await add_judged(database, tenant, f1=0.4)
     (edge,) = (await admin.data(LIST))["modelVersions"]["edges"]
     node = edge["node"]
-    assert (node["status"], node["refusal"]) == ("REFUSED", "f1 is 0.4, at least 0.6")
-    assert node["gates"] == [{"name": "f1", "value": 0.4, "bound": 0.6, "passed": False}]
+    why = "f1: F1 on held-out pairs is 0.4, below 0.6"
+    assert (node["id"], node["status"]) == (global_id("ModelVersion", refused), "REFUSED")
+    assert node["refusal"] == why
+    assert node["gates"][0] == {"name": "f1", "value": 0.4, "bound": 0.6, "passed": False}
+    assert [gate["passed"] for gate in node["gates"][1:]] == [True, True, True]
 
     payload = (await admin.data(ACTIVATE, id=node["id"]))["activateModel"]
     assert payload["modelVersion"] is None
     assert payload["errors"] == [
         {
             "code": "INVALID_INPUT",
-            "message": "version 1 was refused: f1 is 0.4, at least 0.6",
+            "message": f"version 1 was refused: {why}",
             "path": ["versionId"],
         }
     ]
@@ -141,11 +153,11 @@ async def test_an_indexed_version_answers_at_once_and_back(
 async def test_a_version_that_is_not_in_the_index_gets_a_job(
     admin: Session, database: Database, tenant: Tenant
 ) -> None:
-    wanted, other = await add(database, tenant), await add(database, tenant)
+    wanted, other = [await add_judged(database, tenant, f1=0.9) for _ in range(2)]
     payload = (await admin.data(ACTIVATE, id=global_id("ModelVersion", wanted)))["activateModel"]
     assert payload["job"]["function"] == "activate_model"
     assert payload["job"]["arguments"] == {"version_id": str(wanted)}
-    assert payload["modelVersion"]["status"] == "TRAINED"
+    assert payload["modelVersion"]["status"] == "EVALUATED"
     async with database.work(tenant.id) as work:
         assert await tenants.active_version_id(work) is None
 
@@ -155,6 +167,25 @@ async def test_a_version_that_is_not_in_the_index_gets_a_job(
     assert refused["errors"][0]["message"].startswith("another version is being activated by run")
     async with database.work(tenant.id) as work:
         assert len(await job_runs.unfinished(work)) == 1
+
+
+async def test_a_refused_version_is_judged_again_by_the_rules_of_now(
+    admin: Session, database: Database, tenant: Tenant
+) -> None:
+    refused = await add_judged(database, tenant, f1=0.4)
+    async with database.work(tenant.id) as work:
+        await policies.change(work, {"least_f1": 0.3})
+    payload = (await admin.data(ACTIVATE, id=global_id("ModelVersion", refused)))["activateModel"]
+    assert (payload["errors"], payload["modelVersion"]["status"]) == ([], "EVALUATED")
+    assert payload["job"]["function"] == "activate_model"
+
+
+async def test_a_version_that_nobody_judged_does_not_answer(
+    admin: Session, database: Database, tenant: Tenant
+) -> None:
+    wanted = global_id("ModelVersion", await add(database, tenant))
+    payload = (await admin.data(ACTIVATE, id=wanted))["activateModel"]
+    assert payload["errors"][0]["message"] == "version 1 has not been judged yet: wait for it"
 
 
 async def test_roles(
