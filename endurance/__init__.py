@@ -7,6 +7,7 @@ world.py      two firms, the services and the server's processes in a folder of 
 api.py        the questions, and whoever asks them
 clients.py    investors who ask and judge, and a firm that keeps writing
 ledger.py     what they were told and what was acknowledged
+figures.py    what each version gives, computed anew
 verdict.py    whether all of that is true in the end
 victims.py    which processes there are to kill
 """

@@ -1,26 +1,21 @@
 """Whether what clients were told is true, and database and index are one, in the end."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 import numpy as np
 from sqlalchemy import select
 
-from domain import histories, indexing, job_runs, model_versions, properties, tenants
+from domain import indexing, job_runs, model_versions, tenants
 from domain.interactions import Interaction
 from domain.job_runs import UNFINISHED
 from domain.model_versions import ModelStatus, SpaceState
-from domain.snapshots import ModelKey
 from domain.vocabulary import THUMBS
-from endurance.ledger import Ledger, Scores
+from endurance.figures import TOLERANCE, Figures
+from endurance.ledger import Ledger
 from endurance.world import Firm, NotInTimeError, World
 from jobs.reindexing import Indexer
-
-TOLERANCE = 1e-3
-"""How far a score may be from what its version gives now: it is rounded, and time passes."""
 
 _MANY = 1000
 
@@ -89,80 +84,34 @@ async def examine(world: World, ledger: Ledger, verdict: Verdict) -> None:
 
 async def _examine_scores(world: World, ledger: Ledger, verdict: Verdict) -> None:
     """Compute anew what each version gives, and see that every answer is of one version alone."""
+    figures = {firm.tenant_id: await Figures.of(world, firm) for firm in world.firms}
     told = mixed = 0
     apart: list[bool] = []
-    for (investor, version), bounds in ledger.ranked.items():
-        tenant_id, user_id = investor
-        ids = list(bounds)
-        seen = np.array([bounds[one] for one in ids])
-        own = await _affinities(world, ModelKey(tenant_id, UUID(version)), user_id, ids)
-        told += len(ids)
-        mixed += int((np.abs(seen - own[:, None]) > TOLERANCE).any(axis=1).sum())
-        for other in await _versions(world, tenant_id):
+    for ((tenant_id, user_id), version), bounds in ledger.ranked.items():
+        own = figures[tenant_id]
+        rows, seen = own.rows(list(bounds)), np.array(list(bounds.values()))
+        scores = (await own.affinities(UUID(version), user_id))[rows]
+        told += len(rows)
+        mixed += int((np.abs(seen - scores[:, None]) > TOLERANCE).any(axis=1).sum())
+        for other in own.versions:
             if str(other) != version:
-                scored = await _affinities(world, ModelKey(tenant_id, other), user_id, ids)
-                apart += (np.abs(scored - own) > TOLERANCE).tolist()
+                others = (await own.affinities(other, user_id))[rows]
+                apart += (np.abs(others - scores) > TOLERANCE).tolist()
     verdict.add("recommended scores compared with their version's", f"{told:,}", wrong=not told)
     verdict.add("of them not that version's", mixed, wrong=mixed > 0)
-    for name, kept, compute in (
-        ("affinity", ledger.affinities, _affinities),
-        ("similarProperties", ledger.likenesses, _likenesses),
+    for question, kept in (
+        ("affinity", ledger.affinities),
+        ("similarProperties", ledger.likenesses),
     ):
         answers = mixed = 0
         for (tenant_id, subject), some in kept.items():
-            versions = await _versions(world, tenant_id)
-            answers += len(some)
-            for scores in some:
-                if not await _is_of_one(world, tenant_id, versions, subject, scores, compute):
-                    mixed += 1
-        verdict.add(f"different answers of {name}", f"{answers:,}", wrong=not answers)
+            for numbers in some:
+                answers += 1
+                mixed += not await figures[tenant_id].is_of_one(question, subject, numbers)
+        verdict.add(f"different answers to {question}", f"{answers:,}", wrong=not answers)
         verdict.add("of them not of one version", mixed, wrong=mixed > 0)
     if apart:
         verdict.add("scores by which two versions can be told apart", f"{np.mean(apart):.1%}")
-
-
-Compute = Callable[[World, ModelKey, UUID, list[UUID]], Coroutine[Any, Any, Any]]
-
-
-async def _is_of_one(
-    world: World,
-    tenant_id: UUID,
-    versions: list[UUID],
-    subject: UUID,
-    scores: Scores,
-    compute: Compute,
-) -> bool:
-    ids = [one for one, _ in scores]
-    seen = np.array([score for _, score in scores])
-    for version in versions:
-        own = await compute(world, ModelKey(tenant_id, version), subject, ids)
-        if (np.abs(seen - own) <= TOLERANCE).all():
-            return True
-    return not ids
-
-
-async def _affinities(world: World, model: ModelKey, user_id: UUID, ids: list[UUID]) -> Any:
-    async with world.rt.database.work(model.tenant_id) as work:
-        history = (await histories.get_many(work, [user_id]))[user_id]
-        found = await properties.snapshot(work, ids)
-    scores = (await world.rt.twin.score(model, [history], found))[0]
-    place = {one: row for row, one in enumerate(found.ids)}
-    return scores[[place[one] for one in ids]]
-
-
-async def _likenesses(world: World, model: ModelKey, anchor: UUID, ids: list[UUID]) -> Any:
-    async with world.rt.database.work(model.tenant_id) as work:
-        found = await properties.snapshot(work, [anchor, *ids])
-    vectors = await world.rt.twin.embed(model, found)
-    place = {one: row for row, one in enumerate(found.ids)}
-    return (1 + vectors[[place[one] for one in ids]] @ vectors[place[anchor]]) / 2
-
-
-async def _versions(world: World, tenant_id: UUID) -> list[UUID]:
-    """The versions that ever answered."""
-    async with world.rt.database.work(tenant_id) as work:
-        found = await model_versions.page(work, _MANY)
-    return [one.id for one in found if one.activated_at is not None]
 
 
 async def _examine_feedback(world: World, ledger: Ledger, verdict: Verdict) -> None:
