@@ -37,6 +37,8 @@ class OfflineTwin:
     ) -> None:
         self._twin = twin
         self._items = twin.items(properties)
+        self._position = self._items.position.double().cpu().numpy()
+        self._unowned = self._items.taken.cpu().numpy() == 0
         self.embeddings: NDArray[np.float32] = self._items.embedding.cpu().numpy()
         self.history = history
         self.seconds = seconds
@@ -70,21 +72,23 @@ class OfflineTwin:
     def _retrieve(self, investor: Investor, candidates: NDArray[np.bool_]) -> NDArray[np.intp]:
         """What ``ml.retrieval.sources`` has the index find."""
         likeness = (self.embeddings @ investor.interests.T).max(axis=1)
-        unowned = self._items.taken.cpu().numpy() == 0
         near = self._near(investor)
         chosen = np.zeros(len(candidates), dtype=np.bool_)
-        for source, limit in ((candidates, ALIKE), (candidates & unowned, UNOWNED), (near, NEAR)):
+        for source, limit in (
+            (candidates, ALIKE),
+            (candidates & self._unowned, UNOWNED),
+            (near, NEAR),
+        ):
             rows = np.flatnonzero(source & candidates)
             chosen[rows[np.argsort(-likeness[rows], kind="stable")[:limit]]] = True
         return np.flatnonzero(chosen)
 
     def _near(self, investor: Investor) -> NDArray[np.bool_]:
-        position = self._items.position.double().cpu().numpy()
-        inside = np.zeros(len(position), dtype=np.bool_)
+        inside = np.zeros(len(self._position), dtype=np.bool_)
         for circle in investor.surroundings:
             centre = on_sphere(np.array(circle.latitude), np.array(circle.longitude))
             # NaN, an unknown place, compares as false.
-            chord = np.linalg.norm(position - centre, axis=1)
+            chord = np.linalg.norm(self._position - centre, axis=1)
             inside |= chord <= circle.radius_km
         return inside
 

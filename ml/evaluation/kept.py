@@ -22,7 +22,7 @@ from ml.scoring import LoadedTwin
 _RANKED = 4_000_000
 """Pairs of investor and property that each protocol ranks, or the least investors' worth."""
 
-_LEAST_INVESTORS, _MOST_INVESTORS = 20, 300
+_LEAST_INVESTORS, _MOST_INVESTORS = 20, 100
 
 
 def report_of(

@@ -203,8 +203,10 @@ def split(
     order = np.lexsort((past.occurred_at, past.user))
     start = np.searchsorted(past.user[order], np.arange(len(log.users) + 1))
     for user in range(len(log.users)):
+        if not len(sought[user]):
+            continue
         acted_on = seen[user]
-        approved = acted_on[np.isin(user * len(columns) + acted_on, before)]
+        approved = acted_on[_within(user * len(columns) + acted_on, before)]
         targets = np.setdiff1d(sought[user], acted_on)
         if len(approved) < least or not len(targets):
             continue
@@ -212,7 +214,7 @@ def split(
         # A model that reads no further knows nothing good of who has only disliked since.
         if not (KIND_WEIGHTS[past.kind[newest]] > 0).any():
             continue
-        mine = acted_on[np.isin(user * len(columns) + acted_on, owned)]
+        mine = acted_on[_within(user * len(columns) + acted_on, owned)]
         asked.append(_Investor(user, newest, acted_on, approved, mine, targets))
     if not asked:
         raise EvaluationError(
@@ -251,6 +253,12 @@ def _approvals(log: InteractionLog, count: int) -> NDArray[np.int64]:
     pair, place = np.unique(_pairs(log, count), return_inverse=True)
     balance = np.bincount(place, weights=KIND_WEIGHTS[log.kind], minlength=len(pair))
     return pair[balance > 0]
+
+
+def _within(pairs: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the pairs are among others, ascending: without going through all of those."""
+    place = np.searchsorted(among, pairs)
+    return np.asarray(np.append(among, -1)[place] == pairs)
 
 
 def _first_acts(log: InteractionLog, count: int) -> NDArray[np.int64]:
