@@ -149,7 +149,8 @@ async def worker(data_dir: Path, log: Path) -> AsyncIterator[None]:
     try:
         yield
     except TimeoutError as error:
-        raise RuntimeError(f"the index does not follow: {log.read_text()[-2000:]}") from error
+        said = await asyncio.to_thread(log.read_text)
+        raise RuntimeError(f"the index does not follow; the worker said {said[-2000:]}") from error
     finally:
         process.terminate()
         await process.wait()
