@@ -111,7 +111,7 @@ async def active_versions(work: Work, tenant_ids: Collection[UUID]) -> dict[UUID
     """The versions that answer now, by tenant; the work needs no tenant."""
     query = select(Tenant.id, Tenant.active_model_version_id).where(Tenant.id.in_(tenant_ids))
     rows = await work.session.execute(query)
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 async def hold(work: Work) -> bool:

@@ -142,7 +142,7 @@ class Clients:
             rows = await work.session.execute(
                 select(Property.external_id, Property.id).where(Property.external_id.in_(names))
             )
-            self._remember(dict(rows.tuples().all()))
+            self._remember(dict(rows.all()))
         self._ledger.answered["import"] += 1
 
     async def _delete(self) -> None:

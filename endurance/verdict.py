@@ -123,7 +123,7 @@ async def _examine_feedback(world: World, ledger: Ledger, verdict: Verdict) -> N
                     Interaction.kind.in_(sorted(THUMBS))
                 )
             )
-            kept = {(user, found): kind for user, found, kind in rows.tuples()}
+            kept = {(user, found): kind for user, found, kind in rows}
         for ((tenant_id, user_id), judged), sentiment in ledger.feedback.items():
             # None: the last attempt got no answer, so that either opinion may stand.
             if tenant_id == firm.tenant_id and sentiment is not None:

@@ -199,7 +199,7 @@ async def _found_firm(
         await policies.change(work, _POLICY)
         people = {one.external_id: one.id for one in await users.list_all(work)}
         rows = await work.session.execute(select(Property.external_id, Property.id))
-        houses = dict(rows.tuples().all())
+        houses = dict(rows.all())
     admin = mint(
         rt.services.jwt_secret, tenant_id, people["judging-0"], [Role.ADMIN], timedelta(days=1)
     )
