@@ -17,6 +17,9 @@ from endurance.ledger import Ledger
 from endurance.world import Firm, NotInTimeError, World
 from jobs.reindexing import Indexer
 
+LEAST_TELLING = 0.5
+"""Share of the scores that must differ between versions for a comparison to mean anything."""
+
 _MANY = 1000
 
 
@@ -110,8 +113,14 @@ async def _examine_scores(world: World, ledger: Ledger, verdict: Verdict) -> Non
                 mixed += not await figures[tenant_id].is_of_one(question, subject, numbers)
         verdict.add(f"different answers to {question}", f"{answers:,}", wrong=not answers)
         verdict.add("of them not of one version", mixed, wrong=mixed > 0)
-    if apart:
-        verdict.add("scores by which two versions can be told apart", f"{np.mean(apart):.1%}")
+    # Versions that give the same would make all of the above mean nothing.
+    several = any(len(own.versions) > 1 for own in figures.values())
+    telling = float(np.mean(apart)) if apart else 0.0
+    verdict.add(
+        "scores by which two versions can be told apart",
+        f"{telling:.1%}",
+        wrong=several and telling < LEAST_TELLING,
+    )
 
 
 async def _examine_feedback(world: World, ledger: Ledger, verdict: Verdict) -> None:
