@@ -15,14 +15,17 @@ from domain.snapshots import InteractionLog, PropertyColumns, StoredModel
 from ml.artifacts import unpack
 from ml.evaluation.evaluate import Evaluation, assess
 from ml.evaluation.naive import naive_recipe
-from ml.evaluation.protocols import EvaluationError, split
+from ml.evaluation.protocols import EvaluationError, Protocol, split
 from ml.offline import OfflineTwin
 from ml.scoring import LoadedTwin
 
-_RANKED = 4_000_000
+_RANKED = 1_000_000
 """Pairs of investor and property that each protocol ranks, or the least investors' worth."""
 
-_LEAST_INVESTORS, _MOST_INVESTORS = 20, 100
+_PROTOCOLS = (Protocol.ALL, Protocol.NEW_LISTINGS, Protocol.NEW_SITE)
+"""Without that of neighbourhoods, which asks about an investor many times over."""
+
+_LEAST_INVESTORS, _MOST_INVESTORS = 10, 100
 
 
 def report_of(
@@ -63,6 +66,7 @@ def report_of(
         cut,
         [twin],
         [naive_recipe(cut, seed)],
+        _PROTOCOLS,
         seeds=(seed,),
         interactions=len(log),
         most=most,

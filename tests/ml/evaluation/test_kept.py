@@ -90,10 +90,10 @@ def test_large_tenants_are_asked_about_fewer_investors(
     assert restore(report).result(Protocol.ALL, "twin").investors > 20
     monkeypatch.setattr(kept, "_RANKED", 10)
     few = restore(measured(trained, world))
-    assert {result.investors for result in few.results if result.protocol is Protocol.ALL} == {20}
+    assert {result.investors for result in few.results if result.protocol is Protocol.ALL} == {10}
     told = few.responsiveness
     assert told is not None
-    assert told.investors <= 20
+    assert told.investors <= 10
     assert few.calibration["pairs"] < report["calibration"]["pairs"]
 
 
