@@ -33,8 +33,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _SHOWN = (
     "id", "function", "arguments", "status", "progress", "attempt", "failures", "created_at",
-    "not_before", "started_at", "heartbeat_at", "finished_at", "cancel_requested", "message",
-    "error", "result",
+    "started_at", "heartbeat_at", "finished_at", "cancel_requested", "message", "error", "result",
 )  # fmt: skip
 
 jobs = typer.Typer(help="The runs of a tenant's jobs.", no_args_is_help=True)

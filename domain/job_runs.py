@@ -6,7 +6,7 @@ worker reports that was thought dead: only ``requeue`` begins it anew.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -25,11 +25,11 @@ from domain.work import Work
 UNEXPLAINED = "Something went wrong on our side; quote the run's id to support."
 CALLED_OFF = "called off"
 
+# The functions that are recorded.
 TRAIN = "train_twin"
 REINDEX = "reindex"
 ACTIVATE = "activate_model"
 DRIFT = "measure_drift"
-"""The functions that are recorded."""
 
 
 class JobStatus(StrEnum):
@@ -46,7 +46,7 @@ class JobStatus(StrEnum):
 UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 AGAIN = (JobStatus.FAILED, JobStatus.PARKED, JobStatus.CANCELLED)
 _BEGUN = (JobStatus.RUNNING,)
-_OF_ATTEMPTS = ("message", "error", "finished_at", "not_before", "heartbeat_at")
+_OF_ATTEMPTS = ("message", "error", "finished_at", "heartbeat_at")
 
 
 class JobRun(TenantScoped, Base):
@@ -88,7 +88,6 @@ class JobRun(TenantScoped, Base):
     message: Mapped[str | None] = mapped_column(Text)
     error: Mapped[str | None] = mapped_column(Text)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
-    not_before: Mapped[datetime | None]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     heartbeat_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -96,13 +95,7 @@ class JobRun(TenantScoped, Base):
     trace: Mapped[str | None] = mapped_column(Text)
 
 
-async def request(
-    work: Work,
-    function: str,
-    arguments: Mapping[str, Any] | None = None,
-    *,
-    delay: timedelta = timedelta(),
-) -> JobRun:
+async def request(work: Work, function: str, arguments: Mapping[str, Any] | None = None) -> JobRun:
     """Have a job run after the commit.
 
     Jobs read the state of the database when they run, and one of a function runs at a time: where
@@ -122,7 +115,6 @@ async def request(
                 function=function,
                 arguments=dict(arguments or {}),
                 status=JobStatus.QUEUED,
-                not_before=datetime.now(UTC) + delay if delay else None,
                 trace=tracing.traceparent(),
             )
             # Somebody else's transaction may have been faster.
@@ -130,7 +122,7 @@ async def request(
             .returning(JobRun)
         )
         if added is not None:
-            work.enqueue(function, added.id, delay.total_seconds())
+            work.enqueue(function, added.id)
             work.publish(Event(Topic.JOB, added.id))
             return added
     return found
@@ -272,7 +264,7 @@ async def enqueue_unfinished(work: Work, silent_since: datetime) -> int:
     rows = await work.session.scalars(
         select(JobRun).where(
             JobRun.status.in_(UNFINISHED),
-            func.coalesce(JobRun.heartbeat_at, JobRun.not_before, JobRun.created_at) < silent_since,
+            func.coalesce(JobRun.heartbeat_at, JobRun.created_at) < silent_since,
         )
     )
     found = list(rows)

@@ -19,13 +19,11 @@ class Job:
         function: the job's name.
         tenant_id: whose job it is.
         run_id: the row in ``job_runs`` that says what to do; None for a routine, which has none.
-        delay: seconds before it is due.
     """
 
     function: str
     tenant_id: UUID
     run_id: UUID | None = None
-    delay: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +67,9 @@ class Work:
         )
         return rows
 
-    def enqueue(self, function: str, run_id: UUID | None = None, delay: float = 0.0) -> None:
+    def enqueue(self, function: str, run_id: UUID | None = None) -> None:
         """Have the job run after the commit; a rollback discards it."""
-        job = Job(function, self.tenant_id, run_id, delay)
+        job = Job(function, self.tenant_id, run_id)
         if job not in self.jobs:
             self.jobs.append(job)
 

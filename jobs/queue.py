@@ -106,7 +106,6 @@ class JobQueue:
                 str(job.run_id),
                 _job_id=str(job.run_id),
                 _queue_name=queue,
-                _defer_by=job.delay or None,
             )
             return
         # One routine may run, which read the state of before, while a second one waits.

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -108,18 +107,6 @@ async def test_many_who_ask_at_once_get_one_run(redis: ArqRedis, ask: Ask, tenan
 
     assert len({run.id for run in asked}) == 1
     assert await ids(redis) == [str(asked[0].id)]
-
-
-async def test_a_job_is_due_after_its_delay(
-    redis: ArqRedis, queued: Database, tenant: Tenant
-) -> None:
-    async with queued.work(tenant.id) as work:
-        run = await job_runs.request(work, job_runs.REINDEX, delay=timedelta(hours=1))
-
-    assert run.not_before is not None
-    (score,) = (await redis.zscore(INDEXING_QUEUE, str(run.id)),)
-    assert score is not None
-    assert abs(score / 1000 - run.not_before.timestamp()) < 60
 
 
 async def test_only_a_commit_enqueues(redis: ArqRedis, queued: Database, tenant: Tenant) -> None:

@@ -137,3 +137,43 @@ def test_owners_are_counted_from_the_deals_known_before(empty: runtime.Services)
         as_firm = f"SELECT set_config('app.tenant_id', '{firm}', true)"
         rows = run_as_owner(empty, as_firm, "SELECT external_id, owners FROM properties")
         assert dict(rows) == {"sold": deals, "seen": 0}  # type: ignore[arg-type]
+
+
+def test_what_waited_in_the_queue_of_before_is_marked(empty: runtime.Services) -> None:
+    runtime.migrate(empty, "base")
+    runtime.migrate(empty, "0004")
+    served, new = str(uuid4()), str(uuid4())
+    for firm in (served, new):
+        run_as_owner(
+            empty,
+            f"SELECT set_config('app.tenant_id', '{firm}', true)",
+            f"INSERT INTO tenants (id, slug, name) VALUES ('{firm}', '{firm}', 'Firm')",
+            "INSERT INTO model_versions"
+            " (tenant_id, id, number, status, weights, metadata, metrics)"
+            f" VALUES ('{firm}', '{firm}', 1, 'trained', '', '{{}}', '{{}}')",
+            "INSERT INTO job_runs"
+            " (tenant_id, job_id, function, arguments, status, finished_at) VALUES"
+            f" ('{firm}', 'a', 'index_users', '[[]]', 'running', NULL),"
+            f" ('{firm}', 'b', 'train_twin', '[{{}}]', 'failed', '2026-01-01 00:00Z')"
+            " RETURNING id",
+        )
+    run_as_owner(
+        empty,
+        f"SELECT set_config('app.tenant_id', '{served}', true)",
+        "UPDATE model_versions SET status = 'active'",
+        f"UPDATE tenants SET active_model_version_id = '{served}' WHERE id = '{served}'"
+        " RETURNING id",
+    )
+    runtime.migrate(empty)
+
+    for firm, marks in ((served, [("everything", served)]), (new, [])):
+        as_firm = f"SELECT set_config('app.tenant_id', '{firm}', true)"
+        found = run_as_owner(empty, as_firm, "SELECT kind, subject_id::text FROM index_marks")
+        assert found == marks
+        # What has ended is forgotten some day.
+        ended = run_as_owner(
+            empty,
+            as_firm,
+            "SELECT status, finished_at > now() - interval '1 hour' FROM job_runs ORDER BY 1",
+        )
+        assert ended == [("cancelled", True), ("failed", False)]
