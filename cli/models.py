@@ -16,7 +16,7 @@ from cli.supervision import end_with_parent
 
 if TYPE_CHECKING:
     from domain.work import Work
-    from jobs.reindexing import Differences, SpaceResult
+    from jobs.reindexing import Differences, Report, SpaceResult
     from runtime import Runtime, Services
 
 
@@ -59,6 +59,7 @@ def train(
         # What is said of epochs and steps is meant for this kind of training.
         given |= {f"warm_{name}": given.pop(name) for name in ("epochs", "learning_rate")}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    run_id = None if job_run is None else UUID(job_run)
 
     async def body(rt: "Runtime") -> dict[str, Any]:
         from domain.errors import DomainError
@@ -67,27 +68,27 @@ def train(
         from jobs.training import train_tenant
         from ml.config import TrainingConfig, TrainingError
 
-        config = TrainingConfig(**options)
-        trained_id = await tenant_id(rt.database, tenant)
-        indexer = await Indexer.open(rt.database, rt.index, rt.twin)
-        if job_run is not None:
-            run = Run(rt.database, trained_id, UUID(job_run))
-            try:
-                return asdict(
-                    await train_tenant(
-                        indexer, trained_id, config, run.report, run_id=run.id, warm=warm
-                    )
-                )
-            except (DomainError, TrainingError) as error:
-                # For the tenant, unlike what goes to stderr.
-                return {"refused": str(error)}
-        with progress("Training") as update:
+        async def trained(report: "Report") -> dict[str, Any]:
+            config = TrainingConfig(**options)
+            indexer = await Indexer.open(rt.database, rt.index, rt.twin)
             return asdict(
-                await train_tenant(indexer, trained_id, config, awaitable(update), warm=warm)
+                await train_tenant(indexer, trained_id, config, report, run_id=run_id, warm=warm)
             )
 
-    if job_run is not None:
-        with telemetry.child(settings.load(), "training", tenant=tenant, run_id=job_run):
+        trained_id = await tenant_id(rt.database, tenant)
+        if run_id is None:
+            with progress("Training") as update:
+                return await trained(awaitable(update))
+        try:
+            done = await trained(Run(rt.database, trained_id, run_id).report)
+        except (DomainError, TrainingError) as error:
+            # For the tenant, unlike what goes to stderr.
+            return {"refused": str(error)}
+        # Long, and with the version already.
+        return {name: done[name] for name in done if name not in ("metrics", "gates")}
+
+    if run_id is not None:
+        with telemetry.child(settings.load(), "training", tenant=tenant, run_id=str(run_id)):
             done = run(body)
         # For the worker that started this process.
         typer.echo(json.dumps(done, default=str))

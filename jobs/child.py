@@ -13,6 +13,11 @@ from domain import tracing
 from domain.errors import invalid
 from jobs.runs import JobError, JobPostponedError
 
+
+class ChildError(RuntimeError):
+    """The process ended badly, and another may do better."""
+
+
 TRAINING_OPTIONS = (
     "epochs",
     "batch_size",
@@ -26,6 +31,9 @@ TRAINING_OPTIONS = (
 active version."""
 
 ROOT = Path(__file__).resolve().parent.parent
+_USAGE = 2
+"""The exit code of a command that was used wrongly."""
+
 _TAIL = 4000
 """Characters kept of what a child wrote to stderr."""
 
@@ -56,8 +64,9 @@ async def run_cli(arguments: Sequence[str]) -> dict[str, Any]:
     it.
 
     Raises:
-        JobError: it failed; with the end of what it wrote to stderr.
+        JobError: the arguments are wrong.
         JobPostponedError: it ended with ``os.EX_TEMPFAIL``: not now.
+        ChildError: it failed otherwise, or was killed; with the end of what it wrote to stderr.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -85,9 +94,10 @@ async def run_cli(arguments: Sequence[str]) -> dict[str, Any]:
         # The command's own last word; what came before may be anybody's.
         raise JobPostponedError(tail.splitlines()[-1].removeprefix("twin: "))
     if code < 0:
-        raise JobError(f"killed by {signal.Signals(-code).name}; {tail}".rstrip("; "))
+        raise ChildError(f"killed by {signal.Signals(-code).name}; {tail}".rstrip("; "))
     if code:
-        raise JobError(tail or f"ended with exit code {code}")
+        failed = JobError if code == _USAGE else ChildError
+        raise failed(tail or f"ended with exit code {code}")
     result: dict[str, Any] = json.loads(output)
     return result
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from domain import tenants
 from domain.database import Database
-from domain.errors import invalid
+from domain.errors import DomainError, ErrorCode, invalid
 from jobs.child import run_cli, training_arguments
 from jobs.routines import SLICE, routine
 from jobs.runs import Context, Run, recorded
@@ -26,7 +26,13 @@ TRAINING_LIMIT = 6 * 3600.0
 async def index_marked(context: Context, tenant_id: UUID) -> bool:
     """Write into the index what is marked."""
     indexer: Indexer = context["indexer"]
-    return await indexer.index_marked(tenant_id, SLICE)
+    try:
+        return await indexer.index_marked(tenant_id, SLICE)
+    except DomainError as error:
+        if error.code is not ErrorCode.NOT_FOUND:
+            raise
+        # The tenant was deleted, and so are its vectors.
+        return False
 
 
 @recorded(INDEXING_LIMIT)

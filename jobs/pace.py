@@ -1,5 +1,6 @@
 """How soon the workers notice what went wrong and try again."""
 
+import random
 from dataclasses import dataclass
 
 
@@ -9,7 +10,8 @@ class Pace:
 
     Attributes:
         lease: without a sign of life for so long, a job may be taken up by another worker.
-        retry: before the second attempt; four times as long before each further one.
+        retry: before the second attempt; four times as long before each further one, and twelve
+            times as long before it is tried again what could not run.
         sweep: between two sweeps, at most 60; each minute begins with one.
     """
 
@@ -26,6 +28,15 @@ class Pace:
     def silence(self) -> float:
         """Without a sign for so long, the sweep looks after a mark or a run."""
         return 2 * self.lease
+
+    @property
+    def postponed(self) -> float:
+        """Before a job that cannot run now is tried again: to find out takes a process."""
+        return 12 * self.retry
+
+    def behind(self) -> float:
+        """Before a job that found no slot looks again; at random, for many may look."""
+        return self.postponed * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
 
     def before_retry(self, attempt: int) -> float:
         """Before the attempt after this one; the first is 1."""

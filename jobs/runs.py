@@ -111,7 +111,8 @@ async def _place(context: Context) -> AsyncIterator[None]:
         return
     if long.locked():
         # Behind what others wait for, so that a slot stays free for short jobs.
-        raise Retry(context["pace"].retry)
+        pace: Pace = context["pace"]
+        raise Retry(pace.behind())
     async with long:
         yield
 
@@ -168,7 +169,7 @@ async def _attempt(
         raise
     except JobPostponedError as reason:
         await _postpone(run, str(reason))
-        raise Retry(pace.retry) from reason
+        raise Retry(pace.postponed) from reason
     except (DomainError, JobError) as error:
         logger.warning("failed: %s", error)
         # A DomainError is for the tenant to read; another may name what is none of its business.

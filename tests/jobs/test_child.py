@@ -1,0 +1,69 @@
+"""How a job in a process of its own ends, as its worker understands it."""
+
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from domain import job_runs
+from domain.job_runs import JobStatus
+from domain.tenants import Tenant
+from jobs.child import ChildError, run_cli
+from jobs.queue import TRAINING_QUEUE
+from jobs.runs import JobError, JobPostponedError
+from tests.jobs.conftest import Ask, Runs, WorkOff
+
+
+def script(path: Path, *lines: str) -> str:
+    """A program that the shell runs."""
+    path.write_text("\n".join(("#!/bin/sh", *lines, "")))
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("ending", "kind", "message"),
+    [
+        ("echo no such option >&2; exit 2", JobError, "no such option"),
+        ("exit 2", JobError, "ended with exit code 2"),
+        ("echo twin: one trains >&2; exit 75", JobPostponedError, "one trains"),
+        ("echo twin: no route >&2; exit 1", ChildError, "twin: no route"),
+        ("exit 3", ChildError, "ended with exit code 3"),
+        ("kill -KILL $$", ChildError, "killed by SIGKILL"),
+    ],
+)
+async def test_only_a_command_used_wrongly_would_fail_again(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ending: str,
+    kind: type[Exception],
+    message: str,
+) -> None:
+    monkeypatch.setattr(sys, "executable", script(tmp_path / "python", ending))
+    with pytest.raises(kind) as raised:
+        await run_cli(["train"])
+    assert (raised.type, str(raised.value)) == (kind, message)
+
+
+async def test_a_training_whose_process_was_killed_is_tried_again(
+    tenant: Tenant,
+    ask: Ask,
+    work_off: WorkOff,
+    runs: Runs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    killed_once = script(
+        tmp_path / "python",
+        f'test -e {tmp_path}/killed && exec {sys.executable} "$@"',
+        f"touch {tmp_path}/killed; kill -KILL $$",
+    )
+    monkeypatch.setattr(sys, "executable", killed_once)
+    await ask(tenant.id, job_runs.TRAIN)
+    await work_off(TRAINING_QUEUE)
+
+    (run,) = await runs(tenant.id)
+    # There is nothing to learn from, which the second attempt found out.
+    assert (run.status, run.attempt, run.failures) == (JobStatus.FAILED, 2, 1)
+    assert "0 positive interactions" in (run.message or "")
