@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from domain import tenants
-from domain.errors import invalid
+from domain.errors import invalid, not_found
 from domain.tenants import Tenant
 from domain.work import Work
 
@@ -46,7 +46,12 @@ class Policy:
 
 
 _KINDS = {one.name: type(one.default) for one in fields(Policy)}
-_SHARES = ("least_f1", "least_accuracy", "ndcg_tolerance")
+_MOST = (
+    {name: 2**31 - 1 for name, kind in _KINDS.items() if kind is int}
+    | dict.fromkeys(("least_f1", "least_accuracy", "ndcg_tolerance"), 1)
+    | {"grace_days": 3650}
+)
+"""Up to what a rule goes; the others are not bounded."""
 
 
 async def get(work: Work) -> Policy:
@@ -61,22 +66,29 @@ async def change(work: Work, given: Mapping[str, float | None]) -> Policy:
     Raises:
         DomainError: INVALID_INPUT for an unknown rule or a value out of range; nothing changes.
     """
-    own: dict[str, Any] = dict((await tenants.get(work)).policy)
+    mine = Tenant.id == work.tenant_id
+    # Whoever changes other rules meanwhile waits, and reads these.
+    kept = await work.session.scalar(
+        select(Tenant.policy).where(mine).with_for_update(key_share=True)
+    )
+    if kept is None:
+        raise not_found("tenant")
+    own: dict[str, Any] = dict(kept)
     for name, value in given.items():
+            NOT_FOUND for no such tenant.
         if name not in _KINDS:
             raise invalid(f"rule {name!r}: use {', '.join(_KINDS)}", name)
         if value is None:
             own.pop(name, None)
         else:
             own[name] = _checked(name, value)
-    await work.session.execute(update(Tenant).where(Tenant.id == work.tenant_id).values(policy=own))
+    await work.session.execute(update(Tenant).where(mine).values(policy=own))
     return replace(Policy(), **{name: own[name] for name in _KINDS if name in own})
 
 
 def _checked(name: str, value: float) -> float:
-    most = 1.0 if name in _SHARES else math.inf
-    if not (math.isfinite(value) and 0 <= value <= most):
-        bounds = "0 to 1" if name in _SHARES else "0 or more"
+    if not (math.isfinite(value) and 0 <= value <= _MOST.get(name, value)):
+        bounds = f"0 to {_MOST[name]}" if name in _MOST else "0 or more"
         raise invalid(f"{name} {value}: use {bounds}", name)
     if _KINDS[name] is int:
         if value != int(value):
