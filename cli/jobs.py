@@ -117,7 +117,7 @@ def retry(tenant: TenantOption, run: RunArgument) -> None:
 
 @jobs.command()
 def cancel(tenant: TenantOption, run: RunArgument) -> None:
-    """Call a run off: at once while it waits, within seconds where a worker is at it."""
+    """Call a run off: at once while it waits or is parked, soon where a worker is at it."""
 
     async def body(work: "Work", _: "Services") -> "JobRun":
         from domain import job_runs

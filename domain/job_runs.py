@@ -187,18 +187,19 @@ async def park(work: Work, run_id: UUID, error: str, message: str = UNEXPLAINED)
 
 
 async def cancel(work: Work, run_id: UUID, *field: str) -> JobRun:
-    """Call a run off: at once while it waits, in seconds where it runs.
+    """Call a run off: at once while it waits or is parked, in seconds where it runs.
 
     Raises:
-        DomainError: NOT_FOUND; INVALID_INPUT if it has ended. Both blame ``field``.
+        DomainError: NOT_FOUND; INVALID_INPUT if it ended otherwise. Both blame ``field``.
     """
     run = await _locked(work, run_id, *field)
     if run.status is JobStatus.RUNNING:
         run.cancel_requested = True
-    elif run.status is JobStatus.QUEUED:
-        await cancelled(work, run_id)
+    elif run.status in (JobStatus.QUEUED, JobStatus.PARKED):
+        await _end(work, run_id, JobStatus.CANCELLED, (run.status,), message=CALLED_OFF)
     else:
-        raise invalid(f"run {run_id} is {run.status}: only one that is queued or running", *field)
+        allowed = "queued, running or parked"
+        raise invalid(f"run {run_id} is {run.status}: only one that is {allowed}", *field)
     await work.session.flush()
     await work.session.refresh(run)
     return run

@@ -100,6 +100,8 @@ async def test_a_run_is_called_off_and_up_again(
     assert (await standing(waiting)).status is JobStatus.CANCELLED
     assert "is told to stop" in (await jobs("cancel", running)).stdout
     assert (await standing(running)).cancel_requested
+    assert "is called off" in (await jobs("cancel", parked.id)).stdout
+    assert (await standing(parked.id)).status is JobStatus.CANCELLED
     for run_id in (parked.id, waiting):
         assert "waits for a worker" in (await jobs("retry", run_id)).stdout
         assert (await standing(run_id)).status is JobStatus.QUEUED
@@ -119,7 +121,8 @@ async def test_what_cannot_be_is_said_in_a_line(
         await jobs("retry", parked.id)
         said = "only one that is failed, parked, cancelled"
     else:
-        said = "only one that is queued or running"
+        await jobs("cancel", parked.id)
+        said = "only one that is queued, running or parked"
     refused = await jobs(command, parked.id)
     assert refused.exit_code == 1
     (line,) = refused.stderr.splitlines()

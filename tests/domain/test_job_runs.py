@@ -145,16 +145,16 @@ class Runs(RuleBasedStateMachine):
     @rule(run_id=ids)
     def cancel(self, run_id: UUID) -> None:
         seen = self.model[run_id]
-        if seen.status not in UNFINISHED:
+        if seen.status not in (*UNFINISHED, JobStatus.PARKED):
             with pytest.raises(DomainError, match=f"is {seen.status}") as refused:
                 self.act(lambda work: job_runs.cancel(work, run_id, "id"))
             assert (refused.value.code, refused.value.field) == (ErrorCode.INVALID_INPUT, ("id",))
             return
         self.act(lambda work: job_runs.cancel(work, run_id))
-        if seen.status is JobStatus.QUEUED:
-            seen.status = JobStatus.CANCELLED
-        else:
+        if seen.status is JobStatus.RUNNING:
             seen.cancel_requested = True
+        else:
+            seen.status = JobStatus.CANCELLED
 
     @rule(run_id=ids)
     def requeue(self, run_id: UUID) -> None:
