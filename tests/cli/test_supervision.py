@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -63,15 +64,23 @@ def test_services_whose_keeper_was_killed_come_back_where_they_were(
 
 
 @pytest.fixture
-def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
-    """Runs a Python script as the one part; each start adds a line to ``starts``."""
+def started() -> list[subprocess.Popen[bytes]]:
+    """What ``play`` started."""
+    return []
+
+
+@pytest.fixture
+def play(
+    monkeypatch: pytest.MonkeyPatch, started: list[subprocess.Popen[bytes]]
+) -> Callable[..., None]:
+    """Runs a Python script as the one part."""
 
     def start(arguments: list[str]) -> subprocess.Popen[bytes]:
-        with (tmp_path / "starts").open("a") as starts:
-            starts.write("start\n")
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-c", *arguments], stdin=subprocess.PIPE, start_new_session=True
         )
+        started.append(process)
+        return process
 
     monkeypatch.setattr(supervision, "start_twin", start)
     monkeypatch.setattr(supervision, "FIRST_WAIT", 0.01)
@@ -79,28 +88,30 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]
 
 
 def test_a_part_that_keeps_crashing_ends_all(
-    play: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    play: Callable[..., None],
+    started: list[subprocess.Popen[bytes]],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(ServingError, match=r"the actor .*\(signal SIGKILL\), 6 times in a row"):
         play("import os; os.kill(os.getpid(), 9)")
 
-    assert len((tmp_path / "starts").read_text().splitlines()) == 6
+    assert len(started) == 6
     said = capsys.readouterr().err
     waits = [line.split()[-2] for line in said.splitlines() if "started again" in line]
     assert waits == ["0.01", "0.02", "0.04", "0.08", "0.16"]
 
 
 def test_a_part_that_says_no_at_its_first_start_is_not_tried_again(
-    play: Callable[..., None], tmp_path: Path
+    play: Callable[..., None], started: list[subprocess.Popen[bytes]]
 ) -> None:
     with pytest.raises(ServingError, match=r"the actor ended by itself \(exit code 3\)"):
         play("raise SystemExit(3)")
 
-    assert (tmp_path / "starts").read_text() == "start\n"
+    assert len(started) == 1
 
 
 def test_once_all_is_ready_no_end_is_a_refusal_to_start(
-    play: Callable[..., None], tmp_path: Path
+    play: Callable[..., None], started: list[subprocess.Popen[bytes]]
 ) -> None:
     announced = []
     with pytest.raises(ServingError, match=r"\(exit code 3\), 6 times in a row"):
@@ -111,22 +122,25 @@ def test_once_all_is_ready_no_end_is_a_refusal_to_start(
         )
 
     assert announced == [1]
-    assert len((tmp_path / "starts").read_text().splitlines()) == 6
+    assert len(started) == 6
 
 
 def test_crashes_of_a_part_that_was_up_in_between_are_not_in_a_row(
-    play: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    play: Callable[..., None],
+    started: list[subprocess.Popen[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(supervision, "UP_AFTER", 0.3)
-    starts = tmp_path / "starts"
+    now = 0.0
 
-    # Up for a second each time but the last times, and ended by an exit code each time.
-    script = (
-        f"import time; n = len(open({str(starts)!r}).readlines()); "
-        "time.sleep(1 if n < 4 else 0); raise SystemExit(1)"
-    )
+    def sleep(_: float) -> None:
+        """Have the part end; the first three times it had been up by then, by this clock."""
+        nonlocal now
+        started[-1].communicate()
+        now += supervision.UP_AFTER if len(started) <= 3 else 1.0
+
+    monkeypatch.setattr(supervision, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
     with pytest.raises(ServingError, match=r"\(exit code 1\), 6 times in a row"):
-        play(script)
+        play("import sys; sys.stdin.read(); raise SystemExit(1)")
 
     # Three while it was up, of which the last is the first in a row.
-    assert len(starts.read_text().splitlines()) == 3 + 5
+    assert len(started) == 3 + 5
