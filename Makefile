@@ -31,7 +31,7 @@ endef
 PYTEST = $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-freshness bench-served prior evaluate evaluate-simulation schema schema-check migrate constraints clean
+.PHONY: help serve test coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-freshness bench-warm bench-served prior evaluate evaluate-simulation schema schema-check migrate constraints clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-20s %s\n", $$1, $$2}' Makefile
@@ -108,6 +108,9 @@ bench-quantization: $(SERVE) ## measure what quantized vectors save and cost (AR
 
 bench-freshness: $(SERVE) ## measure how soon a change is found (ARGS="--properties 100000")
 	$(BIN)/python -m bench.freshness $(ARGS)
+
+bench-warm: $(SERVE) ## measure what continuing from a version brings beside training in full
+	$(BIN)/python -m bench.warm $(ARGS)
 
 bench-served: $(EVALUATION) ## measure real portfolios over HTTP beside the offline figure
 	$(BIN)/python -m bench.served $(ARGS)
