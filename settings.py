@@ -67,10 +67,20 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     # Unset: text, but JSON in production.
     log_format: Literal["text", "json"] | None = None
-    # Of who may read /metrics. Unset, everybody may in development and nobody in production.
+    # Of who may read /metrics. Unset, this machine may in development and nobody in production.
     metrics_token: SecretStr | None = Field(default=None, min_length=16)
     # The collector that traces go to; unset, there are none.
     otel_exporter_otlp_endpoint: str | None = None
+    # By OpenTelemetry's names: which traces are kept, and which share of them where that asks.
+    otel_traces_sampler: Literal[
+        "always_on",
+        "always_off",
+        "traceidratio",
+        "parentbased_always_on",
+        "parentbased_always_off",
+        "parentbased_traceidratio",
+    ] = "parentbased_always_on"
+    otel_traces_sampler_arg: float = Field(default=1.0, ge=0, le=1)
 
     # GraphQL: see docs/graphql.md.
     trusted_documents: Path | None = None

@@ -62,7 +62,7 @@ def configure(loaded: Settings, process: str) -> None:
     """
     configure_log(loaded)
     if loaded.otel_exporter_otlp_endpoint and not tracing.on():
-        _trace(loaded.otel_exporter_otlp_endpoint, process)
+        _trace(loaded, loaded.otel_exporter_otlp_endpoint, process)
 
 
 @contextmanager
@@ -109,7 +109,7 @@ def configure_log(loaded: Settings) -> None:
     )
 
 
-def _trace(endpoint: str, process: str) -> None:
+def _trace(loaded: Settings, endpoint: str, process: str) -> None:
     if find_spec("opentelemetry.sdk") is None:
         raise SettingsError(
             "OTEL_EXPORTER_OTLP_ENDPOINT needs OpenTelemetry: "
@@ -117,12 +117,22 @@ def _trace(endpoint: str, process: str) -> None:
         )
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace import TracerProvider, sampling
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    # Its other variables, OTEL_TRACES_SAMPLER for one, OpenTelemetry reads itself.
+    roots: dict[str, sampling.Sampler] = {
+        "always_on": sampling.ALWAYS_ON,
+        "always_off": sampling.ALWAYS_OFF,
+        "traceidratio": sampling.TraceIdRatioBased(loaded.otel_traces_sampler_arg),
+    }
+    name = loaded.otel_traces_sampler
+    sampler = roots[name.removeprefix("parentbased_")]
+    if name.startswith("parentbased_"):
+        sampler = sampling.ParentBased(sampler)
+    # Its other variables OpenTelemetry reads itself, from the environment alone.
     url = f"{endpoint.rstrip('/')}/v1/traces"
     exporter = OTLPSpanExporter(endpoint=url, timeout=EXPORT_WITHIN)
-    provider = TracerProvider(resource=Resource.create({"service.name": f"twin-{process}"}))
+    resource = Resource.create({"service.name": f"twin-{process}"})
+    provider = TracerProvider(sampler, resource)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     tracing.use(provider.get_tracer("twin"))

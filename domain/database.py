@@ -84,6 +84,8 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_pre_ping=True,
+            # Errors reach the log and the collector of traces; what is in rows must not.
+            hide_parameters=True,
             connect_args={"server_settings": self._server_settings},
         )
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)

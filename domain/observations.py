@@ -1,29 +1,42 @@
 """What those who operate the server watch of the database: counts, ages and verdicts, no rows.
 
-Reading it is one short unit of work a tenant, one after the other.
+Reading it is one statement a tenant, of a few tenants at once.
 """
 
+import asyncio
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, or_, select, true
 from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.types import Float
 
-from domain import drift, indexing, tenants
+from domain import tenants
 from domain.database import Database
-from domain.drift import DriftLevel
+from domain.drift import DriftLevel, DriftMeasurement
+from domain.indexing import IndexMark
 from domain.job_runs import JobRun, JobStatus
 from domain.model_versions import ModelStatus, ModelVersion
-from domain.work import Work
+from domain.reading import Statement
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 4
+"""Tenants that are read at a time, each over a connection."""
 
 DURATIONS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0)
 """Upper bounds, in seconds, between which the durations of runs are counted."""
 
 WINDOW = timedelta(days=1)
 """How far back ended runs count."""
+
+_RunRow = tuple[str, str, int | None, int, float | None]
+"""What ``RunFigures.add`` takes."""
 
 _STANDING = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PARKED)
 """Runs that count however old they are: somebody or something has yet to see to them."""
@@ -82,77 +95,137 @@ class RunFigures:
     seconds: defaultdict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     total: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
+    def add(
+        self, function: str, status: str, place: int | None, count: int, seconds: float | None
+    ) -> None:
+        """Add runs of a function that stand so and took from one of ``DURATIONS`` to the next."""
+        standing = JobStatus(status)
+        self.counts[function, standing] += count
+        if standing is JobStatus.SUCCEEDED and place is not None and seconds is not None:
+            self.seconds[function][place] += count
+            self.total[function] += seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of all tenants."""
+    """Of all tenants but ``unread`` ones, which could not be read."""
 
     tenants: Sequence[TenantFigures]
+    unread: int
     runs: RunFigures
 
 
 async def observe(database: Database) -> Figures:
-    """Read everything."""
+    """Read everything; a tenant that cannot be read is left out, and said so in the log.
+
+    Raises:
+        Exception: nothing could be read.
+    """
     async with database.work(None) as work:
         listed = [(firm.id, firm.slug) for firm in await tenants.list_all(work)]
-    found = []
-    runs = RunFigures()
-    for tenant_id, slug in listed:
-        async with database.work(tenant_id) as work:
-            found.append(await _tenant(work, slug))
-            await _add_runs(work, runs)
-    return Figures(found, runs)
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def read(tenant_id: UUID, slug: str) -> tuple[TenantFigures, Sequence[_RunRow]]:
+        async with places, database.read(tenant_id) as reading:
+            rows: Sequence[Any] = await reading.fetch(_FIGURES)
+        return _tenant(slug, rows[0]), rows[0]["runs"] or ()
+
+    found = await asyncio.gather(*(read(*one) for one in listed), return_exceptions=True)
+    figures, runs = [], RunFigures()
+    errors: dict[UUID, BaseException] = {}
+    for (tenant_id, _), one in zip(listed, found, strict=True):
+        if isinstance(one, BaseException):
+            errors[tenant_id] = one
+            continue
+        figures.append(one[0])
+        for row in one[1]:
+            runs.add(*row)
+    if errors:
+        tenant_id, error = next(iter(errors.items()))
+        if not figures:
+            raise error
+        logger.warning(
+            "could not read the figures of %d tenants, %s for one",
+            len(errors),
+            tenant_id,
+            exc_info=error,
+        )
+    return Figures(figures, len(errors), runs)
 
 
-async def _tenant(work: Work, slug: str) -> TenantFigures:
-    waiting = await indexing.waiting(work)
-    age = (datetime.now(UTC) - waiting.oldest).total_seconds() if waiting.oldest else 0.0
-    active = (
-        await work.session.execute(
-            select(ModelVersion.id, ModelVersion.number, ModelVersion.created_at).where(
-                ModelVersion.status == ModelStatus.ACTIVE
-            )
-        )
-    ).one_or_none()
-    judged = (
-        await work.session.execute(
-            select(ModelVersion.gates, ModelVersion.status)
-            .where(func.jsonb_array_length(ModelVersion.gates) > 0)
-            .order_by(ModelVersion.number.desc())
-            .limit(1)
-        )
-    ).one_or_none()
-    measured = (await drift.latest(work, [active.id])).get(active.id) if active else None
+def _tenant(slug: str, row: Any) -> TenantFigures:
     return TenantFigures(
         slug=slug,
-        marks=waiting.marks,
-        oldest_mark=max(0.0, age),
-        version=active.number if active else None,
-        trained_at=active.created_at if active else None,
+        marks=row["marks"],
+        oldest_mark=row["oldest_mark"],
+        version=row["version"],
+        trained_at=row["trained_at"],
         gates={
             one["gate"]: Gate(one["passed"], one["value"], one["bound"])
-            for one in (judged.gates if judged else ())
+            for one in row["gates"] or ()
         },
-        refused=judged is not None and judged.status is ModelStatus.REFUSED,
-        drift=measured.level if measured else None,
-        drift_score=measured.score if measured else None,
-        drift_features=max(measured.features.values(), default=None) if measured else None,
+        refused=row["judged"] == ModelStatus.REFUSED,
+        drift=None if row["drift"] is None else DriftLevel(row["drift"]),
+        drift_score=row["drift_score"],
+        drift_features=max((row["drift_features"] or {}).values(), default=None),
     )
 
 
-async def _add_runs(work: Work, runs: RunFigures) -> None:
-    since = datetime.now(UTC) - WINDOW
+def _of_tenant() -> Statement:
+    """All of a tenant in one row, with its runs as JSON."""
+    waited = func.extract("epoch", func.now() - func.min(IndexMark.created_at)).cast(Float(53))
+    waiting = select(
+        func.count().label("marks"), func.coalesce(waited, 0.0).label("oldest_mark")
+    ).select_from(IndexMark)
+    active = select(ModelVersion.id, ModelVersion.number, ModelVersion.created_at).where(
+        ModelVersion.status == ModelStatus.ACTIVE
+    )
+    judged = (
+        select(ModelVersion.gates, ModelVersion.status)
+        .where(func.jsonb_array_length(ModelVersion.gates) > 0)
+        .order_by(ModelVersion.number.desc())
+        .limit(1)
+    )
+    of_active = active.subquery("active")
+    measured = (
+        select(DriftMeasurement.level, DriftMeasurement.score, DriftMeasurement.features)
+        .where(DriftMeasurement.version_id == of_active.c.id)
+        .order_by(DriftMeasurement.created_at.desc())
+        .limit(1)
+    )
     took = func.extract("epoch", JobRun.finished_at - JobRun.started_at)
     # The first bound is inclusive for Prometheus and exclusive here, which no one will see.
-    bounds = array(DURATIONS, type_=Float).cast(ARRAY(Float(53)))
-    place = func.width_bucket(took, bounds)
-    rows = await work.session.execute(
-        select(JobRun.function, JobRun.status, place, func.count(), func.sum(took))
-        .where(or_(JobRun.finished_at > since, JobRun.status.in_(_STANDING)))
+    place = func.width_bucket(took, array(DURATIONS, type_=Float).cast(ARRAY(Float(53))))
+    counted = (
+        select(
+            func.jsonb_build_array(
+                JobRun.function, JobRun.status, place, func.count(), func.sum(took)
+            ).label("run")
+        )
+        .where(or_(JobRun.finished_at > func.now() - WINDOW, JobRun.status.in_(_STANDING)))
         .group_by(JobRun.function, JobRun.status, place)
+        .subquery("counted")
     )
-    for function, status, bucket, count, seconds in rows:
-        runs.counts[function, status] += count
-        if status is JobStatus.SUCCEEDED:
-            runs.seconds[function][bucket] += count
-            runs.total[function] += float(seconds)
+    marks, newest = waiting.subquery("waiting"), judged.subquery("judged")
+    last, runs = measured.lateral("measured"), select(func.jsonb_agg(counted.c.run).label("runs"))
+    return Statement(
+        select(
+            marks.c.marks,
+            marks.c.oldest_mark,
+            of_active.c.number.label("version"),
+            of_active.c.created_at.label("trained_at"),
+            newest.c.gates,
+            newest.c.status.label("judged"),
+            last.c.level.label("drift"),
+            last.c.score.label("drift_score"),
+            last.c.features.label("drift_features"),
+            runs.scalar_subquery().label("runs"),
+        )
+        .select_from(marks)
+        .outerjoin(of_active, true())
+        .outerjoin(newest, true())
+        .outerjoin(last, true())
+    )
+
+
+_FIGURES = _of_tenant()

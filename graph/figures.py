@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 KEPT = 10.0
 """Seconds for which what was read is good, in each process."""
 COST = 20
-"""It is kept for so many times the time it took, so that reading takes a twentieth of it."""
+"""It is kept for so many times the time it took, so that reading takes a twentieth of it; but not
+for more than half of ``OUTDATED``, so that there is time to read it anew."""
 PATIENCE = 3.0
 """Seconds that a scrape waits; meanwhile what was read before will do."""
 OUTDATED = 180.0
@@ -55,11 +56,13 @@ class Source:
         return self._found if time.monotonic() < self._outdated_at else None
 
     async def _refresh(self) -> None:
-        started = time.monotonic()
+        started, kept = time.monotonic(), KEPT
         try:
             async with asyncio.timeout(READ_WITHIN):
                 self._found = await self._read()
-            self._outdated_at = time.monotonic() + OUTDATED
+            read = time.monotonic()
+            self._outdated_at = read + OUTDATED
+            kept = max(KEPT, min(COST * (read - started), OUTDATED / 2))
         except Exception:
             # Figures of before would hide that there are none.
             self._outdated_at = 0.0
@@ -67,7 +70,7 @@ class Source:
         finally:
             ended = time.monotonic()
             self.seconds = ended - started
-            self._good_until = ended + max(KEPT, COST * self.seconds)
+            self._good_until = ended + kept
             self._reading = None
 
     async def close(self) -> None:
@@ -81,7 +84,8 @@ class Source:
 def of_database(found: Figures) -> list[Metric]:
     """What ``domain.observations`` reads."""
     families = _Families()
-    families.add("twin_tenants", "Tenants.", len(found.tenants))
+    families.add("twin_tenants", "Tenants.", len(found.tenants) + found.unread)
+    families.add("twin_tenants_unread", "Tenants whose figures could not be read.", found.unread)
     for one in found.tenants:
         of = {"tenant": one.slug}
         families.add("twin_index_marks", "Changes that are not in the index yet.", one.marks, of)

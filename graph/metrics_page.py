@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Iterable, Sequence
 from hmac import compare_digest
+from ipaddress import ip_address
 from itertools import chain
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -32,7 +34,7 @@ class MetricsPage:
 
     Args:
         sources: what is read when it is asked for.
-        token: who may ask sends it as a bearer token; None lets everybody ask.
+        token: who may ask sends it as a bearer token; without one only this machine may ask.
     """
 
     def __init__(self, sources: Sequence[Source], token: str | None) -> None:
@@ -42,8 +44,15 @@ class MetricsPage:
         disable_created_metrics()  # type: ignore[no-untyped-call]
 
     async def __call__(self, request: Request) -> Response:
-        """The page in Prometheus's text format; 401 without the token."""
-        if self._token is not None and not _bears(request, self._token):
+        """The page in Prometheus's text format; 401 without the token.
+
+        Raises:
+            HTTPException: 404, where there is no token and another machine asks.
+        """
+        if self._token is None:
+            if not _from_here(request):
+                raise HTTPException(404)
+        elif not _bears(request, self._token):
             return PlainTextResponse(
                 "Send METRICS_TOKEN as a bearer token", 401, {"WWW-Authenticate": "Bearer"}
             )
@@ -61,6 +70,17 @@ class MetricsPage:
 def _bears(request: Request, token: str) -> bool:
     scheme, _, sent = request.headers.get("authorization", "").partition(" ")
     return scheme.lower() == "bearer" and compare_digest(sent.encode(), token.encode())
+
+
+def _from_here(request: Request) -> bool:
+    """Whether it comes over the loopback interface, or over a Unix socket, which has no address."""
+    if request.client is None:
+        return True
+    try:
+        address = ip_address(request.client.host)
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _scrape(sources: Sequence[Source], found: Sequence[list[Metric] | None]) -> list[Metric]:

@@ -1,11 +1,12 @@
 """Fixtures on the real services, embedded in a folder of the test session's own."""
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import runtime
 from domain import tenants
@@ -13,6 +14,7 @@ from domain.database import Database
 from domain.tenants import Tenant
 from domain.work import Job
 from settings import Settings
+from tests import tracing
 from tests.factories import Town, build_town, train
 
 
@@ -94,3 +96,10 @@ async def town(rt: runtime.Runtime, database: Database) -> Town:
     built = await build_town(database, await new_tenant(database))
     await train(rt, built.tenant)
     return built
+
+
+@pytest.fixture
+def exporter() -> Iterator[InMemorySpanExporter]:
+    """Keeps the spans of this test."""
+    with tracing.kept() as spans:
+        yield spans

@@ -5,10 +5,8 @@ import logging
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import pytest
 import telemetry
 from domain import log_context, tracing
 from settings import Settings, SettingsError
+from tests.tracing import PARENT, collecting
 
 ROOT = Path(__file__).parents[1]
 
@@ -130,37 +129,49 @@ def test_nothing_of_opentelemetry_is_imported_without_a_collector() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-def test_spans_reach_a_collector_as_a_process_ends() -> None:
-    got: list[tuple[str, bytes]] = []
+def sent(folder: Path, dotenv: str = "") -> list[tuple[str, bytes]]:
+    """What a process sends that ends after one span, part of a trace that its caller samples.
 
-    class Collector(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            got.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Keep quiet."""
-
+    It runs in the folder, with these lines in its ``.env``.
+    """
     code = (
         "import settings, telemetry\n"
         "from domain import tracing\n"
-        "telemetry.configure(settings.Settings(_env_file=None), 'server')\n"
-        "with tracing.span('going on', rows=3): pass"
+        "telemetry.configure(settings.load(), 'server')\n"
+        f"with tracing.span('going on', parent={PARENT!r}, rows=3): pass"
     )
-    with HTTPServer(("127.0.0.1", 0), Collector) as collector:
-        url = f"http://127.0.0.1:{collector.server_port}/"
-        listening = threading.Thread(target=collector.serve_forever)
-        listening.start()
-        environment = os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": url}
-        command = [sys.executable, "-c", code]
+    with collecting() as (url, got):
+        (folder / ".env").write_text(f"OTEL_EXPORTER_OTLP_ENDPOINT={url}\n{dotenv}")
         ended = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+            [sys.executable, "-c", code],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
         )
-        collector.shutdown()
-        listening.join()
     assert ended.returncode == 0, ended.stderr
-    ((path, body),) = got
+    return got
+
+
+def test_spans_reach_a_collector_as_a_process_ends(tmp_path: Path) -> None:
+    ((path, body),) = sent(tmp_path)
     assert path == "/v1/traces"
     # Protobuf leaves text as it is; the exporter compresses only if it is told to.
     assert all(part in body for part in (b"going on", b"twin-server", b"twin.rows"))
+
+
+@pytest.mark.parametrize(
+    ("sampler", "kept"), [("traceidratio", False), ("parentbased_traceidratio", True)]
+)
+def test_who_samples_is_a_setting_like_all_others(tmp_path: Path, sampler: str, kept: bool) -> None:
+    lines = f"OTEL_TRACES_SAMPLER={sampler}\nOTEL_TRACES_SAMPLER_ARG=0\n"
+    assert bool(sent(tmp_path, lines)) is kept
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"otel_traces_sampler": "sometimes"}, {"otel_traces_sampler_arg": 1.5}]
+)
+def test_a_sampler_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        configured(**wrong)

@@ -10,12 +10,14 @@ from uuid import uuid4
 import httpx
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import update
+from sqlalchemy import literal, select, update
 
 from domain import drift, indexing, job_runs, model_versions, observations
 from domain.database import Database
 from domain.indexing import IndexMark, Marked
 from domain.job_runs import JobRun
+from domain.model_versions import ModelVersion
+from domain.reading import Statement
 from domain.tenants import Tenant
 from domain.work import Work
 from graph import figures
@@ -33,11 +35,14 @@ GATES: list[dict[str, Any]] = [
 
 
 @asynccontextmanager
-async def served(rt: Runtime, settings: Settings, **given: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """A server of its own, which has read nothing yet."""
+async def served(
+    rt: Runtime, settings: Settings, address: str | None = "127.0.0.1", **given: Any
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A server of its own, which has read nothing yet, and who asks it from that address."""
     server = build(lambda: nullcontext(rt), settings.model_copy(update=given))
     async with server.router.lifespan_context(server):
-        transport = httpx.ASGITransport(server)
+        client_address = None if address is None else (address, 4711)
+        transport = httpx.ASGITransport(server, client=client_address)  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             yield client
 
@@ -164,12 +169,12 @@ async def test_nothing_of_a_tenants_rows_is_told(
         house = await add_property(work, address="1 Hidden Lane", city="Nowhere-on-Sea")
         user = await add_user(work, email="somebody@hidden.example")
         version = await add_version(work, "a reason for the tenant alone")
-        run = await job_runs.request(work, job_runs.TRAIN, {"seed": 4711})
+        run = await job_runs.request(work, job_runs.TRAIN, {"seed": 4711_4711_4711})
         await job_runs.start(work, run.id)
         await job_runs.fail(work, run.id, "an error for the operator's log", "why")
     page = await page_of(rt, settings)
     rows = [house.id, user.id, version.id, run.id, tenant.id]
-    told = ["Hidden", "hidden.example", "a reason", "an error", "4711", *map(str, rows)]
+    told = ["Hidden", "hidden.example", "a reason", "an error", "471147114711", *map(str, rows)]
     assert [secret for secret in told if secret in page.text] == []
     labels = {label for name in page.names for one in page.labels(name) for label in one}
     assert labels <= {
@@ -180,12 +185,12 @@ async def test_nothing_of_a_tenants_rows_is_told(
 
 
 async def test_who_may_ask(rt: Runtime, settings: Settings) -> None:
-    production = {"environment": "production"}
+    production: dict[str, Any] = {"environment": "production"}
     async with served(rt, settings, **production) as client:
         assert (await client.get("/metrics")).status_code == 404
     for given in ({"metrics_token": SecretStr(TOKEN)}, {}):
-        secret = {"metrics_token": SecretStr(TOKEN)}
-        async with served(rt, settings, **secret, **(production if given else {})) as client:
+        options: dict[str, Any] = {"metrics_token": SecretStr(TOKEN)}
+        async with served(rt, settings, **options, **(production if given else {})) as client:
             for wrong in ("", TOKEN, f"Bearer {TOKEN}x", "Bearer ", f"Basic {TOKEN}", "Bearer é"):
                 sent = {b"Authorization": wrong.encode()} if wrong else {}
                 refused = await client.get("/metrics", headers=sent)
@@ -193,6 +198,60 @@ async def test_who_may_ask(rt: Runtime, settings: Settings) -> None:
                 assert "twin_" not in refused.text
             assert (await scrape(client, TOKEN)).names
             assert (await client.post("/metrics")).status_code == 405
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1", None])
+async def test_without_a_token_this_machine_may_ask_in_development(
+    rt: Runtime, settings: Settings, address: str | None
+) -> None:
+    async with served(rt, settings, address) as client:
+        assert (await scrape(client)).names
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "fe80::1", "::ffff:10.0.0.1", "localhost", ""])
+async def test_without_a_token_nobody_else_may(
+    rt: Runtime, settings: Settings, address: str
+) -> None:
+    async with served(rt, settings, address) as client:
+        assert (await client.get("/metrics")).status_code == 404
+    async with served(rt, settings, address, metrics_token=SecretStr(TOKEN)) as client:
+        assert (await client.get("/metrics")).status_code == 401
+        assert (await scrape(client, TOKEN)).names
+
+
+async def test_a_tenant_that_cannot_be_read_hides_no_other(
+    rt: Runtime,
+    settings: Settings,
+    database: Database,
+    tenant: Tenant,
+    other_tenant: Tenant,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with database.work(tenant.id) as work:
+        version = await add_version(work)
+        await work.session.execute(update(ModelVersion).values(gates=[{"unheard": "of"}]))
+    try:
+        page = await page_of(rt, settings)
+    finally:
+        async with database.work(tenant.id) as work:
+            await work.session.execute(
+                update(ModelVersion).where(ModelVersion.id == version.id).values(gates=GATES)
+            )
+    assert page("twin_tenants_unread") == 1
+    assert page("twin_index_marks", tenant=tenant.slug) is None
+    assert page("twin_index_marks", tenant=other_tenant.slug) == 0
+    assert page("twin_scrape_success", source="database") == 1
+    assert str(tenant.id) in caplog.text
+    assert (await page_of(rt, settings))("twin_tenants_unread") == 0
+
+
+async def test_where_no_tenant_can_be_read_the_source_fails(
+    rt: Runtime, settings: Settings, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observations, "_FIGURES", Statement(select(literal(1) / literal(0))))
+    page = await page_of(rt, settings)
+    assert page("twin_scrape_success", source="database") == 0
+    assert page("twin_tenants") is None
 
 
 async def test_a_source_that_fails_is_told_and_leaves_no_figures(
