@@ -1,12 +1,13 @@
 """Jobs: their runs, and asking for a training or a reindex."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 from strawberry.scalars import JSON
 
 from domain import job_runs, run_list
+from domain.base import parse_uuid
 from domain.errors import forbidden
 from domain.job_runs import JobStatus
 from domain.keyset import Created
@@ -30,6 +31,9 @@ from graph.pagination import (
     parse_created,
 )
 
+if TYPE_CHECKING:
+    from graph.models import ModelVersion
+
 publish(
     JobStatus,
     "Where the run of a job stands.",
@@ -45,6 +49,9 @@ publish(
 
 ENDED_BADLY = (JobStatus.FAILED, JobStatus.PARKED)
 
+_VERSION = "version_id"
+"""Where runs name a version."""
+
 
 @strawberry.type(
     description="A run of a job: a training, a reindex, the activation of a model that is not in "
@@ -53,18 +60,24 @@ ENDED_BADLY = (JobStatus.FAILED, JobStatus.PARKED)
 class JobRun(Node):
     """A run of a job."""
 
+    row: strawberry.Private[job_runs.JobRun]
     function: str = strawberry.field(
         description="What is done: `train_twin`, `reindex`, `activate_model`, `measure_drift`."
     )
-    arguments: JSON = strawberry.field(description="What was asked for, by the function's names.")
+    arguments: JSON = strawberry.field(
+        description="What was asked for, by the function's names.", directives=[weight(1)]
+    )
     status: JobStatus = strawberry.field(description="Where it stands.")
     progress: float = strawberry.field(description="How much of it is done, 0 to 1.")
     message: str | None = strawberry.field(description="What it does now, for people.")
     error: str | None = strawberry.field(description="Why it failed; null unless it did.")
     result: JSON | None = strawberry.field(
-        description="What it says of its work, by the function's names; null until it ended well."
+        description="What it says of its work, by the function's names; null until it ended well.",
+        directives=[weight(2)],
     )
-    attempt: int = strawberry.field(description="How often it was begun.")
+    attempt: int = strawberry.field(
+        description="How often it was begun, without the times when it was interrupted or put off."
+    )
     created_at: datetime = strawberry.field(description="When it was asked for.")
     started_at: datetime = strawberry.field(
         description="When it was last begun; until it is, when it was asked for."
@@ -77,6 +90,7 @@ class JobRun(Node):
         failed = row.status in ENDED_BADLY
         return JobRun(
             id=global_id("JobRun", row.id),
+            row=row,
             function=row.function,
             arguments=JSON(row.arguments),
             status=row.status,
@@ -89,6 +103,23 @@ class JobRun(Node):
             started_at=row.started_at,
             finished_at=row.finished_at,
         )
+
+    @strawberry.field(
+        description="The version that it made or has answer; null if it is about none, and of a "
+        "training until it ended well.",
+        directives=[weight(QUERY)],
+    )
+    async def model_version(
+        self, info: Info
+    ) -> Annotated["ModelVersion", strawberry.lazy("graph.models")] | None:
+        """Read with those of the other runs in the answer."""
+        from graph.models import ModelVersion
+
+        version_id = parse_uuid((self.row.arguments | (self.row.result or {})).get(_VERSION, ""))
+        if version_id is None:
+            return None
+        row = await info.context.loaders.versions.load(version_id)
+        return ModelVersion.of(row) if row else None
 
 
 @strawberry.input(description="Which runs; all conditions that are given must hold.")

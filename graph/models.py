@@ -148,7 +148,8 @@ class ModelVersion(Node):
     )
     created_at: datetime = strawberry.field(description="When it was trained.")
     learned_until: datetime | None = strawberry.field(
-        description="The time of the newest interaction that it learned from, if that is known."
+        description="The time of the newest interaction that its training was given, to learn from "
+        "or to be tested on, if that is known."
     )
     activated_at: datetime | None = strawberry.field(
         description="When it last began to answer; null if it never did."

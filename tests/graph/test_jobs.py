@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from domain import job_runs
+from domain import job_runs, model_versions
 from domain.database import Database
 from domain.job_runs import JobRun
 from domain.tenants import Tenant
@@ -135,6 +135,29 @@ async def test_a_filter_picks_runs_and_clients_read_no_internal_error(
         {"properties": 0},
     ]
     assert (await listed(admin, filter={"functions": ["train_twin"]}))["edges"] == []
+
+
+async def test_a_run_leads_to_its_version_and_to_nobody_else_s(
+    admin: Session, database: Database, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    versions = []
+    for one in (other_tenant, tenant):
+        async with database.work(one.id) as work:
+            versions.append((await model_versions.add(work, b"", {}, {})).id)
+    theirs, ours = ({"version_id": str(one)} for one in versions)
+    about: list[tuple[dict[str, Any], dict[str, Any] | None]]
+    about = [({}, theirs), ({}, ours), (ours, {}), ({}, {"spaces": []}), ({}, None)]
+    for arguments, result in about:
+        async with database.work(tenant.id) as work:
+            run = await job_runs.request(work, job_runs.ACTIVATE, arguments)
+            await job_runs.start(work, run.id)
+            if result is not None:
+                await job_runs.succeed(work, run.id, result)
+
+    query = "{ jobRuns { edges { node { modelVersion { number } } } } }"
+    edges = (await admin.data(query))["jobRuns"]["edges"]
+    found = [edge["node"]["modelVersion"] for edge in reversed(edges)]
+    assert found == [None, {"number": 1}, {"number": 1}, None, None]
 
 
 @pytest.mark.parametrize(

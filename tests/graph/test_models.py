@@ -23,7 +23,8 @@ LIST = f"""query ($first: Int, $after: String, $last: Int, $before: String) {{
         totalCount pageInfo {{ hasNextPage hasPreviousPage }}
         edges {{ cursor node {{ {VERSION} }} }} }} }}"""
 ACTIVATE = """mutation ($id: ID!) { activateModel(input: {versionId: $id}) {
-    modelVersion { number status } job { id function arguments status }
+    modelVersion { number status }
+    job { id function arguments status modelVersion { number } }
     errors { code message path } } }"""
 NODE = "query ($id: ID!) { node(id: $id) { id ... on ModelVersion { number status } } }"
 
@@ -157,6 +158,7 @@ async def test_a_version_that_is_not_in_the_index_gets_a_job(
     payload = (await admin.data(ACTIVATE, id=global_id("ModelVersion", wanted)))["activateModel"]
     assert payload["job"]["function"] == "activate_model"
     assert payload["job"]["arguments"] == {"version_id": str(wanted)}
+    assert payload["job"]["modelVersion"] == {"number": 1}
     assert payload["modelVersion"]["status"] == "EVALUATED"
     async with database.work(tenant.id) as work:
         assert await tenants.active_version_id(work) is None
