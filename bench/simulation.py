@@ -78,7 +78,7 @@ def measure(
         POPULARITY: [simple[POPULARITY]],
         ORACLE: [utility],
     }
-    affinities = scorers | {TWIN: [model.affinity for model in models]}
+    affinities = scorers | {TWIN: [_affinity(model) for model in models]}
     say("ranking what investors approved of later")
     queries = list(cut.queries(Protocol.ALL))
     figures = {name: _figures(queries, some, utility) for name, some in scorers.items()}
@@ -139,6 +139,12 @@ def _later_thumbs(cut: Split, log: InteractionLog) -> dict[UUID, tuple[list[int]
         both = thumbs.setdefault(log.users[log.user[place]], ([], []))
         both[int(log.kind[place] == _DOWN)].append(int(log.property[place]))
     return thumbs
+
+
+def _affinity(model: Fitted) -> Scorer:
+    """Scores of every property that the AUC of thumbs is told by."""
+    every = np.arange(len(model.embeddings))
+    return lambda query: model.affinity(query, every)
 
 
 def _thumbs(

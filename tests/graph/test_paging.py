@@ -12,8 +12,9 @@ from uuid import UUID
 
 import pytest
 
-from domain import histories, interactions, properties
+from domain import histories, indexing, interactions, properties
 from domain.database import Database
+from domain.indexing import Marked
 from domain.properties import Property
 from domain.tenants import Tenant
 from domain.vocabulary import InteractionKind
@@ -79,7 +80,8 @@ class Writers:
                     continue
                 if act == "change":
                     self.changed.add(house)
-            await indexer.index_properties(tenant.id, [house])
+                await indexing.mark(work, Marked.PROPERTY, [house])
+            await indexer.index_marked(tenant.id)
             self.done += 1
 
     @staticmethod

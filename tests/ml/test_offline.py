@@ -94,6 +94,7 @@ def test_fits_and_says_how_it_went() -> None:
     columns, log = make_streets()
     found = fit_offline(columns, log, CONFIG)
     assert [one["epoch"] for one in found.history] == [1, 2]
+    assert found.seconds is not None
     assert found.seconds > 0
     np.testing.assert_allclose(np.linalg.norm(found.embeddings, axis=1), 1, atol=1e-5)
     every = np.arange(len(columns))

@@ -4,10 +4,19 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain import buy_boxes, histories, interactions, properties, property_rows, property_search
+from domain import (
+    buy_boxes,
+    histories,
+    indexing,
+    interactions,
+    properties,
+    property_rows,
+    property_search,
+)
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
 from domain.filters import PropertyFilter, Range
+from domain.indexing import Marked
 from domain.property_rows import PropertyValues
 from domain.reasons import NearnessReason, RangeReason, ReasonKind
 from domain.recommendations import ENGAGEMENT, Place, Ranking, Recommendation
@@ -409,8 +418,10 @@ async def test_a_new_property_is_scored_at_once_and_found_once_indexed(
     scores = await rt.recommender.affinity(town.tenant.id, [user_id], [new, *far])
     assert scores[user_id, new.id] > max(scores[user_id, one.id] for one in far)
     assert new.id not in ids(await everything(rt, town, user_id))
+    async with database.work(town.tenant.id) as work:
+        await indexing.mark(work, Marked.PROPERTY, [new.id])
     indexer = await Indexer.open(rt.database, rt.index, rt.twin)
-    await indexer.index_properties(town.tenant.id, [new.id])
+    await indexer.index_marked(town.tenant.id)
     assert new.id in ids(await everything(rt, town, user_id))
 
 
