@@ -49,7 +49,7 @@ def show(tenant: TenantOption, version: VersionArgument) -> None:
     """Print all that is known of a version: its gates, its figures and the drift since."""
 
     async def body(work: "Work", _: "Services") -> list[str]:
-        from domain import drift, model_versions
+        from domain import drift, model_versions, policies
 
         found = await model_versions.by_number(work, version)
         measured = (await drift.latest(work, [found.id])).get(found.id)
@@ -59,9 +59,14 @@ def show(tenant: TenantOption, version: VersionArgument) -> None:
         ]
         if found.refusal:
             lines.append(f"refused: {found.refusal}")
+        waits = drift.hold(await policies.get(work), found.metrics)
+        if waits and found.status is model_versions.ModelStatus.INDEXED:
+            lines.append(f"waits: {waits}")
         for gate in found.gates:
             passed = "passed" if gate["passed"] else "FAILED"
             lines.append(f"gate {gate['gate']}: {gate['value']} ({gate['bound']}) {passed}")
+        if why := found.metrics.get("active_left_out"):
+            lines.append(f"not compared with the active version: {why}")
         for ranker, figures in found.metrics.items():
             if isinstance(figures, dict):
                 told = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())

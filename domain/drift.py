@@ -24,6 +24,12 @@ from domain.work import Work
 KEPT = timedelta(days=365)
 """How long measurements stay on record."""
 
+AFFINITY = "affinity"
+"""What the drift of scores is called, beside those of features."""
+
+_GROWING = frozenset({"days_on_market"})
+"""Features that move by themselves: measured like all others, and held against nothing."""
+
 
 class DriftLevel(StrEnum):
     """How grave a drift is, by the bounds of the tenant's policy."""
@@ -37,8 +43,9 @@ class DriftLevel(StrEnum):
 class DriftMeasurement(TenantScoped, Base):
     """One measurement against what a version learned from.
 
-    ``features`` maps a feature to its population stability index; ``score`` is that of the
-    distribution of affinity, None where it cannot be told.
+    ``features`` maps a feature to its population stability index, corrected for chance as
+    ``ml.drift`` says; ``score`` is that of the distribution of affinity, None where it cannot be
+    told.
     """
 
     __tablename__ = "drift_measurements"
@@ -58,14 +65,43 @@ class DriftMeasurement(TenantScoped, Base):
     level: Mapped[DriftLevel] = mapped_column(vocabulary(DriftLevel))
 
 
+def judged(features: Mapping[str, float]) -> dict[str, float]:
+    """The indices of those features that do not move by themselves."""
+    return {name: index for name, index in features.items() if name not in _GROWING}
+
+
+def worst(features: Mapping[str, float], score: float | None) -> tuple[str, float]:
+    """The name of the feature that moved most, or AFFINITY, and its index: see ``judged``."""
+    moved = judged(features) | {AFFINITY: score or 0.0}
+    name = max(moved, key=moved.__getitem__)
+    return name, moved[name]
+
+
 def level_of(policy: Policy, features: Mapping[str, float], score: float | None) -> DriftLevel:
     """How grave the greatest of these indices is."""
-    worst = max((*features.values(), score or 0.0))
-    if worst > policy.drift_block:
+    _, index = worst(features, score)
+    if index > policy.drift_block:
         return DriftLevel.BLOCKING
-    if worst >= policy.drift_alert:
+    if index >= policy.drift_alert:
         return DriftLevel.ALERT
-    return DriftLevel.WARNING if worst >= policy.drift_warning else DriftLevel.STABLE
+    return DriftLevel.WARNING if index >= policy.drift_warning else DriftLevel.STABLE
+
+
+def hold(policy: Policy, metrics: Mapping[str, Any]) -> str | None:
+    """Why a version must not be activated by itself, for people; None if it may.
+
+    Args:
+        policy: the tenant's rules.
+        metrics: of the version: as "drift" how far the data that it was trained on has moved, and
+            as "drifted" what has, see ``worst``; without them nothing is known to have.
+    """
+    index = metrics.get("drift", 0.0)
+    if index <= policy.drift_block:
+        return None
+    return (
+        f"drift: {metrics['drifted']} has moved by {index:.3g}, above {policy.drift_block:.3g}; "
+        "look at the data, then activate it"
+    )
 
 
 async def record(

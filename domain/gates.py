@@ -4,7 +4,7 @@ Whatever was not measured, or is not a number, has failed: a version must show t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from math import isfinite
 from typing import Any
@@ -21,7 +21,6 @@ class Gate(StrEnum):
     FINITE = "finite"
     NDCG_BASELINE = "ndcg_baseline"
     NDCG_ACTIVE = "ndcg_active"
-    DRIFT = "drift"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +30,8 @@ class Verdict:
     Attributes:
         gate: which one.
         value: what the version reached; None where it was not measured.
-        bound: what it had to reach, or, for FINITE and DRIFT, must not exceed; None where what
-            it is compared with was not measured.
+        bound: what it had to reach, or, for FINITE, must not exceed; None where what it is
+            compared with was not measured.
         passed: whether it did.
     """
 
@@ -50,27 +49,22 @@ def judge(metrics: Mapping[str, Any], policy: Policy) -> list[Verdict]:
     """Judge a version.
 
     Args:
-        metrics: of the version, as ``ml.gates.gate_figures`` names them: "not_finite", "f1",
-            "accuracy", and, by the name of what ranks, an object that holds "ndcg@10": "twin", the
-            one named by "best_baseline", and "active" unless no version is; with "drift", how far
-            the tenant's data has moved, unless that is unknown.
+        metrics: of the version, as ``ml.gates.gate_figures`` names them.
         policy: the tenant's rules.
 
     Returns:
-        What came of each gate; NDCG_ACTIVE is left out without an active version and DRIFT where
-        none was measured.
+        What came of each gate; NDCG_ACTIVE is left out where no active version was compared with.
     """
-    best, ndcg = metrics.get("best_baseline"), _ndcg(metrics, "twin")
+    best = metrics.get("best_baseline")
     verdicts = [
         _at_least(Gate.F1, _number(metrics, "f1"), policy.least_f1),
         _at_least(Gate.ACCURACY, _number(metrics, "accuracy"), policy.least_accuracy),
         _at_most(Gate.FINITE, _number(metrics, "not_finite"), 0.0),
-        _near(Gate.NDCG_BASELINE, ndcg, _ndcg(metrics, best) if best else None, policy),
+        _near(Gate.NDCG_BASELINE, metrics, "twin", best, policy),
     ]
     if "active" in metrics:
-        verdicts.append(_near(Gate.NDCG_ACTIVE, ndcg, _ndcg(metrics, "active"), policy))
-    if "drift" in metrics:
-        verdicts.append(_at_most(Gate.DRIFT, _number(metrics, "drift"), policy.drift_block))
+        twin = "twin_beside_active" if "twin_beside_active" in metrics else "twin"
+        verdicts.append(_near(Gate.NDCG_ACTIVE, metrics, twin, "active", policy))
     return verdicts
 
 
@@ -80,7 +74,6 @@ _FAILURES = {
     Gate.FINITE: "{value} embeddings are not finite, more than {bound}",
     Gate.NDCG_BASELINE: "NDCG@10 is {value}, below the best simple baseline's bound of {bound}",
     Gate.NDCG_ACTIVE: "NDCG@10 is {value}, below the active version's bound of {bound}",
-    Gate.DRIFT: "drift is {value}, above {bound}",
 }
 
 
@@ -140,8 +133,16 @@ def _at_most(gate: Gate, value: float | None, bound: float) -> Verdict:
     return Verdict(gate, value, bound, value is not None and value <= bound)
 
 
-def _near(gate: Gate, value: float | None, reference: float | None, policy: Policy) -> Verdict:
-    """Not worse than the reference by more than the tolerated share of it."""
-    if reference is None:
+def _near(
+    gate: Gate, metrics: Mapping[str, Any], twin: str, reference: str | None, policy: Policy
+) -> Verdict:
+    """Not worse than the reference by more than the tolerated share of it, beyond chance."""
+    value = _ndcg(metrics, twin)
+    best = _ndcg(metrics, reference) if reference else None
+    if best is None:
         return Verdict(gate, value, None, passed=False)
-    return _at_least(gate, value, (1 - policy.ndcg_tolerance) * reference)
+    verdict = _at_least(gate, value, (1 - policy.ndcg_tolerance) * best)
+    loss = _number(metrics.get("sure_loss") or {}, reference or "")
+    if value is not None and loss is not None and loss <= policy.ndcg_tolerance:
+        return replace(verdict, passed=True)
+    return verdict

@@ -18,7 +18,7 @@ from sqlalchemy.types import Float
 
 from domain import tenants
 from domain.database import Database
-from domain.drift import DriftLevel, DriftMeasurement
+from domain.drift import DriftLevel, DriftMeasurement, judged
 from domain.indexing import IndexMark
 from domain.job_runs import JobRun, JobStatus
 from domain.model_versions import ModelStatus, ModelVersion
@@ -167,7 +167,7 @@ def _tenant(slug: str, row: Any) -> TenantFigures:
         refused=row["judged"] == ModelStatus.REFUSED,
         drift=None if row["drift"] is None else DriftLevel(row["drift"]),
         drift_score=row["drift_score"],
-        drift_features=max((row["drift_features"] or {}).values(), default=None),
+        drift_features=max(judged(row["drift_features"] or {}).values(), default=None),
     )
 
 

@@ -24,10 +24,13 @@ class Policy:
         least_f1: F1 that a version must reach on balanced held-out pairs to answer.
         least_accuracy: accuracy that it must reach on them.
         ndcg_tolerance: share by which its NDCG@10 on later data may be below that of the active
-            version, and below that of the best simple baseline.
-        drift_warning: population stability index from which drift is worth a look.
+            version, and below that of the best simple baseline; it is refused if it is lower by
+            more than chance could bring.
+        drift_warning: population stability index, corrected for chance as ``ml.drift`` says, from
+            which drift is worth a look.
         drift_alert: from which it is worth an alert.
-        drift_block: above which no version is activated by itself.
+        drift_block: above which a version trained on such data is not activated by itself, but
+            waits in the index until somebody does.
         train_after: new interactions without which a scheduled training is left out.
         grace_days: days for which a retired version's vectors are kept for a rollback.
     """
@@ -65,6 +68,7 @@ async def change(work: Work, given: Mapping[str, float | None]) -> Policy:
 
     Raises:
         DomainError: INVALID_INPUT for an unknown rule or a value out of range; nothing changes.
+            NOT_FOUND for no such tenant.
     """
     mine = Tenant.id == work.tenant_id
     # Whoever changes other rules meanwhile waits, and reads these.
@@ -75,7 +79,6 @@ async def change(work: Work, given: Mapping[str, float | None]) -> Policy:
         raise not_found("tenant")
     own: dict[str, Any] = dict(kept)
     for name, value in given.items():
-            NOT_FOUND for no such tenant.
         if name not in _KINDS:
             raise invalid(f"rule {name!r}: use {', '.join(_KINDS)}", name)
         if value is None:

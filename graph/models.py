@@ -62,7 +62,7 @@ publish(
         DriftLevel.STABLE: "As what the version learned from.",
         DriftLevel.WARNING: "Worth a look.",
         DriftLevel.ALERT: "Worth a training.",
-        DriftLevel.BLOCKING: "So far off that no version is activated by itself.",
+        DriftLevel.BLOCKING: "So far off that a version trained on it waits until it is activated.",
     },
 )
 
@@ -104,7 +104,11 @@ class FeatureDrift:
     """A feature's drift."""
 
     feature: str = strawberry.field(description="The feature's name.")
-    index: float = strawberry.field(description="Its population stability index, 0 for none.")
+    index: float = strawberry.field(
+        description="Its population stability index, corrected for chance: 0 for what chance could "
+        "bring in all but one of 10,000 draws, which of few properties is much; else less the mean "
+        "that chance brings."
+    )
 
 
 @strawberry.type(description="How far a tenant's data has moved from what a version learned from.")
@@ -112,9 +116,13 @@ class Drift:
     """How far a tenant's data has moved from what a version learned from."""
 
     measured_at: datetime = strawberry.field(description="When it was measured.")
-    level: DriftLevel = strawberry.field(description="How grave the gravest is.")
+    level: DriftLevel = strawberry.field(
+        description="How grave the gravest is; days on market, which grow by themselves, count "
+        "for nothing."
+    )
     score: float | None = strawberry.field(
-        description="Population stability index of the distribution of affinity; null if unknown."
+        description="Population stability index of the distribution of affinity, corrected for "
+        "chance like that of a feature; null if unknown."
     )
     features: list[FeatureDrift] = strawberry.field(
         description="Of each feature, largest first.", directives=[at_most(25)]

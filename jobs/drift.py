@@ -13,8 +13,8 @@ from domain.model_versions import ModelVersion
 from domain.recommendations.ranking import has_approvals
 from domain.snapshots import InteractionLog, ModelKey, PropertyColumns, StoredModel
 from domain.work import Work
-from ml.artifacts import unpack
-from ml.drift import SAMPLE, Counts, Reference, reference, reference_of
+from ml.artifacts import Artifact, unpack
+from ml.drift import SAMPLE, Counts, Reference, reference, reference_of, sampled_affinity
 from ml.inference import TwinService
 from ml.training import TrainedTwin
 
@@ -42,25 +42,38 @@ async def measure(database: Database, twin: TwinService, tenant_id: UUID) -> dic
 def with_reference(
     trained: TrainedTwin, columns: PropertyColumns, log: InteractionLog
 ) -> TrainedTwin:
-    """The same, with what it learned from in its metadata; at most a few seconds of one core."""
+    """The same, with what it learned from in its metadata; at most some ten seconds of a core."""
     artifact = unpack(StoredModel(trained.weights, trained.metadata))
     learned_from = reference(artifact, columns, log, time.time())
     return replace(trained, metadata=trained.metadata | {"drift": learned_from.to_json()})
 
 
-def greatest(version: ModelVersion | None, columns: PropertyColumns) -> dict[str, Any]:
-    """For a training's metrics: how far its properties are from what a version learned from.
+def greatest(
+    version: ModelVersion | None,
+    artifact: Artifact | None,
+    columns: PropertyColumns,
+    log: InteractionLog,
+) -> dict[str, Any]:
+    """For a training's metrics: how far its data is from what a version learned from.
+
+    Args:
+        version: the active version, if any.
+        artifact: the same, to score with; None where it cannot be read, and no score is told.
+        columns: the training's properties.
+        log: the training's interactions.
 
     Returns:
-        As "drift" that of the feature which moved most, as "drifted" its name; nothing without a
-        version, or one that keeps no reference.
+        As "drift" and "drifted" how far what moved most did and what that is, see
+        ``domain.drift.worst``; nothing without a version, or one that keeps no reference.
     """
     known = reference_of(version.details) if version else None
     if known is None:
         return {}
-    found = known.feature_drift(known.count(columns))
-    feature = max(found, key=found.__getitem__)
-    return {"drift": found[feature], "drifted": feature}
+    score = None
+    if artifact is not None:
+        score = known.score_drift(sampled_affinity(artifact, columns, log, time.time()))
+    name, index = drift.worst(known.feature_drift(known.count(columns)), score)
+    return {"drift": index, "drifted": name}
 
 
 async def _count(work: Work, known: Reference) -> dict[str, Counts]:

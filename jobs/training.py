@@ -9,6 +9,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ import numpy as np
 
 from domain import experiments, gates, interactions, model_versions, policies, properties
 from domain.database import Database, LockedError
+from domain.drift import hold
 from domain.errors import DomainError, ErrorCode
 from domain.model_versions import ModelStatus, ModelVersion
 from domain.policies import Policy
@@ -79,8 +81,9 @@ async def train_tenant(
     """Train on the tenant's data, judge the new version by its gates, index it, activate it.
 
     The tenant's answers come from the version before until everything is in the index; if the new
-    one is refused, they go on to. It waits while an experiment runs. Training sets torch's threads
-    and seed: call this in a process of its own.
+    one is refused, they go on to. It waits while an experiment runs, and where the data has moved
+    by more than the tenant's policy lets pass. Training sets torch's threads and seed: call this in
+    a process of its own.
 
     Args:
         indexer: of the index.
@@ -114,8 +117,7 @@ async def train_tenant(
             version = await _read(database, tenant_id, version.id)
         waits_for = None
         if version.status is ModelStatus.INDEXED:
-            async with database.work(tenant_id) as work:
-                waits_for = EXPERIMENT if await experiments.running(work) else None
+            waits_for = await _held(database, tenant_id, version)
             if waits_for is None:
                 await indexer.activate(tenant_id, version.id, report)
                 version = await _read(database, tenant_id, version.id)
@@ -170,15 +172,16 @@ async def _trained(
     async with data.database.work(data.tenant_id) as work:
         _require_enough(await policies.get(work), columns, recent(log, config.lookback_days))
         active = await model_versions.active(work)
-        artifact = await _readable(work, active, config, warm=warm)
+        artifact, unreadable = await _readable(work, active, config, warm=warm)
     await report(LOADED, f"training on {len(columns):,} properties, {len(log):,} interactions")
+    moved = await in_thread(partial(drift.greatest, active, artifact, columns, log))
     trained = await _train(columns, log, config, report, artifact, warm=warm)
     async with data.database.work(data.tenant_id) as work:
         return await model_versions.add(
             work,
             trained.weights,
             trained.metadata,
-            trained.metrics | drift.greatest(active, columns),
+            trained.metrics | moved | unreadable,
             run_id=run_id,
             parent_id=active.id if active and warm else None,
             learned_until=datetime.fromtimestamp(float(log.occurred_at.max()), UTC),
@@ -195,6 +198,14 @@ async def _judged(database: Database, tenant_id: UUID, version_id: UUID) -> Mode
         return version
 
 
+async def _held(database: Database, tenant_id: UUID, version: ModelVersion) -> str | None:
+    """Why the version, which passed its gates, must wait for somebody to activate it."""
+    async with database.work(tenant_id) as work:
+        if await experiments.running(work):
+            return EXPERIMENT
+        return hold(await policies.get(work), version.metrics)
+
+
 def _require_enough(policy: Policy, columns: PropertyColumns, log: InteractionLog) -> None:
     approved = KIND_WEIGHTS[log.kind] > 0
     gates.require_enough(
@@ -207,18 +218,25 @@ def _require_enough(policy: Policy, columns: PropertyColumns, log: InteractionLo
 
 async def _readable(
     work: Work, active: ModelVersion | None, config: TrainingConfig, *, warm: bool
-) -> Artifact | None:
-    """The active version, where there is one that this code can read."""
+) -> tuple[Artifact | None, dict[str, str]]:
+    """The active version, where there is one that this code can read.
+
+    Beside it, for the metrics, why the new version is not compared with one that it cannot: that
+    must not keep new versions out for good.
+    """
+    left_out: dict[str, str] = {}
     why = "no version is active that training could continue from"
     if active is not None:
         try:
-            return unpack(await model_versions.stored(work, active.id), pick_device(config.device))
+            stored = await model_versions.stored(work, active.id)
+            return unpack(stored, pick_device(config.device)), {}
         except ArtifactError as error:
             why = f"training cannot continue from version {active.number}: {error}"
+            left_out["active_left_out"] = f"version {active.number} cannot be read: {error}"
             logger.warning("version %d is not compared with: %s", active.number, error)
     if warm:
         raise DomainError(ErrorCode.NO_ACTIVE_MODEL, f"{why}: train in full first")
-    return None
+    return None, left_out
 
 
 async def load(database: Database, tenant_id: UUID) -> tuple[PropertyColumns, InteractionLog]:

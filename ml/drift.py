@@ -7,8 +7,9 @@ is. It is told for each feature, by the tenths of the training data, and for aff
 From few values the index comes out too high: where nothing changed it has a mean of about
 (B - 1)(1/n + 1/m) for B bins and samples of n and m, and behind that factor the distribution of
 chi-squared with B - 1 degrees of freedom (Yurdakul, Statistical Properties of Population Stability
-Index, 2018). So what chance alone could bring counts as none, and else the mean is taken off.
-Without that a firm of fifty properties would be warned every night.
+Index, 2018). So what is told is the index corrected for chance: 0 for what chance could bring in
+all but one of ten thousand draws, and else the index less that mean. Without that a firm of fifty
+properties would be warned every night; with it, one of a hundred hears only of what moved far.
 """
 
 import math
@@ -29,9 +30,9 @@ from ml.scoring import LoadedTwin
 Counts = NDArray[np.float64]
 """How many values are in each bin; the last one holds the missing."""
 
-SAMPLE = 300
+SAMPLE = 1000
 """Investors, and properties, whose affinity is looked at: each of the ones with each of the
-others."""
+others. So many that an index of 0.1 is beyond chance."""
 
 _FLOOR = 1e-4
 """The least share of a bin, since the logarithm of none is not finite; of few values half a one."""
@@ -83,14 +84,18 @@ class Distribution:
 
     @classmethod
     def of_numbers(cls, values: NDArray[np.float64]) -> "Distribution":
-        """By the tenths of the values, and what would be below or above all of them."""
+        """By the tenths of the values; the outer ones are open, as a new record is no new kind.
+
+        Where a tenth are the least value itself, what is less is a bin of its own; where a tenth
+        are the greatest, so is what is greater.
+        """
         present = values[~np.isnan(values)]
         edges = np.empty(0)
         if len(present):
-            low, high = present.min(), present.max()
             # Among the values themselves, so that many equal ones stay in one bin.
-            inner = np.quantile(present, _TENTHS, method="inverted_cdf")
-            edges = np.unique(np.array([np.nextafter(low, -np.inf), *inner, high]))
+            edges = np.unique(np.quantile(present, _TENTHS, method="inverted_cdf"))
+            if edges[0] == present.min():
+                edges = np.insert(edges, 0, np.nextafter(edges[0], -np.inf))
         return cls(edges, bin_counts(edges, values))
 
     @classmethod
@@ -199,7 +204,15 @@ def reference_of(metadata: Mapping[str, Any]) -> Reference | None:
 def reference(
     artifact: Artifact, columns: PropertyColumns, log: InteractionLog, as_of: float
 ) -> Reference:
-    """What a version learned from, and how it scores samples of it with a fixed seed.
+    """What a version learned from, and how it scores samples of it; see ``sampled_affinity``."""
+    affinity = sampled_affinity(artifact, columns, log, as_of)
+    return Reference.of(columns, artifact.statistics.reference_year, affinity)
+
+
+def sampled_affinity(
+    artifact: Artifact, columns: PropertyColumns, log: InteractionLog, as_of: float
+) -> NDArray[np.float64]:
+    """How a version scores samples, drawn with a fixed seed: (investors, properties).
 
     ``as_of`` are the seconds since 1970 UTC at which it is asked: older acts count for less.
     """
@@ -207,11 +220,11 @@ def reference(
     rng = np.random.default_rng(0)
     drawn = columns.take(rng.permutation(len(columns))[:SAMPLE])
     items = twin.items(drawn)
-    affinity = np.empty((0, len(drawn)))
-    if investors := _investors(columns, log, as_of, rng):
-        scores = [twin.score_properties(twin.investor(one), drawn, items) for one in investors]
-        affinity = twin.affinity(np.stack(scores))
-    return Reference.of(columns, artifact.statistics.reference_year, affinity)
+    investors = _investors(columns, log, as_of, rng)
+    if not investors:
+        return np.empty((0, len(drawn)))
+    scores = [twin.score_properties(twin.investor(one), drawn, items) for one in investors]
+    return twin.affinity(np.stack(scores))
 
 
 def _investors(

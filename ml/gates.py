@@ -5,6 +5,7 @@ investor never acted on, does the twin tell which is which? Rankings: does it pu
 of first, and better than the version before and than rankings that need no training?
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,17 +17,22 @@ from torch import Tensor
 from domain.snapshots import PropertyColumns
 from ml.artifacts import Artifact
 from ml.baselines import baseline_scorers
-from ml.dataset import Events, Queries, histories
+from ml.dataset import Events, Queries, histories, queries
+from ml.evaluation.intervals import ratio_interval
 from ml.items import Items
 from ml.reranker import Reranker
 from ml.reranker_training import owned_before
 from ml.scoring import items_of
-from ml.validation import Scorer, compare, pair_scores, two_stage_scorer
+from ml.validation import measure, pair_scores, two_stage_scorer
 
 THRESHOLD = 0.5
 """The calibrated affinity from which a pair counts as an approval: fitted on as many approvals as
 other properties, it is where the one becomes likelier than the other."""
 
+LEAST_COMPARED = 5
+"""Investors without whom a part of the slice tells nothing of two versions."""
+
+_NDCG = "ndcg@10"
 _REDRAWS = 20
 _INVESTORS = 512
 
@@ -49,14 +55,18 @@ def gate_figures(
         data: all that happened.
         test: the slice that the twin never learned from.
         temperature: of the first stage's softmax.
-        active: the version that answers now, if any: it ranks for the same queries.
+        active: the version that answers now, if any: it ranks for the same queries, of a time that
+            is new to it too.
         seed: of the random pairs.
 
     Returns:
         "not_finite": how many embeddings of properties and of investors are no numbers. If there
         are any, that is all. Else "f1" and "accuracy" on "pairs" balanced pairs, and rankings by
         the names of ``ml.validation.METRICS``: of "twin", "active" and each of ``ml.baselines``,
-        whose best by NDCG@10 is named by "best_baseline".
+        whose best by NDCG@10 is named by "best_baseline". Where the active version learned from
+        the beginning of the slice, it ranks for what came later, and so does the twin beside it as
+        "twin_beside_active"; where too little did, "active_left_out" says so instead. "sure_loss"
+        is, by the names of the best baseline and "active", what ``sure_loss`` gives.
     """
     items = items_at(twin, properties, data, test.moment)
     broken = not_finite(twin.reranker, items, data)
@@ -67,22 +77,51 @@ def gate_figures(
         _affinity(twin, items, test, pairs) >= THRESHOLD for pairs in (approvals, others)
     )
     baselines = baseline_scorers(properties, data, test)
-    scorers: dict[str, Scorer] = {
-        "twin": two_stage_scorer(twin.reranker, items, test, temperature),
-        **baselines,
-    }
-    if active is not None:
-        then = items_at(active, properties, data, test.moment)
-        scorers["active"] = two_stage_scorer(active.reranker, then, test, temperature)
-    rankings = compare(scorers, test, data.items)
-    return {
+    scorer = two_stage_scorer(twin.reranker, items, test, temperature)
+    found = measure({"twin": scorer, **baselines}, test, data.items)
+    best = max(baselines, key=lambda name: found[name][_NDCG].mean())
+    losses = {best: sure_loss(found["twin"][_NDCG], found[best][_NDCG])}
+    figures: dict[str, Any] = {
         "not_finite": 0,
         "f1": f1(liked, random),
         "accuracy": float((liked.sum() + (~random).sum()) / max(1, len(liked) + len(random))),
         "pairs": len(liked) + len(random),
-        "best_baseline": max(baselines, key=lambda name: rankings[name]["ndcg@10"]),
-        **rankings,
+        "best_baseline": best,
+        "sure_loss": losses,
+        **{name: _means(values) for name, values in found.items()},
     }
+    if active is None:
+        return figures
+    common, rankers = test, {"active": active}
+    if active.held_out_from > test.moment:
+        common = queries(data, active.held_out_from, np.inf, len(test), seed)
+        rankers["twin_beside_active"] = twin
+        if len(common) < LEAST_COMPARED:
+            return figures | {
+                "active_left_out": "it learned from nearly all of the slice: later only "
+                f"{len(common)} investors of at least {LEAST_COMPARED} approved of anything"
+            }
+    scorers = {
+        name: two_stage_scorer(
+            one.reranker, items_at(one, properties, data, common.moment), common, temperature
+        )
+        for name, one in rankers.items()
+    }
+    beside = measure(scorers, common, data.items)
+    mine = beside.get("twin_beside_active", found["twin"])
+    losses["active"] = sure_loss(mine[_NDCG], beside["active"][_NDCG])
+    return figures | {name: _means(values) for name, values in beside.items()}
+
+
+def sure_loss(values: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
+    """The share of the reference that is missing even at the upper end of a 95% interval.
+
+    By bootstrap over investors, both (m,): 0 unless the values are lower beyond chance. It exceeds
+    a tolerated share just where the upper end of the interval of the mean of
+    values - (1 - share) * reference is below zero.
+    """
+    interval = ratio_interval(values, reference)
+    return 0.0 if interval is None else max(0.0, 1 - interval.high)
 
 
 def items_at(twin: Artifact, properties: PropertyColumns, data: Events, moment: float) -> Items:
@@ -139,3 +178,7 @@ def _affinity(twin: Artifact, items: Items, test: Queries, pairs: Tensor) -> NDA
         pair_scores(twin.reranker, items, test, pairs).double().cpu().numpy()
     )
     return twin.calibration(scores)
+
+
+def _means(values: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
+    return {metric: float(some.mean()) for metric, some in values.items()}

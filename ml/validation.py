@@ -6,7 +6,9 @@ are means over investors, so that a busy one counts no more than a quiet one.
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ml.dataset import KIND_WEIGHTS, Histories, Queries
@@ -102,7 +104,17 @@ def ranking_metrics(scorer: Scorer, queries: Queries, items: int) -> RankingMetr
 def compare(
     scorers: Mapping[str, Scorer], queries: Queries, items: int
 ) -> dict[str, RankingMetrics]:
-    """The metrics of several scorers on the same queries. Raises ValueError without queries.
+    """The means over the queries of what ``measure`` gives."""
+    return {
+        name: {metric: float(values.mean()) for metric, values in found.items()}
+        for name, found in measure(scorers, queries, items).items()
+    }
+
+
+def measure(
+    scorers: Mapping[str, Scorer], queries: Queries, items: int
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """The metrics (q,) of several scorers on the same queries. Raises ValueError without queries.
 
     Equal scores are broken by chance (seeded), so that a constant score earns only luck. What has
     no number for a score comes last.
@@ -113,7 +125,9 @@ def compare(
     # Which of equals topk takes is its own affair; shuffling the columns makes that chance.
     order = torch.randperm(items, generator=torch.Generator().manual_seed(0)).to(device)
     block = max(1, _CELLS // (items * INTERESTS))
-    totals = {name: dict.fromkeys(METRICS, 0.0) for name in scorers}
+    found: dict[str, dict[str, list[Tensor]]] = {
+        name: {metric: [] for metric in METRICS} for name in scorers
+    }
     for first in range(0, len(queries), block):
         last = min(first + block, len(queries))
         seen = _mask(queries.seen, first, last, items)
@@ -125,10 +139,10 @@ def compare(
             values = _list_metrics(relevant.gather(1, best), relevant.sum(dim=1))
             values |= _pair_metrics(score, relevant)
             for metric in METRICS:
-                totals[name][metric] += float(values[metric].sum())
+                found[name][metric].append(values[metric])
     return {
-        name: {metric: total / len(queries) for metric, total in sums.items()}
-        for name, sums in totals.items()
+        name: {metric: torch.cat(some).double().cpu().numpy() for metric, some in values.items()}
+        for name, values in found.items()
     }
 
 

@@ -69,6 +69,24 @@ async def test_a_version_is_shown_with_its_gates_figures_and_drift(
         assert (missing.exit_code, missing.stderr) == (1, "twin: No such model version: 2.\n")
 
 
+async def test_a_version_is_shown_with_what_it_waits_for_and_was_not_compared_with(
+    twin: Twin, database: Database, tenant: Tenant
+) -> None:
+    async with database.work(tenant.id) as work:
+        metrics = {"drift": 14.3, "drifted": "listing_price", "active_left_out": "version 1 is odd"}
+        version = await model_versions.add(work, b"weights", {}, metrics)
+        await model_versions.judge(work, version.id, [], None)
+        await model_versions.complete(work, version.id)
+
+    async def shown() -> str:
+        return (await to_thread(twin, "models", "show", "--tenant", tenant.slug, 1)).stdout
+
+    assert "waits: drift: listing_price has moved by 14.3, above 0.4; look" in await shown()
+    assert "not compared with the active version: version 1 is odd" in await shown()
+    await to_thread(twin, "models", "activate", "--tenant", tenant.slug, 1)
+    assert "waits" not in await shown()
+
+
 def test_there_is_nothing_to_roll_back_to(twin: Twin, tenant: Tenant) -> None:
     refused = twin("models", "rollback", "--tenant", tenant.slug)
     assert refused.exit_code == 1
@@ -110,8 +128,8 @@ async def test_rules_are_set_and_taken_back(
     [
         ("least_f1=1.5", "least_f1 1.5: use 0 to 1"),
         ("train_after=2.5", "train_after 2.5: use a whole number"),
-        ("grace_days=-1", "grace_days -1.0: use 0 or more"),
-        ("grace_days=nan", "grace_days nan: use 0 or more"),
+        ("grace_days=-1", "grace_days -1.0: use 0 to 3650"),
+        ("grace_days=nan", "grace_days nan: use 0 to 3650"),
         ("frob=1", "rule 'frob': use least_approvals, "),
         ("least_f1", "write RULE=NUMBER"),
         ("least_f1=high", "write RULE=NUMBER"),

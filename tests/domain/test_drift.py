@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 
 from domain import drift, model_versions, policies
 from domain.database import Database
-from domain.drift import KEPT, DriftLevel, DriftMeasurement, level_of
+from domain.drift import KEPT, DriftLevel, DriftMeasurement, hold, level_of, worst
 from domain.policies import Policy
 from domain.tenants import Tenant
 from domain.work import Work
@@ -28,12 +28,27 @@ async def add_version(work: Work) -> UUID:
         ({"bedrooms": 0.25, "age": 0.1}, 0.1, DriftLevel.ALERT),
         ({"bedrooms": 0.4}, None, DriftLevel.ALERT),
         ({"bedrooms": 0.0}, 0.41, DriftLevel.BLOCKING),
+        # It grows by itself.
+        ({"bedrooms": 0.0, "days_on_market": 9.0}, None, DriftLevel.STABLE),
     ],
 )
 def test_the_worst_index_decides_the_level(
     features: dict[str, float], score: float | None, level: DriftLevel
 ) -> None:
     assert level_of(Policy(), features, score) is level
+
+
+def test_what_moved_most_holds_a_version_by_its_name() -> None:
+    held = {"drift": 14.3, "drifted": "listing_price"}
+    assert hold(Policy(), held) == (
+        "drift: listing_price has moved by 14.3, above 0.4; look at the data, then activate it"
+    )
+    assert hold(Policy(drift_block=15), held) is None
+    assert hold(Policy(), {"drift": 0.4, "drifted": "age"}) is None
+    assert hold(Policy(), {}) is None
+    assert worst({"age": 0.2, "days_on_market": 9.0}, 0.1) == ("age", 0.2)
+    assert worst({"age": 0.2}, 0.5) == ("affinity", 0.5)
+    assert worst({}, None)[1] == 0
 
 
 async def test_a_measurement_is_judged_by_the_tenants_own_policy(

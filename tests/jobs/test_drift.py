@@ -1,5 +1,8 @@
 """Measuring drift: of the tenant's own data, against what its active version learned from."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from sqlalchemy import update
 
@@ -13,7 +16,8 @@ from domain.tenants import Tenant
 from domain.work import Work
 from jobs.drift import NO_REFERENCE, greatest, measure
 from jobs.training import load
-from ml.drift import reference_of
+from ml.artifacts import unpack
+from ml.drift import Distribution, reference_of
 from runtime import Runtime
 from tests.conftest import new_tenant
 from tests.factories import Town, add_property, build_town, train
@@ -66,14 +70,15 @@ async def test_prices_in_cents_are_told_and_held_against_a_training(
 ) -> None:
     tenant_id = trained.tenant.id
     async with database.work(tenant_id) as work:
-        assert greatest(await active(work), (await load(database, tenant_id))[0])["drift"] == 0
+        unmoved = await load(database, tenant_id)
+        assert greatest(await active(work), None, *unmoved)["drift"] == 0
         await prices_in_cents(work)
     found = await measure(database, rt.twin, tenant_id)
     assert found["level"] == DriftLevel.BLOCKING
-    columns, _ = await load(database, tenant_id)
+    data = await load(database, tenant_id)
     async with database.work(tenant_id) as work:
         version = await active(work)
-        moved = greatest(version, columns)
+        moved = greatest(version, None, *data)
         kept = (await drift.latest(work, [version.id]))[version.id]
     assert moved["drifted"] in {"listing_price", "price_per_sqft"}
     assert moved["drift"] > 0.4
@@ -93,6 +98,27 @@ async def test_a_training_notes_how_far_its_data_is_from_the_active_versions(
         second = await model_versions.by_number(work, 2)
     assert second.metrics["drift"] == 0
     assert second.metrics["drifted"] in second.details["drift"]["features"]
+
+
+async def test_scores_that_moved_are_held_against_a_training_too(
+    rt: Runtime, database: Database, trained: Town
+) -> None:
+    """Though no feature did: as if the active version had scored quite otherwise then."""
+    async with database.work(trained.tenant.id) as work:
+        version = await active(work)
+        artifact = unpack(await model_versions.stored(work, version.id))
+    known = reference_of(version.details)
+    assert known is not None
+    assert known.score is not None
+    counts = np.zeros_like(known.score.counts)
+    counts[-1] = 300
+    moved = replace(known, score=Distribution(known.score.edges, counts))
+    version.details = version.details | {"drift": moved.to_json()}
+    data = await load(database, trained.tenant.id)
+    found = greatest(version, artifact, *data)
+    assert found["drifted"] == drift.AFFINITY
+    assert found["drift"] > 0.4
+    assert greatest(version, None, *data)["drift"] == 0
 
 
 async def test_growth_alone_is_no_drift(rt: Runtime, database: Database, trained: Town) -> None:
@@ -139,7 +165,7 @@ async def test_nothing_is_measured_without_something_to_compare_with(
         await model_versions.complete(work, version.id)
         await model_versions.activate(work, version.id)
     assert await measure(database, rt.twin, tenant.id) == {"skipped": NO_REFERENCE}
-    columns, _ = await load(database, tenant.id)
+    data = await load(database, tenant.id)
     async with database.work(tenant.id) as work:
-        assert greatest(await active(work), columns) == {}
-    assert greatest(None, columns) == {}
+        assert greatest(await active(work), None, *data) == {}
+    assert greatest(None, None, *data) == {}

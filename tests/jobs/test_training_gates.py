@@ -65,7 +65,7 @@ async def test_a_good_twin_passes(refused: Refused) -> None:
     _, good, *_ = refused
     assert (good.status, good.refusal, good.waits_for) == (ModelStatus.ACTIVE, None, None)
     gates = {gate["gate"]: gate for gate in good.gates}
-    # There was nothing active to compare with, and so no drift from it.
+    # There was nothing active to compare with.
     assert gates.keys() == {"f1", "accuracy", "finite", "ndcg_baseline"}
     assert all(gate["passed"] for gate in good.gates)
     assert gates["f1"]["value"] == good.metrics["f1"] > 0.9
@@ -81,7 +81,7 @@ async def test_a_twin_of_shuffled_labels_is_refused_with_its_reason(
     assert "accuracy" in failed(bad)
     for gate in bad.gates:
         assert (f"{gate['gate']}: " in (bad.refusal or "")) == (not gate["passed"])
-    assert {"ndcg_active", "drift"} <= {gate["gate"] for gate in bad.gates}
+    assert "ndcg_active" in {gate["gate"] for gate in bad.gates}
 
     async with database.work(tenant.id) as work:
         version = await model_versions.get(work, bad.version_id)
@@ -135,6 +135,7 @@ async def test_one_that_ranks_worse_than_the_active_is_refused(
         ndcg = same.metrics["twin"]["ndcg@10"]
         metrics = same.metrics | {
             "active": {"ndcg@10": 1.2 * ndcg}, "best_baseline": "twin",
+            "sure_loss": {"active": 0.15},
         }  # fmt: skip
         run_id = UUID(int=work.tenant_id.int ^ 1)
         await model_versions.add(work, b"weights", {}, metrics, run_id=run_id)
