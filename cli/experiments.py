@@ -35,7 +35,7 @@ def start(
 
     async def body(rt: "Runtime") -> str:
         from domain import comparison, model_versions
-        from domain.model_versions import ModelStatus, SpaceState
+        from domain.model_versions import SpaceState
         from jobs.reindexing import Indexer
 
         split_id = await tenant_id(rt.database, tenant)
@@ -44,10 +44,7 @@ def start(
             numbers = [treatment] if control is None else [treatment, control]
             versions = [await model_versions.by_number(work, number) for number in numbers]
         for version in versions:
-            if (
-                version.space is not SpaceState.COMPLETE
-                and version.status is not ModelStatus.REFUSED
-            ):
+            if version.space is not SpaceState.COMPLETE:
                 indexer = await Indexer.open(rt.database, rt.index, rt.twin)
                 with progress(f"Indexing version {version.number}") as update:
                     await indexer.fill(split_id, version.id, awaitable(update))

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Index, Uuid, column, delete, func, select, text
+from sqlalchemy import ARRAY, Index, Uuid, all_, cast, column, delete, func, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.base import Base, TenantScoped, one_of, vocabulary
@@ -98,10 +98,16 @@ async def mark(work: Work, kind: Marked, ids: Sequence[UUID]) -> None:
     if not ids:
         return
     if len(ids) > REINDEX_ABOVE:
-        kind, ids = Marked.EVERYTHING, [work.tenant_id]
+        await mark_everything(work)
+        return
     values = {"tenant_id": work.tenant_id, "kind": kind, "ids": list(ids)}
     await work.session.execute(_MARK, values)
     work.enqueue(INDEX_MARKED)
+
+
+async def mark_everything(work: Work) -> None:
+    """Have everything of the tenant written into the index anew."""
+    await mark(work, Marked.EVERYTHING, [work.tenant_id])
 
 
 async def follow(work: Work, kind: Marked, ids: Sequence[UUID]) -> None:
@@ -124,7 +130,8 @@ async def marks(work: Work, limit: int, without: Collection[UUID] = ()) -> list[
     """The oldest marks of properties and users, except those of the ids ``without``."""
     query = select(IndexMark).where(IndexMark.kind != Marked.EVERYTHING)
     if without:
-        query = query.where(IndexMark.id.not_in(without))
+        # As one value: there may be more than a statement can have parameters.
+        query = query.where(IndexMark.id != all_(cast(list(without), ARRAY(Uuid))))
     query = query.order_by(IndexMark.created_at, IndexMark.id).limit(limit)
     return list(await work.session.scalars(query))
 

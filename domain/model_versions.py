@@ -47,9 +47,10 @@ class ModelVersion(TenantScoped, Base):
     They live in the database, so that any number of servers loads them with no shared disk.
 
     ``run_id`` is the job run that makes it, ``parent_id`` the version that its training continued,
-    ``learned_until`` the newest interaction that training was given. ``gates`` are the figures it
-    was judged by (see ``domain.gates``), ``refusal`` says why it must not answer. ``evaluation``
-    is what its report is drawn from.
+    ``read_at`` when the data of its training was read, ``learned_until`` the newest interaction
+    among it, of those that it was tested on too. ``gates`` are the figures it was judged by (see
+    ``domain.gates``), ``refusal`` says why it must not answer. ``evaluation`` is what its report
+    is drawn from. ``space_since`` is when its space was last found complete.
     """
 
     __tablename__ = "model_versions"
@@ -62,6 +63,7 @@ class ModelVersion(TenantScoped, Base):
     number: Mapped[int]
     status: Mapped[ModelStatus] = mapped_column(vocabulary(ModelStatus))
     space: Mapped[SpaceState] = mapped_column(vocabulary(SpaceState), server_default="none")
+    space_since: Mapped[datetime | None]
     run_id: Mapped[UUID | None]
     parent_id: Mapped[UUID | None]
     weights: Mapped[bytes] = deferred(mapped_column(LargeBinary, nullable=False))
@@ -70,6 +72,7 @@ class ModelVersion(TenantScoped, Base):
     gates: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default="[]")
     refusal: Mapped[str | None] = mapped_column(Text)
     evaluation: Mapped[dict[str, Any] | None] = deferred(mapped_column(JSONB))
+    read_at: Mapped[datetime | None]
     learned_until: Mapped[datetime | None]
     activated_at: Mapped[datetime | None]
     retired_at: Mapped[datetime | None]
@@ -83,6 +86,7 @@ async def add(
     *,
     run_id: UUID | None = None,
     parent_id: UUID | None = None,
+    read_at: datetime | None = None,
     learned_until: datetime | None = None,
 ) -> ModelVersion:
     """Keep a trained twin under the tenant's next number; it does not answer yet."""
@@ -98,6 +102,7 @@ async def add(
         metrics=dict(metrics),
         run_id=run_id,
         parent_id=parent_id,
+        read_at=read_at,
         learned_until=learned_until,
     )
     work.session.add(version)
@@ -217,13 +222,15 @@ async def judge(
 ) -> None:
     """Keep the figures that a trained version was judged by, and why it is refused if it is.
 
-    Raises DomainError NOT_FOUND.
+    One that has passed its gates keeps what it was judged by. Raises DomainError NOT_FOUND.
     """
     version = await get(work, version_id)
-    version.gates = [dict(gate) for gate in gates]
-    version.refusal = refusal
-    version.status = ModelStatus.REFUSED if refusal else ModelStatus.EVALUATED
-    await work.session.flush()
+    await work.session.refresh(version, ["status"], with_for_update=True)
+    if version.status in (ModelStatus.TRAINED, ModelStatus.REFUSED):
+        version.gates = [dict(gate) for gate in gates]
+        version.refusal = refusal
+        version.status = ModelStatus.REFUSED if refusal else ModelStatus.EVALUATED
+        await work.session.flush()
 
 
 async def give_up_unfinished(work: Work, *, but: UUID | None) -> None:
@@ -256,7 +263,9 @@ async def begin_filling(work: Work, version_id: UUID) -> None:
 
 async def complete(work: Work, version_id: UUID) -> None:
     """Note that everything of the tenant is in the version's space."""
-    await _set_space(work, version_id, SpaceState.COMPLETE)
+    # Before the rows, as whoever activates does.
+    await tenants.lock(work, "model_versions")
+    await _set_space(work, version_id, SpaceState.COMPLETE, space_since=func.now())
     await work.session.execute(
         update(ModelVersion)
         .where(ModelVersion.id == version_id, ModelVersion.status == ModelStatus.EVALUATED)
@@ -270,18 +279,24 @@ async def forget_space(work: Work, version_id: UUID) -> None:
     Raises ValueError for the active version, and for one of a running experiment.
     """
     await tenants.lock(work, "model_versions")
-    running = await experiments.running(work)
-    if (await get(work, version_id)).status is ModelStatus.ACTIVE or (
-        running is not None and version_id in {running.control_id, running.treatment_id}
-    ):
+    if await answers(work, version_id):
         raise ValueError(f"version {version_id} answers: its vectors are being searched")
     await _set_space(work, version_id, SpaceState.NONE)
 
 
-def require_not_refused(version: ModelVersion) -> None:
-    """Raises DomainError INVALID_INPUT, with the reason, for a version that was refused."""
+async def answers(work: Work, version_id: UUID) -> bool:
+    """Whether a version answers: everybody, or investors in an experiment."""
+    running = await experiments.running(work)
+    compared = {running.control_id, running.treatment_id} if running else set()
+    return version_id in compared or (await get(work, version_id)).status is ModelStatus.ACTIVE
+
+
+def require_passed(version: ModelVersion, *field: str) -> None:
+    """Raises DomainError INVALID_INPUT for one that was refused, and for one not judged yet."""
     if version.status is ModelStatus.REFUSED:
-        raise invalid(f"version {version.number} was refused: {version.refusal}")
+        raise invalid(f"version {version.number} was refused: {version.refusal}", *field)
+    if version.status is ModelStatus.TRAINED:
+        raise invalid(f"version {version.number} has not been judged yet: wait for it", *field)
 
 
 async def activate(work: Work, version_id: UUID) -> None:
@@ -290,8 +305,8 @@ async def activate(work: Work, version_id: UUID) -> None:
     It answers everybody: an experiment that runs ends.
 
     Raises:
-        DomainError: NOT_FOUND; INVALID_INPUT if it was refused, or not everything of the tenant
-            is in its space.
+        DomainError: NOT_FOUND; INVALID_INPUT if it did not pass its gates, or not everything of
+            the tenant is in its space.
     """
     await tenants.lock(work, "model_versions")
     version = await get(work, version_id)
@@ -314,17 +329,19 @@ async def activate(work: Work, version_id: UUID) -> None:
     work.publish(Event(Topic.MODEL))
 
 
-def require_ready(version: ModelVersion) -> None:
-    """Check that a version can answer.
+def is_ready(version: ModelVersion) -> bool:
+    """Whether a version passed its gates and is in the index as a whole."""
+    passed = (ModelStatus.INDEXED, ModelStatus.ACTIVE, ModelStatus.RETIRED)
+    return version.status in passed and version.space is SpaceState.COMPLETE
 
-    Raises DomainError INVALID_INPUT if it was refused, or is not in the index as a whole.
-    """
-    require_not_refused(version)
-    if version.space is not SpaceState.COMPLETE:
+
+def require_ready(version: ModelVersion) -> None:
+    """Raises DomainError INVALID_INPUT, with the reason, unless a version ``is_ready``."""
+    require_passed(version)
+    if not is_ready(version):
         raise invalid(f"version {version.number} is not in the index: have it indexed first")
 
 
-async def _set_space(work: Work, version_id: UUID, space: SpaceState) -> None:
-    await work.session.execute(
-        update(ModelVersion).where(ModelVersion.id == version_id).values(space=space)
-    )
+async def _set_space(work: Work, version_id: UUID, space: SpaceState, **others: object) -> None:
+    change = update(ModelVersion).where(ModelVersion.id == version_id)
+    await work.session.execute(change.values(space=space, **others))

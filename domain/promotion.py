@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from domain import gates, job_runs, model_versions, policies
+from domain import gates, job_runs, model_versions, policies, tenants
 from domain.errors import invalid
 from domain.job_runs import JobRun
-from domain.model_versions import ModelStatus, ModelVersion, SpaceState
+from domain.model_versions import ModelStatus, ModelVersion
 from domain.work import Work
 
 
@@ -22,14 +22,17 @@ async def promote(work: Work, version_id: UUID, *field: str) -> JobRun | None:
         DomainError: NOT_FOUND; INVALID_INPUT if it fails its gates or was not judged yet, or
             another version is on its way. All blame ``field``.
     """
+    # It is neither activated, nor leaves the index, in between.
+    await tenants.lock(work, "model_versions")
     version = await model_versions.get(work, version_id, *field)
+    # The caller may have read it before.
+    await work.session.refresh(version)
     if version.status is ModelStatus.ACTIVE:
         return None
-    if version.status is ModelStatus.TRAINED:
-        raise invalid(f"version {version.number} has not been judged yet: wait for it", *field)
     if version.status is ModelStatus.REFUSED:
         await _judge_again(work, version, *field)
-    if version.space is SpaceState.COMPLETE:
+    model_versions.require_passed(version, *field)
+    if model_versions.is_ready(version):
         await model_versions.activate(work, version_id)
         return None
     run = await job_runs.request(work, job_runs.ACTIVATE, {"version_id": str(version_id)})

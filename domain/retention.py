@@ -34,7 +34,11 @@ async def unneeded(work: Work, now: datetime) -> list[UUID]:
         select(
             ModelVersion.id,
             ModelVersion.status,
-            func.coalesce(ModelVersion.retired_at, ModelVersion.created_at).label("since"),
+            # What is filled for an experiment, or to answer again, may have been retired long ago.
+            func.greatest(
+                func.coalesce(ModelVersion.retired_at, ModelVersion.created_at),
+                ModelVersion.space_since,
+            ).label("since"),
             experiments.needed(ModelVersion.id, now - max(grace, IN_FLIGHT)).label("compared"),
         ).where(ModelVersion.space != SpaceState.NONE, ModelVersion.status != ModelStatus.ACTIVE)
     )

@@ -27,7 +27,7 @@ async def index_marked(context: Context, tenant_id: UUID) -> bool:
     """Write into the index what is marked."""
     indexer: Indexer = context["indexer"]
     try:
-        return await indexer.index_marked(tenant_id, SLICE)
+        return await indexer.index_marked(tenant_id, SLICE, context["long"])
     except DomainError as error:
         if error.code is not ErrorCode.NOT_FOUND:
             raise

@@ -14,7 +14,7 @@ from domain import log_context, routines
 from domain.database import Database
 from jobs.leases import leased
 from jobs.pace import Pace
-from jobs.runs import MOST_ATTEMPTS, Context, Job, Run, attempt, ids
+from jobs.runs import MOST_ATTEMPTS, Context, Job, JobPostponedError, Run, attempt, ids
 
 logger = logging.getLogger(__name__)
 
@@ -24,11 +24,15 @@ Routine = Callable[[Context, UUID], Awaitable[bool]]
 SLICE = 5.0
 """Seconds after which a routine lets those of other tenants go first."""
 
+_SOON = 0.5
+"""Seconds after which a routine that could not go on looks again."""
+
 
 def routine(limit: float) -> Callable[[Routine], Job]:
     """Make of a function a routine job.
 
-    What it leaves is done after what other tenants wait for. An error is tried again; after
+    What it leaves is done after what other tenants wait for, and so is what it postpones by a
+    JobPostponedError, which is no failure. Another error is tried again; after
     ``MOST_ATTEMPTS`` a run is parked with it, once, until the routine succeeds again. Until then
     it runs whenever it is enqueued: by a change or the sweep, or by whoever requeues that run,
     which then is recorded as any other is, with ``limit`` seconds at most.
@@ -48,7 +52,7 @@ def routine(limit: float) -> Callable[[Routine], Job]:
                 case [tenant_id] if tenant_id in busy:
                     # Two may be in the queue. One that runs finds what is new; the other sees to
                     # what comes after its last look, and is not to hold a slot until then.
-                    await _again(context, 0.5)
+                    await _again(context, _SOON)
                 case [tenant_id]:
                     busy.add(tenant_id)
                     try:
@@ -74,6 +78,8 @@ async def _run(context: Context, name: str, tenant_id: UUID, body: Routine) -> N
                 some_left = await body(context, tenant_id)
                 async with database.work(tenant_id) as work:
                     await routines.works_again(work, name)
+            except JobPostponedError:
+                await _again(context, _SOON)
             except Exception as error:
                 # arq counts over all workers.
                 tries: int = context["job_try"]

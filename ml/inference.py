@@ -34,7 +34,7 @@ _MANY_ITEMS = 512
 """Properties above which reading all that the index keeps of them does."""
 
 _MANY_INVESTORS = 16
-"""Investors above which scoring takes long enough to move to a thread."""
+"""Investors above which reading them takes long enough to move to a thread."""
 
 
 class TwinService:
@@ -225,12 +225,20 @@ class TwinService:
             return await asyncio.to_thread(twin.items, properties)
         return twin.items(properties)
 
-    async def interests(self, model: ModelKey, investor: InvestorHistory) -> NDArray[np.float32]:
-        """What the index keeps of an investor: unit vectors, float32 (k, 16), of what it wants.
+    async def interests(
+        self, model: ModelKey, investors: Sequence[InvestorHistory]
+    ) -> dict[UUID, NDArray[np.float32]]:
+        """What the index keeps of investors: unit vectors, float32 (k, 16), of what each wants.
 
         k is 0 for who did nothing of positive weight.
         """
-        return (await self.loaded.get(model)).investor(investor).interests
+        twin = await self.loaded.get(model)
+
+        def read() -> dict[UUID, NDArray[np.float32]]:
+            return {one.user_id: twin.investor(one).interests for one in investors}
+
+        many = len(investors) > _MANY_INVESTORS
+        return await asyncio.to_thread(read) if many else read()
 
 
 def _with_approval(twin: LoadedTwin, history: InvestorHistory) -> Investor:

@@ -50,9 +50,11 @@ class QdrantService(Service):
         if self._reservation is None:
             # Not before the predecessor has left it.
             noted = self.run.path / "qdrant.port"
-            self._reservation = _reserve(int(noted.read_text()) if noted.exists() else 0)
+            self._reservation = _reserve(_read_port(noted))
             self._port = self._reservation.getsockname()[1]
-            noted.write_text(str(self._port))
+            beside = noted.with_suffix(".new")
+            beside.write_text(str(self._port))
+            beside.replace(noted)
 
     def command(self) -> list[str]:
         """The process, given its folder and port."""
@@ -63,6 +65,15 @@ class QdrantService(Service):
         with socket.socket(socket.AF_INET) as connection:
             connection.settimeout(1.0)
             return connection.connect_ex(("127.0.0.1", self._port)) == 0
+
+
+def _read_port(noted: Path) -> int:
+    """The port that was noted; 0, for any, if none was that can be read."""
+    try:
+        port = int(noted.read_text())
+    except (FileNotFoundError, ValueError):
+        return 0
+    return port if 0 < port < 65536 else 0
 
 
 def _reserve(wanted: int) -> socket.socket:

@@ -5,13 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from domain import histories, indexing, interactions, properties
+from domain import histories, indexing, interactions, model_versions, properties
+from domain.model_versions import SpaceState
 from domain.snapshots import ModelKey
 from domain.work import Work
 from jobs.reindexing.writer import Writer, batches
 
 SAMPLE = 1000
-"""Properties whose content is compared where only some are."""
+"""Properties drawn at random whose content is compared where only some are."""
+
+NIGHTS = 7
+"""In so many nights the content of every property is compared."""
 
 _CHECKED = 500
 
@@ -60,6 +64,23 @@ async def gaps(writer: Writer, work: Work, model: ModelKey) -> Gaps:
     )
 
 
+async def miscounted(writer: Writer, work: Work) -> bool:
+    """Whether a complete space holds more or fewer properties than are not marked.
+
+    Outside of a turn what changes meanwhile may look like it.
+    """
+    versions = await model_versions.get_many(work, await model_versions.indexed(work))
+    complete = [one for one in versions if one.space is SpaceState.COMPLETE]
+    settled = await indexing.settled(work) if complete else None
+    if settled is None:
+        return False
+    for version in complete:
+        space = writer.index.space(ModelKey(work.tenant_id, version.id))
+        if await space.count(settled.marked) != settled.properties:
+            return True
+    return False
+
+
 async def wrong(writer: Writer, tenant_id: UUID, model: ModelKey, ids: set[UUID]) -> set[UUID]:
     """Those of the properties that the space lacks, or has otherwise than they are now.
 
@@ -75,17 +96,20 @@ async def wrong(writer: Writer, tenant_id: UUID, model: ModelKey, ids: set[UUID]
     return confirmed
 
 
-async def sample_differs(
-    writer: Writer, tenant_id: UUID, model: ModelKey, without: set[UUID]
+async def some_differ(
+    writer: Writer, tenant_id: UUID, model: ModelKey, night: int, without: set[UUID]
 ) -> bool:
-    """Whether any of some properties drawn at random, ``without`` those, is ``wrong``.
+    """Whether any of some properties, ``without`` those, is ``wrong``.
 
-    It tells an index that was restored from a backup, or that missed many changes.
+    They are those whose turn it is in that night, one in ``NIGHTS``, and ``SAMPLE`` drawn at
+    random. The many tell an index that was restored from a backup, or that missed many changes,
+    at once; the turns find each that an outage left as it was before.
     """
     async with writer.database.work(tenant_id) as work:
         known = tuple(await properties.ids(work) - without)
-    drawn = random.sample(known, min(SAMPLE, len(known)))
-    return bool(await wrong(writer, tenant_id, model, set(drawn)))
+    compared = {one for one in known if one.int % NIGHTS == night % NIGHTS}
+    compared.update(random.sample(known, min(SAMPLE, len(known))))
+    return bool(await wrong(writer, tenant_id, model, compared))
 
 
 @dataclass(slots=True)
@@ -162,7 +186,7 @@ async def _differing_users(
     differing: set[UUID] = set()
     for some in batches(ids, _CHECKED):
         found = await histories.get_many(work, some)
-        interests = {one: await writer.twin.interests(model, found[one]) for one in some}
+        interests = await writer.twin.interests(model, [found[one] for one in some])
         differing |= await writer.index.space(model).differing_users(interests)
     return differing
 

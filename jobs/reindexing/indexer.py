@@ -1,19 +1,20 @@
 """The indexer: all that jobs and commands do to a tenant's index."""
 
+import asyncio
 from dataclasses import dataclass
 from math import inf
 from typing import Self
 from uuid import UUID
 
-from domain import indexing, job_runs, model_versions, tenants
+from domain import indexing, job_runs, tenants
 from domain.database import Database
-from domain.model_versions import ModelVersion, SpaceState
+from domain.model_versions import ModelVersion
 from domain.snapshots import ModelKey
 from jobs.reindexing import comparison, passes, promotion
 from jobs.reindexing import reindex as reindexing
 from jobs.reindexing.comparison import Differences
 from jobs.reindexing.passes import Report
-from jobs.reindexing.promotion import Activation
+from jobs.reindexing.promotion import Activation, Hold
 from jobs.reindexing.reindex import Reindexed
 from jobs.reindexing.writer import Counts, Writer
 from ml.index import EmbeddingIndex
@@ -28,7 +29,7 @@ class Indexer(Writer):
     async def open(cls, database: Database, index: EmbeddingIndex, twin: TwinService) -> Self:
         """An indexer whose collections exist.
 
-        Where an earlier build filled them, every tenant's reindex is enqueued.
+        Where an earlier build filled them, everything of every tenant is marked.
         """
         # First, so that a process that dies in between does not forget it.
         if await index.outdated():
@@ -36,13 +37,15 @@ class Indexer(Writer):
                 everyone = await tenants.list_all(work)
             for tenant in everyone:
                 async with database.work(tenant.id) as work:
-                    await job_runs.request(work, job_runs.REINDEX)
+                    await indexing.mark_everything(work)
         await index.ensure_collections()
         return cls(database, index, twin)
 
-    async def index_marked(self, tenant_id: UUID, seconds: float = inf) -> bool:
+    async def index_marked(
+        self, tenant_id: UUID, seconds: float = inf, long: asyncio.Semaphore | None = None
+    ) -> bool:
         """See ``passes.index_marked``."""
-        return await passes.index_marked(self, tenant_id, seconds)
+        return await passes.index_marked(self, tenant_id, seconds, long)
 
     async def write_everything(
         self, tenant_id: UUID, report: Report, only: UUID | None = None
@@ -62,9 +65,11 @@ class Indexer(Writer):
         """See ``promotion.fill``."""
         return await promotion.fill(self, tenant_id, version_id, report)
 
-    async def activate(self, tenant_id: UUID, version_id: UUID, report: Report) -> Activation:
+    async def activate(
+        self, tenant_id: UUID, version_id: UUID, report: Report, hold: Hold | None = None
+    ) -> Activation:
         """See ``promotion.activate``."""
-        return await promotion.activate(self, tenant_id, version_id, report)
+        return await promotion.activate(self, tenant_id, version_id, report, hold)
 
     async def forget_unneeded(self, tenant_id: UUID) -> list[UUID]:
         """See ``promotion.forget_unneeded``."""
@@ -80,17 +85,12 @@ class Indexer(Writer):
         Whether it does. Cheap enough for every few minutes: it counts, of what is not marked. So
         an index that was emptied, or lost its latest writes, is noticed soon.
         """
-        async with self.turn(tenant_id) as work:
-            settled = await indexing.settled(work)
-            if settled is None:
+        async with self.database.work(tenant_id) as work:
+            if not await comparison.miscounted(self, work):
                 return False
-            for version_id in await model_versions.indexed(work):
-                version = await model_versions.get(work, version_id)
-                space = self.index.space(ModelKey(tenant_id, version_id))
-                if (
-                    version.space is SpaceState.COMPLETE
-                    and await space.count(settled.marked) != settled.properties
-                ):
-                    await job_runs.request(work, job_runs.REINDEX)
-                    return True
-        return False
+        # Once more with nobody writing: what changed between two counts is no difference.
+        async with self.turn(tenant_id) as work:
+            differs = await comparison.miscounted(self, work)
+            if differs:
+                await job_runs.request(work, job_runs.REINDEX)
+            return differs

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import nullcontext
 from math import inf
 from typing import Any
 from uuid import UUID
@@ -11,9 +12,11 @@ from domain import indexing, interactions, properties, property_search
 from domain.database import LockedError
 from domain.events import Event, Topic
 from domain.indexing import IndexMark, Marked
+from domain.snapshots import ModelKey
 from domain.work import Work
 from jobs.reindexing.isolation import is_outage
 from jobs.reindexing.writer import PROPERTY_BATCH, USER_BATCH, Counts, Writer, batches
+from jobs.runs import JobPostponedError
 
 MARKS = 2000
 """Marks that are taken in one turn."""
@@ -25,7 +28,12 @@ Report = Callable[[float, str], Coroutine[Any, Any, None]]
 """Is told how far a piece of work got: a share in [0, 1] and what is done now."""
 
 
-async def index_marked(writer: Writer, tenant_id: UUID, seconds: float = inf) -> bool:
+async def index_marked(
+    writer: Writer,
+    tenant_id: UUID,
+    seconds: float = inf,
+    long: asyncio.Semaphore | None = None,
+) -> bool:
     """Write what is marked, until nothing is but what cannot be written, which stays marked.
 
     A mark is deleted in the turn that writes its subject: who dies in between leaves it to the
@@ -35,9 +43,13 @@ async def index_marked(writer: Writer, tenant_id: UUID, seconds: float = inf) ->
         writer: writes.
         tenant_id: the tenant.
         seconds: after which it may stop before the end.
+        long: of those who may write everything at once in this process.
 
     Returns:
         Whether it did, and something may still be marked.
+
+    Raises:
+        JobPostponedError: everything is marked, and so many write everything already.
     """
     until = time.monotonic() + seconds
     left: set[UUID] = set()
@@ -45,7 +57,7 @@ async def index_marked(writer: Writer, tenant_id: UUID, seconds: float = inf) ->
         if not await _write_next(writer, tenant_id, left):
             async with writer.database.work(tenant_id) as work:
                 everything = await indexing.marks_of_everything(work)
-            if not everything or not await _write_everything_marked(writer, tenant_id, left):
+            if not everything or not await _write_everything_marked(writer, tenant_id, left, long):
                 return False
         if time.monotonic() > until:
             return True
@@ -71,23 +83,37 @@ async def write_marked(
     if not found:
         return set()
     targets = await writer.targets(work)
-    changed = _subjects(found, Marked.PROPERTY)
-    failed = await writer.write_properties(work, changed, targets, counts)
-    failed |= await writer.write_users(work, _subjects(found, Marked.USER), targets, counts)
-    await indexing.mark_investors(work, changed)
-    await indexing.unmark(work, [one for one in found if one.subject_id not in failed])
+    failed = await write_subjects(writer, work, found, targets, counts)
+    await indexing.mark_investors(work, _subjects(found, Marked.PROPERTY))
+    await writer.unmark(work, [one for one in found if one.subject_id not in failed], targets)
     return {one.id for one in found if one.subject_id in failed}
 
 
-async def _write_everything_marked(writer: Writer, tenant_id: UUID, left: set[UUID]) -> bool:
+async def write_subjects(
+    writer: Writer,
+    work: Work,
+    found: Sequence[IndexMark],
+    targets: Sequence[ModelKey],
+    counts: Counts,
+) -> set[UUID]:
+    """Within a turn: write what the marks name, each once; the ids of what cannot be written."""
+    failed = await writer.write_properties(work, _subjects(found, Marked.PROPERTY), targets, counts)
+    return failed | await writer.write_users(work, _subjects(found, Marked.USER), targets, counts)
+
+
+async def _write_everything_marked(
+    writer: Writer, tenant_id: UUID, left: set[UUID], long: asyncio.Semaphore | None
+) -> bool:
     """Follow the marks of everything; whether to go on, since nobody else does so already."""
+    if long is not None and long.locked():
+        raise JobPostponedError("other tenants are being written as a whole")
 
     async def meanwhile(_share: float, _message: str) -> None:
         # It takes a while, and what changes now is to be found at once.
         await _write_next(writer, tenant_id, left)
 
     try:
-        async with writer.database.exclusive(tenant_id, "everything"):
+        async with long or nullcontext(), writer.database.exclusive(tenant_id, "everything"):
             async with writer.database.work(tenant_id) as work:
                 found = await indexing.marks_of_everything(work)
             if found:
@@ -97,7 +123,7 @@ async def _write_everything_marked(writer: Writer, tenant_id: UUID, left: set[UU
                         await indexing.mark(work, kind, list(unwritable))
                         marks = await indexing.marks_of(work, unwritable)
                         left |= {one.id for one in marks}
-                    await indexing.unmark(work, found)
+                    await writer.unmark(work, found, await writer.targets(work))
     except LockedError:
         return False
     return True

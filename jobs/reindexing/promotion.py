@@ -1,8 +1,7 @@
 """Filling a version's space, having it answer, and forgetting spaces that nobody needs."""
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,93 +10,92 @@ from uuid import UUID
 
 from domain import indexing, model_versions, retention
 from domain.database import LockedError
-from domain.model_versions import ModelStatus, SpaceState
+from domain.model_versions import SpaceState
 from domain.snapshots import ModelKey
 from domain.work import Work
 from jobs.reindexing.comparison import gaps
 from jobs.reindexing.passes import (
     MARKS,
     Report,
-    index_marked,
     write_everything,
-    write_marked,
+    write_some,
+    write_subjects,
 )
-from jobs.reindexing.writer import PROPERTY_BATCH, Counts, Writer
+from jobs.reindexing.writer import Counts, Writer
 from jobs.runs import JobError
-
-logger = logging.getLogger(__name__)
-
-_PATIENCE = 3
-"""How often a rollback waits for changes that no version has yet before it is done without."""
 
 _AGAIN = 0.5
 
 
+Hold = Callable[[Work], Awaitable[str | None]]
+"""Says why a version must not be activated now, if anything speaks against it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """The version that answers now, by its number, and whether it had to be indexed before."""
+    """What became of an activation.
+
+    Attributes:
+        number: of the version.
+        reindexed: whether it had to be indexed before.
+        held: why it does not answer, though it could; None if it does from now on.
+    """
 
     number: int
     reindexed: bool
+    held: str | None = None
 
 
 async def fill(writer: Writer, tenant_id: UUID, version_id: UUID, report: Report) -> Counts:
     """Put everything of the tenant into a version's space, which is complete then.
 
     One space of a tenant is filled at a time; others wait. A space that is complete already was
-    kept so, and is only looked at.
+    kept so: what it lacks nevertheless is written.
 
     Raises:
-        DomainError: NOT_FOUND.
+        DomainError: NOT_FOUND; INVALID_INPUT if the version did not pass its gates.
         JobError: a property or an investor cannot be written.
     """
-    async with _filling(writer, tenant_id):
-        await _forget_unneeded(writer, tenant_id)
-        async with writer.database.work(tenant_id) as work:
-            version = await model_versions.get(work, version_id)
-            is_complete = version.space is SpaceState.COMPLETE
-            if not is_complete:
-                await model_versions.begin_filling(work, version_id)
-        if is_complete:
-            space = writer.index.space(ModelKey(tenant_id, version_id))
-            counts = Counts(await space.count(), await space.count_users())
-        else:
-            counts = await write_everything(writer, tenant_id, report, version_id)
-        while not await _complete(writer, tenant_id, version_id):
-            await index_marked(writer, tenant_id)
-        return counts
+    filling = _Filling(writer, ModelKey(tenant_id, version_id), report)
+    await filling.run(_leave)
+    return filling.counts
 
 
-async def activate(writer: Writer, tenant_id: UUID, version_id: UUID, report: Report) -> Activation:
-    """Have a version answer, and put everything of the tenant into its space before if need be.
+async def activate(
+    writer: Writer, tenant_id: UUID, version_id: UUID, report: Report, hold: Hold | None = None
+) -> Activation:
+    """``fill`` a version's space and have it answer.
 
-    The switch is made in a turn of its own, in which nothing that was committed before is missing
-    from the space. Only a rollback does not wait for ever: the version before is in step with the
-    one that answers, and going back to it may be urgent.
+    The switch is made in the turn that finds the space complete: nothing that was committed before
+    is missing from it.
+
+    Args:
+        writer: writes.
+        tenant_id: the tenant.
+        version_id: the version.
+        report: is told of the progress.
+        hold: is asked in the transaction of the switch, with the tenant's versions locked; where
+            it gives a reason, the space is complete, and the version does not answer.
 
     Raises:
-        DomainError: NOT_FOUND; INVALID_INPUT if it was refused.
+        DomainError: NOT_FOUND; INVALID_INPUT if the version did not pass its gates.
         JobError: a property or an investor cannot be written.
     """
-    async with writer.database.work(tenant_id) as work:
-        version = await model_versions.get(work, version_id)
-        model_versions.require_not_refused(version)
-        is_rollback = version.status is ModelStatus.RETIRED
-    reindexed, attempt = False, 0
-    while True:
-        attempt += 1
-        async with writer.turn(tenant_id) as work:
-            version = await model_versions.get(work, version_id)
-            is_complete = version.space is SpaceState.COMPLETE
-            hurried = is_rollback and attempt > _PATIENCE
-            if is_complete and (await _is_whole(writer, work, version_id) or hurried):
-                await model_versions.activate(work, version_id)
-                return Activation(version.number, reindexed)
-        if is_complete:
-            await index_marked(writer, tenant_id)
-        else:
-            await fill(writer, tenant_id, version_id, report)
-            reindexed = True
+    held: str | None = None
+
+    async def switch(work: Work) -> None:
+        nonlocal held
+        held = await hold(work) if hold else None
+        if held is None:
+            await model_versions.activate(work, version_id)
+
+    filling = _Filling(writer, ModelKey(tenant_id, version_id), report)
+    number = await filling.run(switch)
+    return Activation(number, filling.reindexed, held)
+
+
+async def _leave(_: Work) -> None:
+    """Switch nothing."""
 
 
 async def forget_unneeded(writer: Writer, tenant_id: UUID) -> list[UUID]:
@@ -125,7 +123,7 @@ async def _forget_unneeded(writer: Writer, tenant_id: UUID) -> list[UUID]:
 
 
 @asynccontextmanager
-async def _filling(writer: Writer, tenant_id: UUID) -> AsyncIterator[None]:
+async def _alone(writer: Writer, tenant_id: UUID) -> AsyncIterator[None]:
     """Wait for the tenant's filling that goes on, and keep others waiting."""
     while True:
         lock = writer.database.exclusive(tenant_id, "filling")
@@ -141,62 +139,92 @@ async def _filling(writer: Writer, tenant_id: UUID) -> AsyncIterator[None]:
         await lock.__aexit__(None, None, None)
 
 
-async def _complete(writer: Writer, tenant_id: UUID, version_id: UUID) -> bool:
-    """Whether all was in the space, which is complete then; else some of what lacked is now."""
-    async with writer.turn(tenant_id) as work:
-        version = await model_versions.get(work, version_id)
-        if version.space is SpaceState.NONE:
-            # No change reached it since: what was written before may be out of date.
-            raise JobError(f"version {version.number} was given up while it was being indexed")
-        if not await _drained(writer, work):
-            return False
-        if not await _closed(writer, work, version_id):
-            return False
-        await model_versions.complete(work, version_id)
-        return True
+class _Filling:
+    """Makes a version's space complete, whatever becomes of other versions.
 
-
-async def _is_whole(writer: Writer, work: Work, version_id: UUID) -> bool:
-    """Within a turn: whether a space that was kept in step is, by its count, or now is."""
-    if not await _drained(writer, work):
-        return False
-    settled = await indexing.settled(work)
-    if settled is None:
-        return False
-    space = writer.index.space(ModelKey(work.tenant_id, version_id))
-    if await space.count(settled.marked) == settled.properties:
-        return True
-    return await _closed(writer, work, version_id)
-
-
-async def _drained(writer: Writer, work: Work) -> bool:
-    """Within a turn: write what is marked; whether that was all."""
-    # Properties first; then the investors whom they mark.
-    for _ in range(2):
-        found = await indexing.marks(work, MARKS)
-        if left := await write_marked(writer, work, found, Counts()):
-            logger.error("%d marks of tenant %s cannot be followed", len(left), work.tenant_id)
-            break
-        if len(found) == MARKS:
-            return False
-    return not await indexing.marks_of_everything(work)
-
-
-async def _closed(writer: Writer, work: Work, version_id: UUID) -> bool:
-    """Within a turn: write what lacks in a space by its ids; whether that was all.
-
-    Raises:
-        JobError: some of it cannot be written.
+    What is marked is written into this space, and stays marked for whoever follows the marks: who
+    fills a space neither waits for that nor depends on it.
     """
-    between = await gaps(writer, work, ModelKey(work.tenant_id, version_id))
-    targets, counts = await writer.targets(work, version_id), Counts()
-    lacking = between.missing | between.extra
-    some = list(islice(lacking, PROPERTY_BATCH))
-    await writer.write_properties(work, some, targets, counts)
-    users = between.missing_users | between.extra_users
-    await writer.write_users(work, users, targets, counts)
-    for kind, unwritable in counts.unwritable.items():
-        if unwritable:
-            named = ", ".join(map(str, islice(unwritable, 3)))
-            raise JobError(f"{len(unwritable)} of kind {kind} cannot be written, such as {named}")
-    return len(some) == len(lacking)
+
+    def __init__(self, writer: Writer, model: ModelKey, report: Report) -> None:
+        self._writer = writer
+        self._model = model
+        self._report = report
+        self._followed: set[UUID] = set()
+        self.counts = Counts()
+        self.reindexed = False
+
+    async def run(self, switch: Callable[[Work], Awaitable[None]]) -> int:
+        """Fill the space, and ``switch`` in the transaction that finds it complete.
+
+        Returns the version's number.
+        """
+        writer, model = self._writer, self._model
+        async with _alone(writer, model.tenant_id):
+            await _forget_unneeded(writer, model.tenant_id)
+            async with writer.database.work(model.tenant_id) as work:
+                version = await model_versions.get(work, model.version_id)
+                model_versions.require_passed(version)
+                self.reindexed = version.space is not SpaceState.COMPLETE
+                if self.reindexed:
+                    await model_versions.begin_filling(work, version.id)
+            if self.reindexed:
+                await self._write_everything()
+            else:
+                space = writer.index.space(model)
+                self.counts = Counts(await space.count(), await space.count_users())
+            await self._write_gaps()
+            while not await self._complete(switch):
+                pass
+            return version.number
+
+    async def _write_everything(self) -> None:
+        async with self._writer.database.work(self._model.tenant_id) as work:
+            marks = await indexing.marks_of_everything(work)
+        self.counts = await write_everything(
+            self._writer, self._model.tenant_id, self._report, self._model.version_id
+        )
+        self._followed |= {one.id for one in marks}
+
+    async def _write_gaps(self) -> None:
+        """Write what lacks in the space by its ids. What changes from now on is marked."""
+        async with self._writer.database.work(self._model.tenant_id) as work:
+            between = await gaps(self._writer, work, self._model)
+        counts = Counts()
+        await write_some(
+            self._writer,
+            self._model.tenant_id,
+            between.missing | between.extra,
+            between.missing_users | between.extra_users,
+            self._model.version_id,
+            counts,
+        )
+        for kind, unwritable in counts.unwritable.items():
+            if unwritable:
+                named = ", ".join(map(str, islice(unwritable, 3)))
+                raise JobError(
+                    f"{len(unwritable)} of kind {kind} cannot be written, such as {named}"
+                )
+
+    async def _complete(self, switch: Callable[[Work], Awaitable[None]]) -> bool:
+        """Whether all was in the space, which is complete then; else some of what lacked is now."""
+        writer, model = self._writer, self._model
+        async with writer.turn(model.tenant_id) as work:
+            version = await model_versions.get(work, model.version_id)
+            if version.space is SpaceState.NONE:
+                # No change reached it since: what was written before may be out of date.
+                raise JobError(f"version {version.number} was given up while it was being indexed")
+            everything = {one.id for one in await indexing.marks_of_everything(work)}
+            if everything <= self._followed:
+                found = await indexing.marks(work, MARKS, self._followed)
+                await write_subjects(
+                    writer, work, found, await writer.targets(work, version.id), Counts()
+                )
+                self._followed |= {one.id for one in found}
+                if len(found) == MARKS:
+                    return False
+                await model_versions.complete(work, version.id)
+                await switch(work)
+                return True
+        await self._write_everything()
+        return False

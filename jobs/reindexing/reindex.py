@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -114,8 +115,8 @@ async def reindex(
 ) -> Reindexed:
     """Have the tenant's complete spaces hold what the database does.
 
-    Of a space that lacks more than ``FULL_ABOVE``, or in which any of a sample is not as it is in
-    the database, all is written; ``full`` does so anyway. Investors are always all written: what
+    Of a space that lacks more than ``FULL_ABOVE``, or in which any that is compared is not as it is
+    in the database, all is written; ``full`` does so anyway. Investors are always all written: what
     they want depends on how long ago they did what. Whoever searches meanwhile finds everything.
 
     Raises:
@@ -157,7 +158,8 @@ async def _reindex_space(
     if not full:
         full = 1 - before.found > FULL_ABOVE
     if not full:
-        full = await comparison.sample_differs(writer, tenant_id, model, without=before.missing)
+        night = datetime.now(UTC).toordinal()
+        full = await comparison.some_differ(writer, tenant_id, model, night, before.missing)
     if full:
         counts = await write_everything(writer, tenant_id, report, version.id)
     else:

@@ -7,16 +7,17 @@ reaches that version as well, for every turn asks anew which versions there are 
 
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from uuid import UUID
 
-from domain import histories, model_versions, properties, tenants, users
+from domain import histories, indexing, model_versions, properties, tenants, users
 from domain.database import Database
 from domain.errors import not_found
 from domain.events import Event, Topic
-from domain.indexing import Marked
+from domain.indexing import IndexMark, Marked
+from domain.model_versions import SpaceState
 from domain.snapshots import ModelKey, PropertyColumns
 from domain.work import Work
 from jobs.reindexing.isolation import isolate
@@ -74,10 +75,11 @@ class Writer:
     async def targets(self, work: Work, only: UUID | None = None) -> list[ModelKey]:
         """The versions to write: all that have anything in the index, of those ``only`` that one.
 
-        A version that this code cannot read is left out, and the index need not follow for it.
+        One that this code cannot read, as a worker of another release may, is left out if it
+        neither answers nor is being filled: see ``unmark``.
 
         Raises:
-            ArtifactError: ``only`` cannot be read.
+            ArtifactError: another one, or ``only``, cannot be read. Whoever can will write it.
         """
         found = []
         for version_id in await model_versions.indexed(work):
@@ -87,14 +89,33 @@ class Writer:
             try:
                 await self.twin.loaded.get(model)
             except ArtifactError as error:
-                if only:
+                if only or await self._is_wanted(work, version_id):
                     raise
                 logger.error("version %s is not kept in the index: %s", version_id, error)
-                with suppress(ValueError):  # One that answers stays, and its requests say why.
-                    await model_versions.forget_space(work, version_id)
             else:
                 found.append(model)
         return found
+
+    @staticmethod
+    async def _is_wanted(work: Work, version_id: UUID) -> bool:
+        version = await model_versions.get(work, version_id)
+        is_complete = version.space is SpaceState.COMPLETE
+        return not is_complete or await model_versions.answers(work, version_id)
+
+    async def unmark(
+        self, work: Work, done: Sequence[IndexMark], targets: Iterable[ModelKey]
+    ) -> None:
+        """Delete marks that were followed in ``targets``.
+
+        Other versions' spaces are given up: what is marked did not reach them, so that they are
+        filled anew before they answer.
+        """
+        written = {model.version_id for model in targets}
+        for version in await model_versions.get_many(work, await model_versions.indexed(work)):
+            # One whose filling began meanwhile takes what is marked from the database.
+            if version.space is SpaceState.COMPLETE and version.id not in written:
+                await model_versions.forget_space(work, version.id)
+        await indexing.unmark(work, done)
 
     async def write(self, batch: PropertyColumns, targets: Iterable[ModelKey]) -> None:
         """Write properties just read, in every version of ``targets``."""
@@ -146,9 +167,7 @@ class Writer:
                 space = self.index.space(model)
                 await space.delete_users(idle)
                 if known:
-                    await space.upsert_users(
-                        {one.user_id: await self.twin.interests(model, one) for one in known}
-                    )
+                    await space.upsert_users(await self.twin.interests(model, known))
             counts.users += len(known)
 
         unwritable: set[UUID] = set()

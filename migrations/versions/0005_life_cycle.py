@@ -79,12 +79,14 @@ def upgrade() -> None:
     )  # fmt: skip
     allow("model_versions", "space", "none", "filling", "complete")
     for column in (
+        sa.Column("space_since", MOMENT),
         sa.Column("run_id", sa.Uuid),
         sa.Column("parent_id", sa.Uuid),
         sa.Column("gates", JSONB, nullable=False, server_default=sa.text("'[]'")),
         sa.Column("refusal", sa.Text),
         sa.Column("evaluation", JSONB),
         sa.Column("learned_until", MOMENT),
+        sa.Column("read_at", MOMENT),
     ):
         op.add_column("model_versions", column)
 
@@ -95,12 +97,12 @@ def upgrade() -> None:
         "job_runs", "status", "varchar(20)",
         "CASE WHEN status = 'running' THEN 'cancelled' ELSE status END",
     )  # fmt: skip
-    allow(
     # By this a run is forgotten some day.
     rewrite(
         "job_runs", "finished_at", "timestamptz",
         "CASE WHEN status = 'cancelled' THEN now() ELSE finished_at END",
     )  # fmt: skip
+    allow(
         "job_runs", "status",
         "queued", "running", "succeeded", "failed", "parked", "cancelled",
     )  # fmt: skip
@@ -137,12 +139,12 @@ def upgrade() -> None:
     )
     allow("index_marks", "kind", "property", "user", "everything")
     op.create_index("ix_index_marks_oldest", "index_marks", ["tenant_id", "created_at"])
-
     # What waited in the queue is lost with it; once the table is protected, its owner is too.
     op.execute(
         "INSERT INTO index_marks (tenant_id, kind, subject_id) SELECT id, 'everything', id"
         " FROM tenants WHERE active_model_version_id IS NOT NULL"
     )
+
     scoped(
         "drift_measurements",
         sa.Column("version_id", sa.Uuid, nullable=False),
@@ -177,9 +179,9 @@ def upgrade() -> None:
         postgresql_where=sa.text("ended_at IS NULL"),
     )
 
-
     for table in NEW_TABLES:
         protect(table)
+
 
 def downgrade() -> None:
     for table in reversed(NEW_TABLES):
@@ -204,7 +206,10 @@ def downgrade() -> None:
         "ix_job_runs_tenant_id_job_id", "job_runs", ["tenant_id", "job_id"], unique=True
     )
 
-    for column in ("learned_until", "evaluation", "refusal", "gates", "parent_id", "run_id"):
+    for column in (
+        "read_at", "learned_until", "evaluation", "refusal", "gates", "parent_id", "run_id",
+        "space_since",
+    ):  # fmt: skip
         op.drop_column("model_versions", column)
     forbid_nothing("model_versions", "space")
     op.drop_column("model_versions", "space")

@@ -39,6 +39,12 @@ async def versions(database: Database, tenant: Tenant) -> list[ModelVersion]:
         return found
 
 
+async def age(work: Work) -> None:
+    """Have the versions have been made, and indexed, long ago."""
+    then = datetime.now(UTC) - LONG_AGO
+    await work.session.execute(update(ModelVersion).values(created_at=then, space_since=then))
+
+
 async def add_experiment(work: Work, versions: list[ModelVersion], share: float) -> Experiment:
     """One that ended, so that there may be more."""
     found = Experiment(
@@ -138,14 +144,19 @@ async def test_what_cannot_be_compared_is_refused(
     database: Database, tenant: Tenant, versions: list[ModelVersion]
 ) -> None:
     async with database.work(tenant.id) as work:
-        await add_version(work, ready=False)
-        refused = await add_version(work)
+        unjudged = await add_version(work, ready=False)
+        refused = await add_version(work, ready=False)
+        waiting = await add_version(work, ready=False)
         await model_versions.judge(work, refused.id, [], "worse than popularity")
+        await model_versions.judge(work, waiting.id, [], None)
+        # Whatever filled its space.
+        await model_versions.complete(work, unjudged.id)
     for treatment, control, problem in (
         (1, None, "version 1 would be compared with itself"),
         (3, 3, "version 3 would be compared with itself"),
-        (4, None, "version 4 is not in the index"),
-        (2, 4, "version 4 is not in the index"),
+        (4, None, "version 4 has not been judged yet"),
+        (2, 4, "version 4 has not been judged yet"),
+        (2, 6, "version 6 is not in the index"),
         (5, None, "version 5 was refused: worse than popularity"),
     ):
         with pytest.raises(DomainError, match=problem) as said:
@@ -157,6 +168,20 @@ async def test_what_cannot_be_compared_is_refused(
     with pytest.raises(DomainError, match="runs already"):
         async with database.work(tenant.id) as work:
             await comparison.start(work, 3, None, 0.5)
+
+
+@pytest.mark.parametrize("refusal", ["worse than popularity", None])
+async def test_what_passed_its_gates_is_not_judged_again(
+    database: Database, tenant: Tenant, versions: list[ModelVersion], refusal: str | None
+) -> None:
+    for version, status in zip(
+        versions[:2], (ModelStatus.ACTIVE, ModelStatus.INDEXED), strict=True
+    ):
+        async with database.work(tenant.id) as work:
+            await model_versions.judge(work, version.id, [{"gate": "f1"}], refusal)
+        async with database.work(tenant.id) as work:
+            found = await model_versions.get(work, version.id)
+            assert (found.status, found.gates, found.refusal) == (status, [], None)
 
 
 async def test_nothing_is_tried_before_a_version_is_active(
@@ -192,7 +217,7 @@ async def test_versions_of_an_experiment_stay_in_the_index(
 ) -> None:
     now = datetime.now(UTC)
     async with database.work(tenant.id) as work:
-        await work.session.execute(update(ModelVersion).values(created_at=now - LONG_AGO))
+        await age(work)
     async with database.work(tenant.id) as work:
         assert set(await retention.unneeded(work, now)) == {one.id for one in versions[1:]}
         await comparison.start(work, 2, None, 0.5)
@@ -217,9 +242,7 @@ async def test_requests_finish_on_the_version_of_an_experiment_that_just_ended(
 ) -> None:
     async with database.work(tenant.id) as work:
         await policies.change(work, {"grace_days": 0})
-        await work.session.execute(
-            update(ModelVersion).values(created_at=datetime.now(UTC) - LONG_AGO)
-        )
+        await age(work)
         await comparison.start(work, 2, None, 0.5)
     async with database.work(tenant.id) as work:
         await experiments.stop(work)

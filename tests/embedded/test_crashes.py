@@ -28,6 +28,16 @@ def test_a_crashed_service_is_named_and_started_again(data_dir: Path, name: str)
     )
 
 
+@pytest.mark.parametrize("left", ["", "no port", "99999999"])
+def test_a_port_that_was_noted_in_part_counts_as_none(data_dir: Path, left: str) -> None:
+    noted = data_dir / "run" / "qdrant.port"
+    noted.parent.mkdir(parents=True)
+    noted.write_text(left)
+    url = embedded.ensure(data_dir, postgres=False, redis=False).qdrant_url
+    assert url is not None
+    assert url.endswith(f":{noted.read_text()}")
+
+
 def test_a_service_that_keeps_crashing_is_given_up(data_dir: Path) -> None:
     embedded.ensure(data_dir, postgres=False, qdrant=False)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import date
 from uuid import UUID, uuid4
 
 import grpc
@@ -19,8 +20,9 @@ from domain.indexing import IndexMark, Marked
 from domain.interactions import Interaction
 from domain.properties import Property
 from jobs.pace import Pace
+from jobs.reindexing import comparison
 from jobs.reindexing.isolation import is_outage, isolate
-from jobs.schedules import count
+from jobs.schedules import Round, count
 from ml.artifacts import ArtifactError
 from ml.index_rows import ROW
 from ml.points import PROPERTIES
@@ -95,6 +97,28 @@ async def test_an_index_with_more_or_less_than_it_should_have_is_repaired(
     assert bool(await place.asked(job_runs.REINDEX)) is wanted
 
 
+async def test_who_counts_keeps_nobody_from_writing(place: Place) -> None:
+    async with place.indexer.turn(place.id), asyncio.timeout(20):
+        assert not await place.indexer.repair(place.id)
+
+
+async def test_every_property_is_compared_within_some_nights(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As what a write leaves that comes late, after its turn was lost: one of many, and no more."""
+    monkeypatch.setattr(comparison, "SAMPLE", 0)
+    stale = place.town.south[0]
+    await place.set_price(stale, 5e6, marked=False)
+
+    async def found(night: int, without: set[UUID]) -> bool:
+        return await comparison.some_differ(place.indexer, place.id, place.model, night, without)
+
+    first = date(2026, 1, 1).toordinal()
+    nights = range(first, first + comparison.NIGHTS)
+    assert [await found(night, set()) for night in nights].count(True) == 1
+    assert not any([await found(night, {stale}) for night in nights])
+
+
 async def test_every_tenant_is_counted_whatever_becomes_of_another(
     place: Place, rt: Runtime, town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,7 +133,8 @@ async def test_every_tenant_is_counted_whatever_becomes_of_another(
         return await repair(indexer, tenant_id)  # type: ignore[arg-type]
 
     monkeypatch.setattr(type(place.indexer), "repair", fail_for_one)
-    await count({"database": place.database, "indexer": place.indexer, "pace": Pace()})
+    context = {"database": place.database, "indexer": place.indexer, "pace": Pace()}
+    await count(context | {"counting": Round()})
     assert len(await place.asked(job_runs.REINDEX)) == 1
     assert await ruined.asked(job_runs.REINDEX) == []
 

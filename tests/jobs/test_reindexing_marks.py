@@ -14,10 +14,9 @@ from sqlalchemy import delete
 from domain import indexing, interactions, members, model_versions, properties
 from domain.database import Database
 from domain.filters import PropertyFilter
-from domain.indexing import IndexMark, Marked
+from domain.indexing import Marked
 from domain.interactions import Interaction
 from domain.snapshots import InvestorHistory, ModelKey, PropertyColumns
-from domain.users import User
 from domain.vocabulary import InteractionKind
 from jobs.reindexing import Indexer
 from ml.candidates import Source
@@ -26,7 +25,7 @@ from ml.inference import TwinService
 from ml.items import Items
 from ml.points import Points
 from runtime import Runtime
-from tests.factories import Town, add_property, add_user
+from tests.factories import Town, add_property
 from tests.jobs.indexing import Place
 
 
@@ -46,10 +45,12 @@ class FailingTwin(TwinService):
             raise RuntimeError("cursed")
         return await super().items(model, properties)
 
-    async def interests(self, model: ModelKey, investor: InvestorHistory) -> NDArray[np.float32]:
-        if investor.user_id in self.cursed:
+    async def interests(
+        self, model: ModelKey, investors: Sequence[InvestorHistory]
+    ) -> dict[UUID, NDArray[np.float32]]:
+        if {one.user_id for one in investors} & set(self.cursed):
             raise RuntimeError("cursed")
-        return await super().interests(model, investor)
+        return await super().interests(model, investors)
 
 
 def with_twin(place: Place, kind: type[TwinService] = FailingTwin) -> Indexer:
@@ -254,46 +255,6 @@ async def test_an_outage_is_nobodys_fault(place: Place, caplog: pytest.LogCaptur
         await with_twin(place, SilentTwin).index_marked(place.id)
     assert "cannot be written" not in caplog.text
     assert await place.marks() == len(place.town.south)
-
-
-async def test_a_mark_of_everything_has_all_written(place: Place) -> None:
-    async with place.database.work(place.id) as work:
-        work.session.add(IndexMark(tenant_id=place.id, kind=Marked.EVERYTHING, subject_id=place.id))
-        # Past domain.properties: nothing says which changed.
-        new = await add_property(work)
-        await work.session.execute(delete(User).where(User.id == place.town.southerners[0]))
-    await place.set_price(place.town.north[0], 5e6, marked=False)
-    await place.index_marked()
-
-    assert new.id in await place.space().property_ids()
-    assert await place.marks() == 0
-    assert await place.is_in_step()
-
-
-async def test_a_change_does_not_wait_for_everything_to_be_written(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with place.database.work(place.id) as work:
-        work.session.add(IndexMark(tenant_id=place.id, kind=Marked.EVERYTHING, subject_id=place.id))
-    monkeypatch.setattr("jobs.reindexing.passes.PROPERTY_BATCH", 20)
-    monkeypatch.setattr("jobs.reindexing.passes.TURN", 1)
-    left: list[int] = []
-
-    class NotingTwin(FailingTwin):
-        async def items(self, model: ModelKey, properties: PropertyColumns) -> Items:
-            found = await super().items(model, properties)
-            async with place.database.work(place.id) as work:
-                left.append(len(await indexing.marks(work, 10)))
-            if len(properties) == 20 and len(left) == 1:
-                async with place.database.work(place.id) as work:
-                    user = await add_user(work)
-                    await indexing.mark(work, Marked.USER, [user.id])
-            return found
-
-    assert not await with_twin(place, NotingTwin).index_marked(place.id)
-    # Marked while the first batch was written, followed before the second.
-    assert left[:3] == [0, 0, 0]
-    assert await place.marks() == 0
 
 
 async def test_a_slice_of_time_ends_between_two_batches(

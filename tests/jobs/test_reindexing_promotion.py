@@ -3,19 +3,19 @@
 import asyncio
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
-from domain import (
-    interactions,
-    job_runs,
-    model_versions,
-)
+from domain import indexing, interactions, job_runs, model_versions, properties, tenants
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
 from domain.indexing import IndexMark, Marked
 from domain.job_runs import JobStatus
 from domain.model_versions import ModelStatus, ModelVersion, SpaceState
+from domain.snapshots import ModelKey
 from domain.vocabulary import InteractionKind
+from domain.work import Work
+from jobs.reindexing.comparison import Gaps, gaps
+from jobs.reindexing.writer import Writer
 from jobs.runs import JobError
 from runtime import Runtime
 from tests.factories import Town
@@ -58,8 +58,8 @@ async def test_a_rollback_is_a_switch_while_the_space_is_there_and_else_a_reinde
     done = await place.indexer.activate(place.id, place.model.version_id, unheard)
     assert (done.number, done.reindexed) == (1, False)
     assert await place.active() == place.model
+    await place.index_marked()
     assert await place.is_in_step(place.model, new)
-    assert await place.marks() == 0
 
     async with place.database.work(place.id) as work:
         await model_versions.forget_space(work, new.version_id)
@@ -68,7 +68,10 @@ async def test_a_rollback_is_a_switch_while_the_space_is_there_and_else_a_reinde
         await job_runs.request(work, job_runs.ACTIVATE, {"version_id": str(new.version_id)})
     await work_off()
     (run,) = await runs(place.id)
-    assert (run.status, run.result) == (JobStatus.SUCCEEDED, {"number": 2, "reindexed": True})
+    assert (run.status, run.result) == (
+        JobStatus.SUCCEEDED,
+        {"number": 2, "reindexed": True, "held": None},
+    )
     assert await place.active() == new
     assert await place.is_in_step(place.model, new)
 
@@ -121,9 +124,7 @@ async def test_a_version_that_lacks_what_cannot_be_written_does_not_answer(
     assert await place.is_in_step(new)
 
 
-async def test_a_rollback_waits_for_nothing_that_cannot_be_written(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_rollback_waits_for_nothing_that_cannot_be_written(place: Place) -> None:
     new = await place.new_version()
     await place.indexer.activate(place.id, new.version_id, unheard)
     indexer = with_twin(place)
@@ -141,14 +142,92 @@ async def test_a_rollback_waits_for_nothing_that_cannot_be_written(
     assert await place.marks() > 0
 
 
-async def test_a_refused_version_is_not_even_indexed(place: Place) -> None:
-    new = await place.new_version()
+@pytest.mark.parametrize("refusal", ["its F1 is 0.3", None])
+async def test_a_version_that_did_not_pass_is_not_even_indexed(
+    place: Place, refusal: str | None
+) -> None:
     async with place.database.work(place.id) as work:
-        await model_versions.judge(work, new.version_id, [], "its F1 is 0.3, below 0.6")
-    with pytest.raises(DomainError, match=r"was refused: its F1 is 0\.3") as refused:
-        await place.indexer.activate(place.id, new.version_id, unheard)
-    assert refused.value.code is ErrorCode.INVALID_INPUT
-    assert await place.space(new).count() == 0
+        new = await model_versions.add(work, b"weights", {}, {})
+        if refusal:
+            await model_versions.judge(work, new.id, [], refusal)
+    problem = r"was refused: its F1 is 0\.3" if refusal else "has not been judged yet"
+    for call in (place.indexer.activate, place.indexer.fill):
+        with pytest.raises(DomainError, match=problem) as refused:
+            await call(place.id, new.id, unheard)
+        assert refused.value.code is ErrorCode.INVALID_INPUT
+    async with place.database.work(place.id) as work:
+        assert await model_versions.indexed(work) == [place.model.version_id]
+
+
+async def test_what_speaks_against_an_activation_is_asked_when_nothing_can_come_between(
+    place: Place,
+) -> None:
+    new = await place.new_version()
+
+    async def hold(work: Work) -> str | None:
+        """Somebody else activates a version: not before this one is done."""
+        locking = asyncio.create_task(lock())
+        await asyncio.wait([locking], timeout=0.3)
+        assert not locking.done()
+        locking.cancel()
+        active = await model_versions.active(work)
+        assert active is not None
+        return f"version {active.number} is fine"
+
+    async def lock() -> None:
+        async with place.database.work(place.id) as work:
+            await tenants.lock(work, "model_versions")
+
+    done = await place.indexer.activate(place.id, new.version_id, unheard, hold)
+    assert (done.number, done.reindexed, done.held) == (2, True, "version 1 is fine")
+    assert await place.active() == place.model
+    version = await place.version(new)
+    assert (version.status, version.space) == (ModelStatus.INDEXED, SpaceState.COMPLETE)
+
+    async def allow(_: Work) -> None: ...
+
+    done = await place.indexer.activate(place.id, new.version_id, unheard, allow)
+    assert (done.reindexed, done.held) == (False, None)
+    assert await place.active() == new
+
+
+async def test_who_fills_a_space_waits_for_nobody_who_writes_everything(place: Place) -> None:
+    new = await place.new_version()
+
+    async def mark(_share: float, _message: str) -> None:
+        """Once, while everything is being written."""
+        if not await place.marks():
+            await place.set_price(place.town.south[0], 5e6, marked=False)
+            async with place.database.work(place.id) as work:
+                await indexing.mark_everything(work)
+
+    async with place.database.exclusive(place.id, "everything"):
+        async with asyncio.timeout(60):
+            await place.indexer.fill(place.id, new.version_id, mark)
+    # Others follow the mark.
+    assert await place.marks() == 1
+    async with place.database.work(place.id) as work:
+        found = await properties.snapshot(work, place.town.south)
+    wanted = await place.indexer.twin.items(new, found)
+    assert not await place.space(new).differing(found, wanted)
+    await place.index_marked()
+    assert await place.is_in_step(place.model, new)
+
+
+async def test_changes_are_followed_while_a_space_is_compared(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = await place.new_version()
+
+    async def slowly(writer: Writer, work: Work, model: ModelKey) -> Gaps:
+        await place.set_price(place.town.south[0], 5e6)
+        async with asyncio.timeout(20):
+            await place.index_marked()
+        return await gaps(writer, work, model)
+
+    monkeypatch.setattr("jobs.reindexing.promotion.gaps", slowly)
+    await place.indexer.activate(place.id, new.version_id, unheard)
+    assert await place.is_in_step(place.model, new)
 
 
 async def test_a_version_given_up_while_it_is_filled_is_not_complete(place: Place) -> None:
@@ -214,24 +293,3 @@ async def test_what_is_forgotten_meanwhile_is_not_activated(place: Place) -> Non
     with pytest.raises(DomainError, match="not in the index"):
         await activating
     assert await place.active() == place.model
-
-
-async def test_a_version_that_cannot_be_read_any_more_stops_nobody(place: Place) -> None:
-    """Such as one of before an upgrade: it is no longer followed, unless it answers."""
-    second, third = await place.new_version(), await place.new_version()
-    for one in (second, third):
-        await place.indexer.activate(place.id, one.version_id, unheard)
-    fresh = with_twin(place)
-    async with place.database.work(place.id) as work:
-        await work.session.execute(
-            update(ModelVersion)
-            .where(ModelVersion.id.in_([second.version_id, third.version_id]))
-            .values(details={"format": 0})
-        )
-    await place.set_price(place.town.south[0], 5e6)
-    assert not await fresh.index_marked(place.id)
-    assert (await place.version(second)).space is SpaceState.NONE
-    assert (await place.version(third)).space is SpaceState.COMPLETE
-    assert await place.is_in_step()
-    done = await fresh.activate(place.id, place.model.version_id, unheard)
-    assert done.number == 1

@@ -11,7 +11,7 @@ from sqlalchemy import delete, make_url, update
 from domain import comparison, model_versions, policies
 from domain.database import Database
 from domain.errors import DomainError
-from domain.model_versions import ModelVersion, SpaceState
+from domain.model_versions import ModelStatus, ModelVersion, SpaceState
 from domain.snapshots import ModelKey
 from domain.tenants import Tenant
 from runtime import Runtime, Services
@@ -32,7 +32,11 @@ async def age(place: Place, model: ModelKey, days: float) -> None:
         await work.session.execute(
             update(ModelVersion)
             .where(ModelVersion.id == model.version_id)
-            .values(created_at=then, retired_at=ModelVersion.retired_at - timedelta(days=days))
+            .values(
+                created_at=then,
+                space_since=then,
+                retired_at=ModelVersion.retired_at - timedelta(days=days),
+            )
         )
 
 
@@ -85,7 +89,8 @@ async def test_a_refused_version_loses_its_vectors_at_once(place: Place) -> None
     new = await place.new_version()
     await place.indexer.fill(place.id, new.version_id, unheard)
     async with place.database.work(place.id) as work:
-        await model_versions.judge(work, new.version_id, [], "on second thoughts")
+        version = await model_versions.get(work, new.version_id)
+        version.status, version.refusal = ModelStatus.REFUSED, "on second thoughts"
     assert await place.indexer.forget_unneeded(place.id) == [new.version_id]
 
 
@@ -100,6 +105,23 @@ async def test_nothing_is_forgotten_while_a_space_is_being_filled(place: Place) 
     await place.indexer.fill(place.id, new.version_id, forget)
     assert forgotten == []
     assert await place.is_in_step(new)
+
+
+async def test_two_versions_of_long_ago_can_be_compared(place: Place) -> None:
+    """The first is in the index, and not searched yet, while the second is filled."""
+    second, third = await place.new_version(), await place.new_version()
+    for one in (second, third):
+        await place.indexer.activate(place.id, one.version_id, unheard)
+    for one in (place.model, second):
+        await age(place, one, 30.0)
+    old = {place.model.version_id, second.version_id}
+    assert set(await place.indexer.forget_unneeded(place.id)) == old
+    for one in (place.model, second):
+        await place.indexer.fill(place.id, one.version_id, unheard)
+    assert await place.indexer.forget_unneeded(place.id) == []
+    async with place.database.work(place.id) as work:
+        await comparison.start(work, 1, 2, 0.5)
+    assert await place.is_in_step(place.model, second, third)
 
 
 async def test_what_a_crash_left_behind_is_deleted_by_the_next(
@@ -154,7 +176,6 @@ async def test_whatever_is_done_for_a_tenant_that_was_deleted_deletes_its_vector
     for call in (
         place.indexer.index_marked,
         place.indexer.forget_unneeded,
-        place.indexer.repair,
     ):
         with pytest.raises(DomainError, match="No such tenant"):
             await call(place.id)

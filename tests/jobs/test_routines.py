@@ -19,7 +19,7 @@ from domain.work import Job
 from jobs.pace import Pace
 from jobs.queue import INDEXING_QUEUE, JobQueue, deserialize, redis_settings, serialize
 from jobs.routines import routine
-from jobs.runs import MOST_ATTEMPTS, Context
+from jobs.runs import MOST_ATTEMPTS, Context, JobPostponedError
 from tests.jobs.conftest import Runs
 from tests.jobs.working import close
 
@@ -151,6 +151,26 @@ async def test_a_tenant_with_much_to_do_lets_others_go_first(
 
     assert order.index(idle) < 3
     assert order.count(busy) == 2 * MOST_ATTEMPTS
+
+
+async def test_what_is_postponed_is_no_failure(
+    queue: JobQueue, work_off: WorkOff, tenant: Tenant, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.routines._SOON", 0.001)
+    begun = 0
+
+    async def body(_: UUID) -> bool:
+        nonlocal begun
+        begun += 1
+        if begun < 2 * MOST_ATTEMPTS:
+            raise JobPostponedError("others are first")
+        return False
+
+    await queue.enqueue([Job(INDEX_MARKED, tenant.id)])
+    await work_off(body)
+
+    assert begun == 2 * MOST_ATTEMPTS
+    assert await runs(tenant.id) == []
 
 
 async def test_a_tenant_has_one_slot_at_a_time(

@@ -193,13 +193,16 @@ async def test_interests_are_what_the_index_keeps_of_an_investor(
     service: TwinService, key: ModelKey, columns: PropertyColumns
 ) -> None:
     investor = make_history(columns, [3, 4, 5], LIKED)
-    interests = await service.interests(key, investor)
+    interests = (await service.interests(key, [investor]))[investor.user_id]
     vectors = await service.embed(key, columns.take([3, 5]))
     cosines = interests @ vectors.T
     assert interests.shape == (2, 16)
     np.testing.assert_allclose(np.sort(cosines.max(axis=1)), [1, 1], atol=1e-5)
-    nobody = await service.interests(key, make_history(columns, [], []))
-    assert nobody.shape == (0, 16)
+    many = [make_history(columns, [3, 4, 5], LIKED) for _ in range(20)]
+    for one in (await service.interests(key, many)).values():
+        np.testing.assert_array_equal(one, interests)
+    nobody = make_history(columns, [], [])
+    assert (await service.interests(key, [nobody]))[nobody.user_id].shape == (0, 16)
 
 
 async def test_similar_leaves_the_anchor_out(
