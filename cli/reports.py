@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import settings
 from cli.evaluate import require_extra
-from cli.session import TenantOption, run_in_tenant
+from cli.session import TenantOption, run_on_database, tenant_id
 from cli.versions import VersionArgument
 
 if TYPE_CHECKING:
-    from domain.work import Work
+    from domain.database import Database
     from runtime import Services
 
 
@@ -22,24 +23,31 @@ def report(
         typer.Option(help="Folder for report.html; reports/TENANT/VERSION if not given."),
     ] = None,
 ) -> None:
-    """Write the evaluation made when the version was trained as a page, JSON and figures."""
+    """Write the evaluation made when the version was trained as a page, JSON and figures.
+
+    Where none could be made then, it is made now.
+    """
     require_extra("twin models report")
 
-    async def body(work: "Work", _: "Services") -> dict[str, Any]:
-        from domain import evaluations, model_versions
-        from domain.errors import DomainError, ErrorCode
+    async def body(database: "Database", _: "Services") -> dict[str, Any]:
+        from domain import model_versions
+        from jobs.reports import make_report
+        from jobs.training import load
+        from ml.artifacts import ArtifactError
+        from ml.evaluation.protocols import EvaluationError
 
-        found = await model_versions.by_number(work, version)
-        kept = await evaluations.kept(work, found.id)
-        if kept is None:
-            raise DomainError(
-                ErrorCode.NOT_FOUND,
-                f"version {version} has no report: when it was trained, too little came later to "
-                "measure it on, or measuring failed, and then the worker's log says why",
+        owner = await tenant_id(database, tenant)
+        async with database.work(owner) as work:
+            found = await model_versions.by_number(work, version)
+        device = settings.load().device
+        try:
+            return await make_report(
+                database, owner, found.id, lambda: load(database, owner), device
             )
-        return kept
+        except (ArtifactError, EvaluationError) as error:
+            raise EvaluationError(f"version {version} has no report: {error}") from error
 
-    kept = run_in_tenant(tenant, body)
+    kept = run_on_database(body)
 
     from ml.evaluation.kept import restore
     from ml.evaluation.report import write

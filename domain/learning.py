@@ -41,21 +41,21 @@ async def stock(work: Work, policy: Policy) -> Stock:
 
 
 async def enough_new(
-    work: Work, least: int, learned_until: datetime | None, known_at: datetime
+    work: Work, least: int, read_at: datetime | None, known_at: datetime
 ) -> bool:
-    """Whether the tenant has at least so many interactions of after a moment.
+    """Whether at least so many of the tenant's interactions, of whatever time, came in meanwhile.
 
     Args:
         work: of the tenant.
         least: how many.
-        learned_until: the newest that the active version learned from; None counts all.
+        read_at: when the active version's training read them; None counts all.
         known_at: what was written after this does not count.
     """
     if not least:
         return True
     rows = select(Interaction.id).where(Interaction.created_at <= known_at)
-    if learned_until is not None:
-        rows = rows.where(Interaction.occurred_at > learned_until)
-    # The last that is needed, over the index of times.
+    if read_at is not None:
+        rows = rows.where(Interaction.created_at > read_at)
+    # The last that is needed, over the index of times: mostly what is new came last.
     last = rows.order_by(Interaction.occurred_at.desc()).offset(least - 1).limit(1)
     return await work.session.scalar(last) is not None

@@ -6,6 +6,8 @@ are back, and a schedule is met once, whatever crashes.
 """
 
 import logging
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -27,6 +29,9 @@ SUNDAY = 6
 
 KEPT = timedelta(days=30)
 """How long ended runs stay on record."""
+
+ROUND_LIMIT = 600.0
+"""Seconds after which a look at all tenants is cut short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,31 +87,58 @@ class Decided:
             self._turns[tenant_id, one.function] = turn
 
 
+class Round:
+    """Sees to all tenants, one after the other, once at a time in this process.
+
+    A round that is cut short is gone on with by the next, after the tenant that it came to.
+    """
+
+    def __init__(self) -> None:
+        self._last = UUID(int=0)
+        self._under_way = False
+
+    async def go(
+        self, database: Database, see_to: Callable[[UUID], Awaitable[None]], what: str
+    ) -> None:
+        """Go round, or do nothing while a round is under way; ``what`` is for the log."""
+        if self._under_way:
+            return
+        self._under_way = True
+        try:
+            async with database.work(None) as work:
+                listed = sorted(one.id for one in await tenants.list_all(work))
+            begin = bisect_right(listed, self._last)
+            for tenant_id in listed[begin:] + listed[:begin]:
+                self._last = tenant_id
+                try:
+                    await see_to(tenant_id)
+                except Exception:
+                    # The others are not to wait for it.
+                    logger.exception("could not %s tenant %s", what, tenant_id)
+        finally:
+            self._under_way = False
+
+
 async def sweep(context: Context) -> None:
     """See to every tenant."""
-    database: Database = context["database"]
-    async with database.work(None) as work:
-        listed = [one.id for one in await tenants.list_all(work)]
-    for tenant_id in listed:
-        try:
-            await sweep_tenant(context, tenant_id, datetime.now(UTC))
-        except Exception:
-            # The others are not to wait for it.
-            logger.exception("could not sweep tenant %s", tenant_id)
+    sweeping: Round = context["sweeping"]
+
+    async def see_to(tenant_id: UUID) -> None:
+        await sweep_tenant(context, tenant_id, datetime.now(UTC))
+
+    await sweeping.go(context["database"], see_to, "sweep")
 
 
 async def count(context: Context) -> None:
     """Have every tenant reindexed whose index holds more or fewer properties than it should."""
-    database: Database = context["database"]
+    counting: Round = context["counting"]
     indexer: Indexer = context["indexer"]
-    async with database.work(None) as work:
-        listed = [one.id for one in await tenants.list_all(work)]
-    for tenant_id in listed:
-        try:
-            if await indexer.repair(tenant_id):
-                logger.error("the index of tenant %s lacks something: it is reindexed", tenant_id)
-        except Exception:
-            logger.exception("could not count what the index holds of tenant %s", tenant_id)
+
+    async def see_to(tenant_id: UUID) -> None:
+        if await indexer.repair(tenant_id):
+            logger.error("the index of tenant %s lacks something: it is reindexed", tenant_id)
+
+    await counting.go(context["database"], see_to, "count what the index holds of")
 
 
 async def sweep_tenant(context: Context, tenant_id: UUID, now: datetime) -> None:
@@ -114,11 +146,14 @@ async def sweep_tenant(context: Context, tenant_id: UUID, now: datetime) -> None
     database: Database = context["database"]
     decided: Decided = context["decided"]
     pace: Pace = context["pace"]
-    turns = decided.open(tenant_id, now)
+    # Apart, so that what goes wrong with schedules keeps nothing from being picked up.
     async with database.work(tenant_id) as work:
         await _pick_up(work, now - timedelta(seconds=pace.silence))
-        if turns:
-            await job_runs.forget(work, now - KEPT)
+    turns = decided.open(tenant_id, now)
+    if not turns:
+        return
+    async with database.work(tenant_id) as work:
+        await job_runs.forget(work, now - KEPT)
         for schedule, turn in turns:
             if await due(work, schedule, turn):
                 await job_runs.request(work, schedule.function)
@@ -144,8 +179,8 @@ async def due(work: Work, schedule: Schedule, turn: datetime) -> bool:
     if schedule is not TRAINING:
         return active is not None and active.activated_at is not None and active.activated_at < turn
     policy = await policies.get(work)
-    learned_until = active.learned_until if active else None
-    if not await learning.enough_new(work, policy.train_after, learned_until, turn):
+    read_at = (active.read_at or active.created_at) if active else None
+    if not await learning.enough_new(work, policy.train_after, read_at, turn):
         return False
     try:
         gates.require_enough(policy, **asdict(await learning.stock(work, policy)))

@@ -56,6 +56,7 @@ class Training:
         metrics: see ``ml.training.TrainedTwin``; with "drift", see ``jobs.drift.greatest``.
         properties: how many of it are in the index.
         users: of how many investors it is.
+        no_report: why it has no report, else None.
     """
 
     version_id: UUID
@@ -67,6 +68,7 @@ class Training:
     metrics: dict[str, Any]
     properties: int
     users: int
+    no_report: str | None
 
 
 async def train_tenant(
@@ -122,7 +124,7 @@ async def train_tenant(
                 await indexer.activate(tenant_id, version.id, report)
                 version = await _read(database, tenant_id, version.id)
         await report(INDEXED, f"measuring version {version.number} for its report")
-        await keep_report(database, tenant_id, version.id, data.get, config)
+        no_report = await keep_report(database, tenant_id, version.id, data.get, config.device)
     space = indexer.index.space(ModelKey(tenant_id, version.id))
     return Training(
         version_id=version.id,
@@ -134,6 +136,7 @@ async def train_tenant(
         metrics=version.metrics,
         properties=await space.count(),
         users=await space.count_users(),
+        no_report=no_report,
     )
 
 
@@ -168,6 +171,7 @@ async def _trained(
 ) -> ModelVersion:
     """A new version, as it comes from training."""
     await report(0.0, "reading properties and interactions")
+    read_at = datetime.now(UTC)
     columns, log = await data.get()
     async with data.database.work(data.tenant_id) as work:
         _require_enough(await policies.get(work), columns, recent(log, config.lookback_days))
@@ -184,6 +188,7 @@ async def _trained(
             trained.metrics | moved | unreadable,
             run_id=run_id,
             parent_id=active.id if active and warm else None,
+            read_at=read_at,
             learned_until=datetime.fromtimestamp(float(log.occurred_at.max()), UTC),
         )
 

@@ -28,7 +28,7 @@ from jobs.queue import (
     serialize,
 )
 from jobs.runs import Context
-from jobs.schedules import Decided, count, sweep
+from jobs.schedules import ROUND_LIMIT, Decided, Round, count, sweep
 
 SLOTS = 10
 """Jobs that an indexing worker runs at once."""
@@ -72,6 +72,7 @@ def worker_settings(found: runtime.Services, loaded: settings.Settings, queue: s
         context["indexer"] = await Indexer.open(rt.database, rt.index, rt.twin)
         context["long"] = asyncio.Semaphore(LONG_JOBS)
         context["decided"] = Decided()
+        context["sweeping"], context["counting"] = Round(), Round()
 
     async def close_services(_: Context) -> None:
         await stack.aclose()
@@ -80,8 +81,13 @@ def worker_settings(found: runtime.Services, loaded: settings.Settings, queue: s
     limit = (TRAINING_LIMIT if training else INDEXING_LIMIT) + 60
     jobs: Any = TRAINING_JOBS if training else INDEXING_JOBS
     crons = [
-        cron(cast(Any, sweep), second=set(range(0, 60, pace.sweep))),
-        cron(cast(Any, count), minute=set(range(0, 60, COUNTED_EACH)), second=30),
+        cron(cast(Any, sweep), second=set(range(0, 60, pace.sweep)), timeout=ROUND_LIMIT),
+        cron(
+            cast(Any, count),
+            minute=set(range(0, 60, COUNTED_EACH)),
+            second=30,
+            timeout=ROUND_LIMIT,
+        ),
     ]
     return {
         "functions": [func(job, timeout=limit, max_tries=_UNCOUNTED) for job in jobs],

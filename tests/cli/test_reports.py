@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from domain import model_versions
+from domain import evaluations, model_versions
 from domain.database import Database
 from domain.tenants import Tenant
 from runtime import Runtime
@@ -47,6 +47,20 @@ def test_the_folder_is_that_of_the_version(
     assert (tmp_path / "reports" / trained.slug / "1" / "report.html").exists()
 
 
+async def test_a_report_that_is_missing_is_made(
+    twin: Twin, database: Database, trained: Tenant, tmp_path: Path
+) -> None:
+    async with database.work(trained.id) as work:
+        version = await model_versions.by_number(work, 1)
+        version.evaluation = None
+    report = ("models", "report", "--tenant", trained.slug, 1, "--out", tmp_path)
+    done = await asyncio.to_thread(twin, *report)
+    assert done.exit_code == 0, done.stderr
+    async with database.work(trained.id) as work:
+        made = await evaluations.kept(work, version.id)
+    assert made == json.loads((tmp_path / "evaluation.json").read_text())
+
+
 async def test_what_there_is_no_report_of_is_named(
     twin: Twin, database: Database, tenant: Tenant
 ) -> None:
@@ -55,7 +69,7 @@ async def test_what_there_is_no_report_of_is_named(
     report = ("models", "report", "--tenant", tenant.slug)
     done = await asyncio.to_thread(twin, *report, 1)
     assert done.exit_code == 1
-    assert "version 1 has no report: when it was trained, too little" in done.stderr
+    assert "version 1 has no report: stored twin: format is None" in done.stderr
     done = await asyncio.to_thread(twin, *report, 2)
     assert done.exit_code == 1
     assert "No such model version: 2" in done.stderr

@@ -7,19 +7,17 @@ import pytest
 
 from domain import evaluations, model_versions
 from domain.database import Database
+from domain.job_runs import UNEXPLAINED
 from domain.model_versions import ModelStatus
 from domain.snapshots import InteractionLog, PropertyColumns
 from domain.tenants import Tenant
 from jobs import reports
 from jobs.reports import keep_report
 from jobs.training import load
-from ml.config import TrainingConfig
 from ml.evaluation.kept import restore
-from ml.evaluation.protocols import Protocol
+from ml.evaluation.protocols import EvaluationError, Protocol
 from runtime import Runtime
 from tests.factories import build_town, train
-
-CONFIG = TrainingConfig(device="cpu")
 
 
 async def test_a_training_keeps_the_evaluation_of_its_version(
@@ -54,7 +52,7 @@ async def test_a_version_is_evaluated_once(
         raise AssertionError("it has a report already")
 
     monkeypatch.setattr(reports, "logger", None)
-    await keep_report(database, tenant.id, trained.version_id, data, CONFIG)
+    assert await keep_report(database, tenant.id, trained.version_id, data, "cpu") is None
 
 
 async def test_a_failure_is_logged_and_no_more(
@@ -73,9 +71,20 @@ async def test_a_failure_is_logged_and_no_more(
         trained = await train(rt, tenant)
     assert f"version {trained.version_id} has no report" in caplog.text
     assert "too large" in caplog.text
-    assert trained.status is ModelStatus.ACTIVE
+    assert (trained.status, trained.no_report) == (ModelStatus.ACTIVE, UNEXPLAINED)
     async with database.work(tenant.id) as work:
         assert await evaluations.kept(work, trained.version_id) is None
+
+
+async def test_too_little_to_measure_on_is_told(
+    rt: Runtime, database: Database, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise EvaluationError("nobody approved of anything later")
+
+    monkeypatch.setattr(reports, "report_of", refuse)
+    await build_town(database, tenant)
+    assert (await train(rt, tenant)).no_report == "nobody approved of anything later"
 
 
 async def test_a_later_attempt_makes_up_for_it(
@@ -86,7 +95,7 @@ async def test_a_later_attempt_makes_up_for_it(
         patched.setattr(reports, "report_of", lambda *_, **__: 1 / 0)
         trained = await train(rt, tenant, epochs=1)
     await keep_report(
-        database, tenant.id, trained.version_id, lambda: load(database, tenant.id), CONFIG
+        database, tenant.id, trained.version_id, lambda: load(database, tenant.id), "cpu"
     )
     async with database.work(tenant.id) as work:
         assert await evaluations.kept(work, trained.version_id) is not None

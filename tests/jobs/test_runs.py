@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import time
 
 import pytest
+from arq.connections import ArqRedis
 
 from domain import job_runs, log_context
 from domain.database import Database
@@ -12,7 +14,7 @@ from domain.job_runs import UNEXPLAINED, JobStatus
 from domain.tenants import Tenant
 from domain.work import Job
 from jobs.pace import Pace
-from jobs.queue import JobQueue
+from jobs.queue import INDEXING_QUEUE, JobQueue
 from jobs.runs import MOST_ATTEMPTS, JobError, JobPostponedError, Run
 from tests.jobs.conftest import Ask, Runs, WaitForRun
 from tests.jobs.working import MakeWorker, do_nothing, finish, never
@@ -85,6 +87,38 @@ async def test_any_other_error_is_tried_again_and_then_parked(
 
 def test_each_attempt_waits_longer() -> None:
     assert [Pace().before_retry(one) for one in (1, 2, 3, 4)] == [5, 20, 80, 320]
+
+
+def test_what_cannot_run_now_is_looked_at_again_in_a_minute_and_not_with_all_others() -> None:
+    pace = Pace()
+    assert pace.postponed == 60
+    looks = {pace.behind() for _ in range(100)}
+    assert min(looks) >= 30
+    assert max(looks) <= 60
+    assert len(looks) > 50
+
+
+async def test_what_waits_for_a_slot_or_for_others_is_not_looked_at_meanwhile(
+    ask: Ask,
+    make_worker: MakeWorker,
+    tenant: Tenant,
+    redis: ArqRedis,
+) -> None:
+    async def wait(_: Run) -> None:
+        raise JobPostponedError("somebody else is at it")
+
+    run = await ask(tenant.id, "job")
+    due = []
+    for slots in (0, 1):
+        worker = make_worker(wait, pace=Pace(), max_burst_jobs=1)
+        worker.ctx["long"] = asyncio.Semaphore(slots)
+        await redis.zadd(INDEXING_QUEUE, {str(run.id): 1})
+        await finish(worker)
+        score = await redis.zscore(INDEXING_QUEUE, str(run.id))
+        assert score is not None
+        due.append(score / 1000 - time.time())
+    assert 25 < due[0] <= 60
+    assert 50 < due[1] <= 60
 
 
 async def test_a_second_attempt_may_succeed(

@@ -9,17 +9,28 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from domain import indexing, job_runs, model_versions, policies, tenants
 from domain.database import Database
 from domain.indexing import IndexMark, Marked
+from domain.interactions import Interaction
 from domain.job_runs import DRIFT, REINDEX, TRAIN
 from domain.tenants import Tenant
 from domain.work import Job
 from jobs import schedules
 from jobs.pace import Pace
 from jobs.runs import Context
-from jobs.schedules import REINDEXING, SCHEDULES, SUNDAY, TRAINING, Decided, sweep, sweep_tenant
+from jobs.schedules import (
+    REINDEXING,
+    SCHEDULES,
+    SUNDAY,
+    TRAINING,
+    Decided,
+    Round,
+    sweep,
+    sweep_tenant,
+)
 from tests.factories import build_town
 from tests.jobs.conftest import Runs
 
@@ -71,7 +82,7 @@ def test_turns_are_spread_over_tenants() -> None:
 @pytest.fixture
 def context(database: Database) -> Context:
     """As a worker has it that has just begun."""
-    return {"database": database, "decided": Decided(), "pace": Pace()}
+    return {"database": database, "decided": Decided(), "sweeping": Round(), "pace": Pace()}
 
 
 def after(schedule: schedules.Schedule, tenant: Tenant, periods: int = 1) -> datetime:
@@ -81,12 +92,11 @@ def after(schedule: schedules.Schedule, tenant: Tenant, periods: int = 1) -> dat
     return schedule.last(tenant.id, now) + timedelta(minutes=1)
 
 
-async def activate(
-    database: Database, tenant: Tenant, learned_until: datetime | None = None
-) -> None:
+async def activate(database: Database, tenant: Tenant, read_at: datetime | None = None) -> None:
     """Have the tenant's next version answer."""
     async with database.work(tenant.id) as work:
-        version = await model_versions.add(work, b"", {}, {}, learned_until=learned_until)
+        version = await model_versions.add(work, b"", {}, {}, read_at=read_at)
+        await model_versions.judge(work, version.id, [], None)
         await model_versions.begin_filling(work, version.id)
         await model_versions.complete(work, version.id)
         await model_versions.activate(work, version.id)
@@ -183,12 +193,27 @@ async def test_only_tenants_with_enough_to_learn_from_are_trained(
 async def test_only_tenants_with_enough_that_is_new_are_trained(
     context: Context, database: Database, tenant: Tenant, runs: Runs
 ) -> None:
-    # Ten days of 2024, a dozen acts a day.
+    before = datetime.now(UTC)
     await build_town(database, tenant)
-    await activate(database, tenant, datetime(2024, 1, 6, 12, tzinfo=UTC))
+    async with database.work(tenant.id) as work:
+        # As an act that is dated ahead, which the version was given.
+        acts = list(await work.session.scalars(select(Interaction).limit(50)))
+        acts[0].occurred_at = before + timedelta(days=2)
+        # What came in while it trained is of any day in the past.
+        for act in acts[2:]:
+            act.created_at = before + timedelta(hours=1)
+    await activate(database, tenant, before + timedelta(minutes=30))
     assert await train_due(context, database, tenant, runs, train_after=48)
     assert not await train_due(context, database, tenant, runs, train_after=49)
     assert await train_due(context, database, tenant, runs, train_after=0)
+
+
+async def test_of_a_version_without_a_note_of_what_it_read_its_own_time_counts(
+    context: Context, database: Database, tenant: Tenant, runs: Runs
+) -> None:
+    await build_town(database, tenant)
+    await activate(database, tenant)
+    assert not await train_due(context, database, tenant, runs, train_after=1)
 
 
 async def test_what_came_after_the_turn_waits_for_the_next(
@@ -268,8 +293,11 @@ async def test_one_tenant_s_trouble_is_not_another_s(
         # A policy that another version wrote.
         row = await tenants.get(work)
         row.policy = {"train_after": "many"}
+        lost = await job_runs.request(work, DRIFT)
+        lost.created_at -= timedelta(minutes=1)
     enqueued.clear()
     await sweep(context)
 
     assert f"could not sweep tenant {tenant.id}" in caplog.text
-    assert enqueued == [Job(REINDEX, other_tenant.id, run.id)]
+    # What was lost of either is picked up.
+    assert set(enqueued) == {Job(REINDEX, other_tenant.id, run.id), Job(DRIFT, tenant.id, lost.id)}
