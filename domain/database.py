@@ -212,7 +212,7 @@ class Database:
         try:
             await self._enqueue(jobs)
         except Exception:
-            # The data is committed, so the caller succeeded; a reindex repairs what was lost.
+            # The data is committed, so the caller succeeded; the sweep finds what was lost.
             logger.exception("could not enqueue %s", ", ".join(job.function for job in jobs))
 
     @staticmethod

@@ -40,9 +40,7 @@ async def stock(work: Work, policy: Policy) -> Stock:
     )
 
 
-async def enough_new(
-    work: Work, least: int, read_at: datetime | None, known_at: datetime
-) -> bool:
+async def enough_new(work: Work, least: int, read_at: datetime | None, known_at: datetime) -> bool:
     """Whether at least so many of the tenant's interactions, of whatever time, came in meanwhile.
 
     Args:
