@@ -181,6 +181,7 @@ async def test_a_new_model_is_told(
 
         async def answer(work: Work) -> None:
             version = await model_versions.add(work, b"", {}, {})
+            await model_versions.judge(work, version.id, [], None)
             await model_versions.begin_filling(work, version.id)
             await model_versions.complete(work, version.id)
             await model_versions.activate(work, version.id)
