@@ -72,8 +72,12 @@ def train(
             config = TrainingConfig(**options)
             indexer = await Indexer.open(rt.database, rt.index, rt.twin)
             return asdict(
-                await train_tenant(indexer, trained_id, config, report, run_id=run_id, warm=warm)
-            )
+                await train_tenant(
+                    indexer, trained_id, config, report, run_id=run_id, warm=warm,
+                    # Whoever waits for it in a terminal can ask for one: twin models report.
+                    with_report=run_id is not None,
+                )
+            )  # fmt: skip
 
         trained_id = await tenant_id(rt.database, tenant)
         if run_id is None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from domain import experiments, gates, interactions, model_versions, policies, properties
 from domain.database import Database, LockedError
-from domain.drift import hold
+from domain.drift import hold as drift_hold
 from domain.errors import DomainError, ErrorCode
 from domain.model_versions import ModelStatus, ModelVersion
 from domain.policies import Policy
@@ -79,6 +79,7 @@ async def train_tenant(
     *,
     run_id: UUID | None = None,
     warm: bool = False,
+    with_report: bool = True,
 ) -> Training:
     """Train on the tenant's data, judge the new version by its gates, index it, activate it.
 
@@ -94,6 +95,7 @@ async def train_tenant(
         report: is told of the progress.
         run_id: the job run that this is; what an earlier attempt of it did is not done again.
         warm: continue from the active version, see ``ml.warm``.
+        with_report: whether to measure the version for its report, after it answers.
 
     Raises:
         DomainError: INVALID_INPUT if the tenant has less data than its policy asks for;
@@ -110,21 +112,19 @@ async def train_tenant(
             version = await _trained(data, config, report, run_id, warm=warm)
         if version.status is ModelStatus.TRAINED:
             version = await _judged(database, tenant_id, version.id)
-        if version.status is ModelStatus.EVALUATED:
+        waits_for = None
+        if version.status in (ModelStatus.EVALUATED, ModelStatus.INDEXED):
 
             async def indexing(share: float, message: str) -> None:
                 await report(TRAINED + (INDEXED - TRAINED) * share, message)
 
-            await indexer.fill(tenant_id, version.id, indexing)
+            hold = partial(_held, version)
+            waits_for = (await indexer.activate(tenant_id, version.id, indexing, hold)).held
             version = await _read(database, tenant_id, version.id)
-        waits_for = None
-        if version.status is ModelStatus.INDEXED:
-            waits_for = await _held(database, tenant_id, version)
-            if waits_for is None:
-                await indexer.activate(tenant_id, version.id, report)
-                version = await _read(database, tenant_id, version.id)
-        await report(INDEXED, f"measuring version {version.number} for its report")
-        no_report = await keep_report(database, tenant_id, version.id, data.get, config.device)
+        no_report = None
+        if with_report:
+            await report(INDEXED, f"measuring version {version.number} for its report")
+            no_report = await keep_report(database, tenant_id, version.id, data.get, config.device)
     space = indexer.index.space(ModelKey(tenant_id, version.id))
     return Training(
         version_id=version.id,
@@ -178,6 +178,7 @@ async def _trained(
         active = await model_versions.active(work)
         artifact, unreadable = await _readable(work, active, config, warm=warm)
     await report(LOADED, f"training on {len(columns):,} properties, {len(log):,} interactions")
+    beside = {"active_version": active.number if active else None}
     moved = await in_thread(partial(drift.greatest, active, artifact, columns, log))
     trained = await _train(columns, log, config, report, artifact, warm=warm)
     async with data.database.work(data.tenant_id) as work:
@@ -185,7 +186,7 @@ async def _trained(
             work,
             trained.weights,
             trained.metadata,
-            trained.metrics | moved | unreadable,
+            trained.metrics | moved | unreadable | beside,
             run_id=run_id,
             parent_id=active.id if active and warm else None,
             read_at=read_at,
@@ -203,12 +204,14 @@ async def _judged(database: Database, tenant_id: UUID, version_id: UUID) -> Mode
         return version
 
 
-async def _held(database: Database, tenant_id: UUID, version: ModelVersion) -> str | None:
+async def _held(version: ModelVersion, work: Work) -> str | None:
     """Why the version, which passed its gates, must wait for somebody to activate it."""
-    async with database.work(tenant_id) as work:
-        if await experiments.running(work):
-            return EXPERIMENT
-        return hold(await policies.get(work), version.metrics)
+    if await experiments.running(work):
+        return EXPERIMENT
+    active = await model_versions.active(work)
+    if (active.number if active else None) != version.metrics.get("active_version"):
+        return "another version was activated since it was judged: activate it if it is wanted"
+    return drift_hold(await policies.get(work), version.metrics)
 
 
 def _require_enough(policy: Policy, columns: PropertyColumns, log: InteractionLog) -> None:
