@@ -12,7 +12,7 @@ from domain.model_versions import ModelStatus, SpaceState
 from domain.snapshots import ModelKey
 from domain.tenants import Tenant
 from jobs import training as training_module
-from jobs.reindexing import Indexer
+from jobs.reindexing import Indexer, Report
 from ml.config import TrainingConfig
 from runtime import Runtime
 from tests.factories import build_town, train
@@ -29,7 +29,7 @@ async def killed(*_: object, **__: object) -> None:
     raise KilledError
 
 
-async def die_filling(indexer: Indexer, tenant_id: UUID, version_id: UUID, _: object) -> None:
+async def die_filling(indexer: Indexer, tenant_id: UUID, version_id: UUID, *_: object) -> None:
     """Once the space has something in it."""
     async with indexer.database.work(tenant_id) as work:
         await model_versions.begin_filling(work, version_id)
@@ -42,11 +42,19 @@ async def die_filling(indexer: Indexer, tenant_id: UUID, version_id: UUID, _: ob
     raise AssertionError("not reached")
 
 
+async def die_held(
+    indexer: Indexer, tenant_id: UUID, version_id: UUID, report: Report, _: object
+) -> None:
+    """Once all is in the space, of a version that was held back from answering."""
+    await indexer.fill(tenant_id, version_id, report)
+    raise KilledError
+
+
 # What is replaced by a death, and where the version stands then.
 DEATHS: list[tuple[object, str, Callable[..., Awaitable[None]], ModelStatus, SpaceState]] = [
     (training_module, "_judged", killed, ModelStatus.TRAINED, SpaceState.NONE),
-    (Indexer, "fill", die_filling, ModelStatus.EVALUATED, SpaceState.FILLING),
-    (Indexer, "activate", killed, ModelStatus.INDEXED, SpaceState.COMPLETE),
+    (Indexer, "activate", die_filling, ModelStatus.EVALUATED, SpaceState.FILLING),
+    (Indexer, "activate", die_held, ModelStatus.INDEXED, SpaceState.COMPLETE),
     (training_module, "keep_report", killed, ModelStatus.ACTIVE, SpaceState.COMPLETE),
 ]
 
@@ -119,7 +127,7 @@ async def test_what_waits_in_the_index_is_not_given_up(
     """It passed its gates: it may have been kept back by an experiment."""
     await build_town(database, tenant)
     with monkeypatch.context() as dying:
-        dying.setattr(Indexer, "activate", killed)
+        dying.setattr(Indexer, "activate", die_held)
         with pytest.raises(KilledError):
             await train_streets(rt, tenant, SMALL)
     await train(rt, tenant, epochs=1)
