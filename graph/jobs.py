@@ -47,6 +47,8 @@ publish(
     },
 )
 
+REFUSAL = "Only analysts and admins may see jobs."
+
 ENDED_BADLY = (JobStatus.FAILED, JobStatus.PARKED)
 
 _VERSION = "version_id"
@@ -204,7 +206,7 @@ async def list_job_runs(
     before: Before = None,
 ) -> JobRunConnection:
     """A page of the tenant's runs. Raises DomainError FORBIDDEN for a viewer."""
-    info.context.require_privileged("Only analysts and admins may see jobs.")
+    info.context.require_privileged(REFUSAL)
     matching, size, backward = _filter(where), page_size(first, last), last is not None
     async with info.context.work() as work:
         rows = await run_list.page(

@@ -35,12 +35,12 @@ _LIST = "modelVersions"
 
 publish(
     ModelStatus,
-    "Where a version of the twin stands. It answers only while it is active.",
+    "Where a version of the twin stands.",
     {
         ModelStatus.TRAINED: "It has learned and is not judged yet.",
         ModelStatus.EVALUATED: "It passed its gates.",
         ModelStatus.INDEXED: "Its vectors are in the index too.",
-        ModelStatus.ACTIVE: "It answers.",
+        ModelStatus.ACTIVE: "It answers, but for investors on whom an experiment tries another.",
         ModelStatus.RETIRED: "It answered once, or was given up.",
         ModelStatus.REFUSED: "It failed a gate and will not answer.",
     },

@@ -7,9 +7,8 @@ import strawberry
 
 from domain import job_runs
 from domain.errors import DomainError, invalid, not_found
+from graph import jobs, models
 from graph.context import Info
-from graph.jobs import JobRun
-from graph.models import REFUSAL, ModelVersion
 from graph.nodes import Node, NodeId, split_id
 from graph.properties import Property
 from graph.users import User
@@ -63,13 +62,13 @@ async def _find(info: Info, value: str, *field: str) -> Node:
             raise not_found("user", field)
         return User.of(person)
     if kind == "ModelVersion":
-        info.context.require_privileged(REFUSAL)
+        info.context.require_privileged(models.REFUSAL)
         version = await info.context.loaders.versions.load(uuid)
         if version is None:
             raise not_found("model version", field)
-        return ModelVersion.of(version)
+        return models.ModelVersion.of(version)
     if kind == "JobRun":
-        info.context.require_privileged("Only analysts and admins may see jobs.")
+        info.context.require_privileged(jobs.REFUSAL)
         async with info.context.work() as work:
-            return JobRun.of(await job_runs.get(work, uuid, *field))
+            return jobs.JobRun.of(await job_runs.get(work, uuid, *field))
     raise invalid(f"{'.'.join(field)}: no {kind!r} can be asked for by its id", *field)

@@ -90,6 +90,15 @@ async def other_tenant(database: Database) -> Tenant:
     return await new_tenant(database)
 
 
+@pytest.fixture(scope="module")
+async def trained(rt: runtime.Runtime, database: Database) -> Town:
+    """A tenant of the module's own with two versions, of which the second answers."""
+    built = await build_town(database, await new_tenant(database))
+    for seed in (0, 1):
+        await train(rt, built.tenant, seed=seed)
+    return built
+
+
 @pytest.fixture(scope="session")
 async def town(rt: runtime.Runtime, database: Database) -> Town:
     """A trained tenant for tests that only read; see ``Town``."""

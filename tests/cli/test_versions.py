@@ -7,21 +7,10 @@ import pytest
 from domain import drift, model_versions, policies
 from domain.database import Database
 from domain.tenants import Tenant
-from runtime import Runtime
 from tests.cli.conftest import Twin
-from tests.conftest import new_tenant
-from tests.factories import Town, build_town, train
+from tests.factories import Town
 
 GATE = {"gate": "f1", "value": 0.4, "bound": 0.6, "passed": False}
-
-
-@pytest.fixture(scope="module")
-async def trained(rt: Runtime, database: Database) -> Town:
-    """A tenant with two trained versions, of which the second answers."""
-    town = await build_town(database, await new_tenant(database))
-    for seed in (0, 1):
-        await train(rt, town.tenant, seed=seed)
-    return town
 
 
 def rows(printed: str) -> list[list[str]]:

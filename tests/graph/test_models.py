@@ -9,9 +9,7 @@ from domain.database import Database
 from domain.tenants import Tenant
 from domain.vocabulary import Role
 from graph.nodes import global_id
-from runtime import Runtime
-from tests.conftest import new_tenant
-from tests.factories import Town, add_user, build_town, train
+from tests.factories import Town, add_user
 from tests.graph.conftest import Session, SignIn
 
 VERSION = """id number status indexState refusal gates { name value bound passed } createdAt
@@ -27,15 +25,6 @@ ACTIVATE = """mutation ($id: ID!) { activateModel(input: {versionId: $id}) {
     job { id function arguments status modelVersion { number } }
     errors { code message path } } }"""
 NODE = "query ($id: ID!) { node(id: $id) { id ... on ModelVersion { number status } } }"
-
-
-@pytest.fixture(scope="module")
-async def trained(rt: Runtime, database: Database) -> Town:
-    """A tenant with two trained versions, of which the second answers."""
-    town = await build_town(database, await new_tenant(database))
-    for seed in (0, 1):
-        await train(rt, town.tenant, seed=seed)
-    return town
 
 
 async def session_of(database: Database, tenant: Tenant, sign_in: SignIn, role: Role) -> Session:
