@@ -226,7 +226,7 @@ def test_runs_keep_to_their_states(services: runtime.Services) -> None:
     run_state_machine_as_test(
         Runs,
         settings=settings(
-            max_examples=10,
+            max_examples=6,
             stateful_step_count=20,
             deadline=None,
             suppress_health_check=list(HealthCheck),

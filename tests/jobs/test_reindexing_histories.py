@@ -28,7 +28,7 @@ from runtime import Runtime
 from tests.factories import Town, add_property
 from tests.jobs.indexing import Place, unheard
 
-HISTORIES = int(os.environ.get("INTERLEAVINGS", "6"))
+HISTORIES = int(os.environ.get("INTERLEAVINGS", "3"))
 HOUSES = 12
 
 
