@@ -28,7 +28,8 @@ define INSTALL
 	|| { echo "error: pip failed; with QUIET= it says all it does" >&2; exit 1; }
 endef
 
-PYTEST = $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+# Tests wait for processes as much as they compute: more of them at once than there are cores.
+PYTEST = $(BIN)/python -m pytest --numprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-freshness bench-warm bench-served prior evaluate evaluate-simulation schema schema-check migrate constraints clean
