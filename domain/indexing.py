@@ -99,15 +99,19 @@ async def mark(work: Work, kind: Marked, ids: Sequence[UUID]) -> None:
         return
     if len(ids) > REINDEX_ABOVE:
         await mark_everything(work)
-        return
-    values = {"tenant_id": work.tenant_id, "kind": kind, "ids": list(ids)}
-    await work.session.execute(_MARK, values)
-    work.enqueue(INDEX_MARKED)
+    else:
+        await _mark(work, kind, ids)
 
 
 async def mark_everything(work: Work) -> None:
     """Have everything of the tenant written into the index anew."""
-    await mark(work, Marked.EVERYTHING, [work.tenant_id])
+    await _mark(work, Marked.EVERYTHING, [work.tenant_id])
+
+
+async def _mark(work: Work, kind: Marked, ids: Sequence[UUID]) -> None:
+    values = {"tenant_id": work.tenant_id, "kind": kind, "ids": list(ids)}
+    await work.session.execute(_MARK, values)
+    work.enqueue(INDEX_MARKED)
 
 
 async def follow(work: Work, kind: Marked, ids: Sequence[UUID]) -> None:

@@ -56,6 +56,7 @@ async def add_version(database: Database, tenant: Tenant, town: Town) -> UUID:
         stored = await model_versions.stored(work, found.id)
     async with database.work(tenant.id) as work:
         copy = await model_versions.add(work, stored.weights, stored.metadata, {})
+        await model_versions.judge(work, copy.id, [], None)
         await model_versions.complete(work, copy.id)
         return copy.id
 

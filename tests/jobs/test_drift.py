@@ -162,6 +162,7 @@ async def test_nothing_is_measured_without_something_to_compare_with(
     async with database.work(tenant.id) as work:
         # As a version of before references were kept.
         version = await model_versions.add(work, b"weights", {}, {})
+        await model_versions.judge(work, version.id, [], None)
         await model_versions.complete(work, version.id)
         await model_versions.activate(work, version.id)
     assert await measure(database, rt.twin, tenant.id) == {"skipped": NO_REFERENCE}
