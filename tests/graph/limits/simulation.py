@@ -19,8 +19,8 @@ from graphql import (
 
 from graph.pagination import DEFAULT_PAGE
 
-LONGEST = {"provenance": 24, "reasons": 3}
-"""Lists whose length no argument sets."""
+LONGEST = {"provenance": 24, "reasons": 3, "gates": 10, "figures": 10, "features": 25}
+"""Lists whose length no argument sets. Whatever is missing here is taken to be of a page."""
 
 LEAVES = {"Int": 1, "Float": 0.5, "Boolean": True, "String": "a", "ID": "a", "DateTime": "2026"}
 
