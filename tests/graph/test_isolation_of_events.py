@@ -61,6 +61,7 @@ async def live_on(rt: Runtime, tenant: Tenant, investor: UUID, words: str) -> No
         await buy_boxes.state(work, investor, BuyBox(cities=(f"{words} {uuid4()}",)))
         await property_upsert.upsert(work, [PropertyInput(external_id=f"{words} {uuid4()}")])
         version = await model_versions.add(work, b"", {}, {})
+        await model_versions.judge(work, version.id, [], None)
         await model_versions.begin_filling(work, version.id)
         await model_versions.complete(work, version.id)
         await model_versions.activate(work, version.id)
