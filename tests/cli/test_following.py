@@ -18,6 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 import embedded
 import runtime
+from domain import job_runs
 from domain.database import Database
 from domain.tenants import Tenant
 from domain.vocabulary import Role
@@ -31,6 +32,7 @@ LIST = "subscription { recommendationsChanged { causes } }"
 JOBS = "subscription { jobProgress { function status } }"
 THUMB = """mutation ($house: ID!, $way: Sentiment!) {
     submitFeedback(input: {propertyId: $house, sentiment: $way}) { errors { code } } }"""
+REINDEX = "mutation { startReindex(input: {}) { errors { code } } }"
 
 
 @asynccontextmanager
@@ -61,8 +63,8 @@ def caused_by(cause: str) -> Callable[[Any], bool]:
     return lambda event: cause in event["causes"]
 
 
-def indexed(event: Any) -> bool:
-    return bool(event == {"function": "index_users", "status": "SUCCEEDED"})
+def reindexed(event: Any) -> bool:
+    return bool(event == {"function": job_runs.REINDEX, "status": "SUCCEEDED"})
 
 
 def free_address() -> str:
@@ -102,21 +104,24 @@ async def test_what_happens_in_one_process_is_told_by_the_others(
 ) -> None:
     async with database.work(tenant.id) as work:
         user, house = await add_user(work), await add_property(work)
-    token = mint(services.jwt_secret, tenant.id, user.id, [Role.ANALYST], timedelta(hours=1))
+    token = mint(services.jwt_secret, tenant.id, user.id, [Role.ADMIN], timedelta(hours=1))
     a, b = free_address(), free_address()
     first, second = (start("api", *one.split(":"), "1") for one in (a, b))
     worker = start("worker", "--queue=indexing")
     await asyncio.gather(answering(a), answering(b))
 
-    async def thumb(address: str, way: str) -> None:
-        variables = {"house": global_id("Property", house.id), "way": way}
+    async def mutate(address: str, query: str, variables: dict[str, str], field: str) -> None:
         async with httpx.AsyncClient(timeout=30) as client:
             response = await client.post(
                 f"http://{address}/graphql",
-                json={"query": THUMB, "variables": variables},
+                json={"query": query, "variables": variables},
                 headers={"Authorization": f"Bearer {token}"},
             )
-        assert response.json()["data"] == {"submitFeedback": {"errors": []}}
+        assert response.json()["data"] == {field: {"errors": []}}
+
+    async def thumb(address: str, way: str) -> None:
+        variables = {"house": global_id("Property", house.id), "way": way}
+        await mutate(address, THUMB, variables, "submitFeedback")
 
     async with (
         following(a, token, LIST, JOBS) as on_a,
@@ -125,8 +130,9 @@ async def test_what_happens_in_one_process_is_told_by_the_others(
         await until(on_a, "recommendationsChanged", caused_by("SUBSCRIBED"))
         await thumb(b, "THUMBS_UP")
         await until(on_a, "recommendationsChanged", caused_by("FEEDBACK"))
-        await until(on_a, "jobProgress", indexed)
-        await until(on_b, "jobProgress", indexed)
+        await mutate(b, REINDEX, {}, "startReindex")
+        await until(on_a, "jobProgress", reindexed)
+        await until(on_b, "jobProgress", reindexed)
 
         redis = embedded.status(tmp_path)["redis"].pid
         assert redis is not None
