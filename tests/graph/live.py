@@ -36,9 +36,12 @@ async def serving(app: Starlette) -> AsyncIterator[str]:
         )
         server = Server(config)
         running = asyncio.create_task(server.serve(sockets=[listening]))
-        yield f"127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        await running
+        try:
+            yield f"127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            # Also where a test failed: the next one's server would wait for this one.
+            server.should_exit = True
+            await running
 
 
 def open_socket(address: str, **options: Any) -> connect:
