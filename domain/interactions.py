@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from domain import indexing, properties
+from domain import indexing
 from domain.base import Base, TenantScoped, one_of, storable, vocabulary
 from domain.errors import invalid, not_found
 from domain.events import Event, Topic
@@ -90,13 +90,15 @@ WEIGHT: ColumnElement[float] = case(
 """An interaction's weight as SQL."""
 
 
-async def _lock_investor(work: Work, user_id: UUID) -> None:
+async def _lock(work: Work, user_id: UUID, property_id: UUID) -> None:
     # What one investor does is written in turn, so that repeats and races leave one row.
-    found = await work.session.scalar(
-        select(User.id).where(User.id == user_id).with_for_update(key_share=True)
-    )
-    if found is None:
+    user = select(User.id).where(User.id == user_id)
+    if await work.session.scalar(user.with_for_update(key_share=True)) is None:
         raise not_found("user", ("userId",))
+    # Who deletes it meanwhile is waited for, or waits.
+    acted_on = select(Property.id).where(Property.id == property_id)
+    if await work.session.scalar(acted_on.with_for_update(key_share=True)) is None:
+        raise not_found("property", ("propertyId",))
 
 
 async def refresh_totals(work: Work, property_ids: Sequence[UUID] | None = None) -> None:
@@ -166,8 +168,7 @@ async def record(
             f"occurredAt {occurred_at.isoformat()}: use a time from {EARLIEST.date()} on",
             "occurredAt",
         )
-    await _lock_investor(work, user_id)
-    await properties.get(work, property_id, "propertyId")
+    await _lock(work, user_id, property_id)
     same = select(Interaction).where(
         Interaction.user_id == user_id,
         Interaction.property_id == property_id,
@@ -207,8 +208,7 @@ async def submit_feedback(
         raise invalid(
             f"reason: use text of at most {REASON_LIMIT} characters, without zero bytes", "reason"
         )
-    await _lock_investor(work, user_id)
-    await properties.get(work, property_id, "propertyId")
+    await _lock(work, user_id, property_id)
     thumb = (await feedback(work, user_id, [property_id])).get(property_id)
     if thumb is None:
         thumb = Interaction(tenant_id=work.tenant_id, user_id=user_id, property_id=property_id)
@@ -228,8 +228,7 @@ async def retract_feedback(work: Work, user_id: UUID, property_id: UUID) -> bool
     Raises:
         DomainError: NOT_FOUND for the user or property.
     """
-    await _lock_investor(work, user_id)
-    await properties.get(work, property_id, "propertyId")
+    await _lock(work, user_id, property_id)
     retracted = await work.session.scalar(
         delete(Interaction)
         .where(

@@ -1,13 +1,14 @@
 """What investors do: recorded once, told at once."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from domain import histories, interactions, properties
 from domain.database import Database
@@ -17,7 +18,7 @@ from domain.interactions import Interaction
 from domain.snapshots import HISTORY_LIMIT
 from domain.tenants import Tenant
 from domain.vocabulary import INTERACTION_WEIGHTS, InteractionKind
-from domain.work import Job
+from domain.work import Job, Work
 from tests.factories import add_interaction, add_property, add_user, take_marks
 
 KINDS = list(InteractionKind)
@@ -261,3 +262,32 @@ async def test_deals_made_at_once_all_count(database: Database, tenant: Tenant, 
     async with database.work(tenant.id) as work:
         found = await properties.get(work, pair.property_id)
     assert (found.owners, found.engagement) == (8, 8 * INTERACTION_WEIGHTS[InteractionKind.DEAL])
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda work, pair: interactions.record(work, *pair, InteractionKind.DEAL),
+        lambda work, pair: interactions.submit_feedback(
+            work, *pair, InteractionKind.THUMBS_UP, None
+        ),
+        lambda work, pair: interactions.retract_feedback(work, *pair),
+    ],
+    ids=["record", "submit_feedback", "retract_feedback"],
+)
+async def test_a_property_that_is_deleted_meanwhile_is_not_found(
+    database: Database, tenant: Tenant, pair: Pair, act: Callable[[Work, Pair], Awaitable[object]]
+) -> None:
+    async def attempt() -> None:
+        async with database.work(tenant.id) as work:
+            await act(work, pair)
+
+    async with database.work(tenant.id) as work:
+        await properties.remove(work, pair.property_id)
+        acting = asyncio.create_task(attempt())
+        waiting = text("SELECT pg_sleep(0.01), count(*) FROM pg_locks WHERE NOT granted")
+        while not acting.done() and not (await work.session.execute(waiting)).one()[1]:
+            pass
+    with pytest.raises(DomainError) as refused:
+        await acting
+    assert (refused.value.code, refused.value.field) == (ErrorCode.NOT_FOUND, ("propertyId",))
