@@ -35,7 +35,7 @@ _OPINIONS = 32
 """Strongest opinions of an investor that candidates are compared with."""
 
 _BLOCK = 64
-"""Candidates are scored by so many."""
+"""Properties are encoded and scored by so many."""
 
 _LEAST_STRENGTH = 0.05
 """Causes worth less, in log-odds, are not worth telling."""
@@ -92,7 +92,8 @@ class LoadedTwin:
     def embed_features(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Unit vectors, float32 (n, 16), of encoded properties (n, 25)."""
         tensor = torch.from_numpy(features).to(self._device)
-        return cast(NDArray[np.float32], self._tower(tensor).cpu().numpy())
+        vectors = self._tower(tensor[_whole_blocks(tensor)])[: len(features)]
+        return cast(NDArray[np.float32], vectors.cpu().numpy())
 
     def items(self, properties: PropertyColumns) -> Items:
         """All that both stages read of n properties; ``taken`` where anybody owns one."""
@@ -141,10 +142,7 @@ class LoadedTwin:
     ) -> NDArray[np.float64]:
         """Log-odds, float64 (n,), of n candidates that meet those shares (n,) of the buy box."""
         count = len(candidates.prior)
-        # A vectorised loop rounds the odd ones at its end otherwise. Among candidates of a whole
-        # number of blocks a score does not depend on what else is scored, to the last bit.
-        rows = torch.arange(-(-count // _BLOCK) * _BLOCK, device=self._device).clamp(max=count - 1)
-        whole = candidates[rows] if count and len(rows) > count else candidates
+        whole = candidates[_whole_blocks(candidates.prior)]
         scores = self._folded(investor.opinions, whole).double().cpu().numpy()[:count]
         if buy_box_met is None:
             return cast(NDArray[np.float64], scores)
@@ -245,6 +243,7 @@ def items_of(
     values, known = attributes(properties, statistics)
     position = positions(properties).to(device)
     spacing = reranker.spacing(position)
+    whole = _whole_blocks(features)
     return Items(
         attributes=torch.from_numpy(values).to(device),
         known=torch.from_numpy(known).to(device),
@@ -252,6 +251,19 @@ def items_of(
         spacing=spacing,
         property_type=torch.as_tensor(properties.property_type, dtype=torch.int64, device=device),
         taken=torch.as_tensor(properties.owners > 0, dtype=torch.float32, device=device),
-        embedding=tower(features),
-        prior=reranker.prior(features, spacing),
+        embedding=tower(features[whole])[: len(properties)],
+        prior=reranker.prior(features[whole], spacing[whole])[: len(properties)],
     )
+
+
+def _whole_blocks(rows: Tensor) -> slice | Tensor:
+    """Selects the rows (n, ...), the last of them repeated up to a whole number of blocks.
+
+    Matrix products of a few rows, and the odd rows at the end of a vectorised loop, are rounded
+    otherwise. Of whole blocks what is computed of a row does not depend on the other rows, to the
+    last bit: a cursor finds its place again after properties were encoded anew with others.
+    """
+    count = len(rows)
+    if count % _BLOCK == 0:
+        return slice(None)
+    return torch.arange(-(-count // _BLOCK) * _BLOCK, device=rows.device).clamp(max=count - 1)
