@@ -29,9 +29,16 @@ class Sample:
     simulation: Simulation
 
 
-def build_sample(*, seed: int = DEFAULT_SEED, investors: int = DEFAULT_INVESTORS) -> Sample:
-    """Load the houses, estimate their values and simulate listings and investors (seconds)."""
+def build_sample(
+    *, seed: int = DEFAULT_SEED, investors: int = DEFAULT_INVESTORS, most_houses: int | None = None
+) -> Sample:
+    """Load the houses, estimate their values and simulate listings and investors (seconds).
+
+    All houses, or at most so many of them from all over the county.
+    """
     houses = load_houses()
+    if most_houses is not None:
+        houses = houses.thinned(most_houses)
     estimated_value = estimate_values(houses)
     listings = simulate_listings(houses, seed=seed)
     simulation = simulate(houses, estimated_value, listings, seed=seed, investors=investors)

@@ -6,7 +6,7 @@ valuation.py, what is simulated in listings.py and simulation.py. See README.md 
 
 import csv
 import gzip
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -87,6 +87,11 @@ class Houses:
     def __len__(self) -> int:
         """Count the houses."""
         return len(self.external_id)
+
+    def thinned(self, most: int) -> "Houses":
+        """Every so many-th house, so that there are at most so many, all over the county."""
+        step = max(1, -(-len(self) // most))
+        return Houses(*(getattr(self, field.name)[::step] for field in fields(self)))
 
     @cached_property
     def city(self) -> NDArray[np.str_]:

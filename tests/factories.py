@@ -165,7 +165,9 @@ async def build_town(database: Database, tenant: Tenant, houses: int = 60) -> To
     return Town(tenant, ids[True], ids[False], investors[True], investors[False], idle.id, newest)
 
 
-async def train(rt: Runtime, tenant: Tenant, *, epochs: int = 12, seed: int = 0) -> Training:
+async def train(
+    rt: Runtime, tenant: Tenant, *, epochs: int = 12, seed: int = 0, with_report: bool = False
+) -> Training:
     """Train, index and activate a small twin by the way that a job takes."""
     indexer = await Indexer.open(rt.database, rt.index, rt.twin)
 
@@ -173,8 +175,8 @@ async def train(rt: Runtime, tenant: Tenant, *, epochs: int = 12, seed: int = 0)
         assert 0 <= share <= 1
         assert message
 
-    config = TrainingConfig(epochs=epochs, batch_size=32, device="cpu", seed=seed)
-    training = await train_tenant(indexer, tenant.id, config, report)
+    config = TrainingConfig(epochs=epochs, rerank_epochs=8, batch_size=32, device="cpu", seed=seed)
+    training = await train_tenant(indexer, tenant.id, config, report, with_report=with_report)
     assert training.refusal is None, training.refusal
     return training
 

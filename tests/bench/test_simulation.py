@@ -15,7 +15,7 @@ from tests.ml.evaluation.conftest import NearestTwin
 
 @pytest.fixture(scope="module")
 def sample() -> Sample:
-    return build_sample(investors=8)
+    return build_sample(investors=8, most_houses=5_000)
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ async def place(database: Database, tenant: Tenant) -> Tenant:
 @pytest.fixture
 async def trained(rt: Runtime, place: Tenant) -> Tenant:
     """A tenant with a version."""
-    await train(rt, place)
+    await train(rt, place, with_report=True)
     return place
 
 

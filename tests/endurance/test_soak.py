@@ -10,7 +10,7 @@ SIZE = Size(houses=240, moving=40, watching=24, judging=8)
 
 async def test_nothing_fails_is_mixed_or_lost_while_models_change(tmp_path: Path) -> None:
     verdict = await soak(
-        tmp_path, 0.0, seed=1, size=SIZE, rounds=1, pause=0.2, epochs=3, batch_size=32
+        tmp_path, 0.0, seed=1, size=SIZE, rounds=1, pause=0.5, epochs=3, batch_size=32
     )
     assert not verdict.wrong, verdict.table()
     figures = dict(verdict.rows)

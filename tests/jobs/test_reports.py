@@ -24,7 +24,7 @@ async def test_a_training_keeps_the_evaluation_of_its_version(
     rt: Runtime, database: Database, tenant: Tenant, other_tenant: Tenant
 ) -> None:
     await build_town(database, tenant)
-    trained = await train(rt, tenant, epochs=1)
+    trained = await train(rt, tenant, epochs=1, with_report=True)
     async with database.work(tenant.id) as work:
         kept = await evaluations.kept(work, trained.version_id)
         version = await model_versions.get(work, trained.version_id)
@@ -46,7 +46,7 @@ async def test_a_version_is_evaluated_once(
     rt: Runtime, database: Database, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await build_town(database, tenant)
-    trained = await train(rt, tenant, epochs=1)
+    trained = await train(rt, tenant, epochs=1, with_report=True)
 
     async def data() -> tuple[PropertyColumns, InteractionLog]:
         raise AssertionError("it has a report already")
@@ -68,7 +68,7 @@ async def test_a_failure_is_logged_and_no_more(
     monkeypatch.setattr(reports, "report_of", fail)
     await build_town(database, tenant)
     with caplog.at_level(logging.WARNING, "jobs.reports"):
-        trained = await train(rt, tenant)
+        trained = await train(rt, tenant, with_report=True)
     assert f"version {trained.version_id} has no report" in caplog.text
     assert "too large" in caplog.text
     assert (trained.status, trained.no_report) == (ModelStatus.ACTIVE, UNEXPLAINED)
@@ -84,7 +84,9 @@ async def test_too_little_to_measure_on_is_told(
 
     monkeypatch.setattr(reports, "report_of", refuse)
     await build_town(database, tenant)
-    assert (await train(rt, tenant)).no_report == "nobody approved of anything later"
+    assert (
+        await train(rt, tenant, with_report=True)
+    ).no_report == "nobody approved of anything later"
 
 
 async def test_a_later_attempt_makes_up_for_it(
@@ -93,7 +95,7 @@ async def test_a_later_attempt_makes_up_for_it(
     await build_town(database, tenant)
     with monkeypatch.context() as patched:
         patched.setattr(reports, "report_of", lambda *_, **__: 1 / 0)
-        trained = await train(rt, tenant, epochs=1)
+        trained = await train(rt, tenant, epochs=1, with_report=True)
     await keep_report(
         database, tenant.id, trained.version_id, lambda: load(database, tenant.id), "cpu"
     )

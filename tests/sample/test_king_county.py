@@ -64,3 +64,12 @@ def test_another_file_is_refused(tmp_path_factory: pytest.TempPathFactory) -> No
     path.write_bytes(gzip.compress(b"name,price\nx,1\n"))
     with pytest.raises(KeyError, match="id"):
         load_houses(path)
+
+
+def test_thinned_houses_are_all_over_the_county(sample: Sample) -> None:
+    houses = sample.houses
+    few = houses.thinned(500)
+    assert 450 < len(few) <= 500
+    assert set(few.external_id) < set(houses.external_id)
+    assert (few.kilometres.std(axis=0) > 0.8 * houses.kilometres.std(axis=0)).all()
+    assert len(houses.thinned(10**6)) == len(houses)
