@@ -11,8 +11,6 @@ from domain.database import Database
 from domain.properties import Property
 from domain.tenants import Tenant
 
-HOUSES = 2_200
-
 
 async def find(database: Database) -> Tenant:
     async with database.work(None) as work:
@@ -26,15 +24,15 @@ def test_an_interrupted_first_start_is_finished_by_the_next(
 ) -> None:
     url = services.database_url
     with pytest.raises(ServingError, match="new start retries"):
-        prepare_sample(url, investors=4, most_houses=HOUSES, training=["--epochs=0"])
+        prepare_sample(url, investors=12, training=["--epochs=0"])
     first = capfd.readouterr().err
     assert "epochs must be at least 1" in first
     assert "Sample: " in first
 
-    prepare_sample(url, investors=4, most_houses=HOUSES, training=["--epochs=1"])
+    prepare_sample(url, investors=12, training=["--epochs=1"])
     second = capfd.readouterr()
     assert "Sample: " not in second.err
-    assert "Version 1 answers now: 2,144 properties" in second.out
+    assert "Version 1 answers now: 21,436 properties" in second.out
 
     prepare_sample(url)
     assert capfd.readouterr() == ("", "")
@@ -45,7 +43,7 @@ async def test_the_sample_says_what_is_simulated(database: Database) -> None:
     async with database.work(tenant.id) as work:
         (version,) = await model_versions.page(work, 100)
         assert tenant.active_model_version_id == version.id
-        assert await property_search.count(work) == 2_144
+        assert await property_search.count(work) == 21_436
         investor = await users.find(work, INVESTOR)
         assert investor.simulated
         sources = await work.session.scalars(

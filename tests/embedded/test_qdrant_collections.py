@@ -1,6 +1,7 @@
 """Collections of the embedded Qdrant: what is told about them, durability, optimisation."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -140,8 +141,11 @@ async def test_vectors_are_quantized_where_they_were_not(
     assert (await remote.get_collection(NAME)).config.quantization_config == int8
 
     def quantized() -> bool:
-        # Beside the vectors of a segment; while they are made they lie elsewhere.
-        return bool(list(data_dir.glob("qdrant/*/*/segments/**/quantized.data")))
+        # Beside the vectors of a segment; while they are made they lie elsewhere, and folders
+        # that are looked through may vanish.
+        with suppress(FileNotFoundError):
+            return bool(list(data_dir.glob("qdrant/*/*/segments/**/quantized.data")))
+        return False
 
     await asyncio.to_thread(wait_until, quantized)
     await remote.upsert(NAME, [models.PointStruct(id=500, vector=vectors[500])])
