@@ -264,23 +264,22 @@ async def test_deals_made_at_once_all_count(database: Database, tenant: Tenant, 
     assert (found.owners, found.engagement) == (8, 8 * INTERACTION_WEIGHTS[InteractionKind.DEAL])
 
 
-@pytest.mark.parametrize(
-    "act",
-    [
-        lambda work, pair: interactions.record(work, *pair, InteractionKind.DEAL),
-        lambda work, pair: interactions.submit_feedback(
-            work, *pair, InteractionKind.THUMBS_UP, None
-        ),
-        lambda work, pair: interactions.retract_feedback(work, *pair),
-    ],
-    ids=["record", "submit_feedback", "retract_feedback"],
-)
+ACTS: dict[str, Callable[[Work, Pair], Awaitable[object]]] = {
+    "record": lambda work, pair: interactions.record(work, *pair, InteractionKind.DEAL),
+    "submit_feedback": lambda work, pair: interactions.submit_feedback(
+        work, *pair, InteractionKind.THUMBS_UP, None
+    ),
+    "retract_feedback": lambda work, pair: interactions.retract_feedback(work, *pair),
+}
+
+
+@pytest.mark.parametrize("act", ACTS)
 async def test_a_property_that_is_deleted_meanwhile_is_not_found(
-    database: Database, tenant: Tenant, pair: Pair, act: Callable[[Work, Pair], Awaitable[object]]
+    database: Database, tenant: Tenant, pair: Pair, act: str
 ) -> None:
     async def attempt() -> None:
         async with database.work(tenant.id) as work:
-            await act(work, pair)
+            await ACTS[act](work, pair)
 
     async with database.work(tenant.id) as work:
         await properties.remove(work, pair.property_id)
