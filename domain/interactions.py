@@ -269,8 +269,9 @@ async def feedback(
 
 
 async def active_investors(work: Work) -> list[UUID]:
-    """The users who did anything."""
-    return list(await work.session.scalars(select(Interaction.user_id).distinct()))
+    """The users who did anything, in the order of their ids."""
+    query = select(Interaction.user_id).distinct().order_by(Interaction.user_id)
+    return list(await work.session.scalars(query))
 
 
 async def any_simulated(work: Work) -> bool:
