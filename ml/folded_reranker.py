@@ -14,10 +14,7 @@ from torch.nn import functional
 
 from domain.vocabulary import PropertyType
 from ml.items import Items, Opinions
-from ml.reranker import DIFFERENCES, LARGEST_RATIO, NEAREST_KM, Reranker
-
-_LEAST = 1e-37
-"""Next to nothing; its logarithm is finite."""
+from ml.reranker import DIFFERENCES, LARGEST_RATIO, LEAST, NEAREST_KM, Reranker
 
 
 class FoldedReranker:
@@ -50,7 +47,7 @@ class FoldedReranker:
         greatest = similarity.amax(dim=0) if len(weight) else torch.zeros_like(candidates.prior)
         # Approval and aversion at once. A sum of nothing is less than anything that counts.
         sides = torch.stack((weight, -weight)).clamp_(min=0.0)
-        sums = torch.mm(sides, similarity.sub_(greatest).exp_()).clamp_(min=_LEAST).log_()
+        sums = torch.mm(sides, similarity.sub_(greatest).exp_()).clamp_(min=LEAST).log_()
         approval, aversion = sums.add_(greatest)
         score = torch.logaddexp(approval, self._reranker.background)
         score.sub_(functional.softplus(aversion.add_(self._reranker.dislike)))

@@ -19,6 +19,7 @@ markets (``ml/prior.json``), and weight decay pulls towards those rather than to
 """
 
 import json
+from collections.abc import Iterator
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -32,6 +33,7 @@ from domain.snapshots import PropertyColumns
 from domain.vocabulary import INTERACTION_WEIGHTS, InteractionKind
 from ml.features import ATTRIBUTE_NAMES, FEATURE_COUNT, FeatureStatistics, attributes
 from ml.items import Acts, Items, Opinions, positions
+from ml.piecewise_linear import add_clamped
 
 PRIOR_FILE = Path(__file__).with_name("prior.json")
 PRIOR = (
@@ -67,8 +69,9 @@ _REFERENCE = 512
 _SPACING_NEIGHBOURS = 3
 _HIDDEN = 24
 _THUMBS_DOWN = list(InteractionKind).index(InteractionKind.THUMBS_DOWN)
-_NOTHING = 1e-9
-_NEVER = 1e4
+LEAST = 1e-37
+"""Next to nothing; its logarithm is finite."""
+
 LARGEST_RATIO = 4.0
 """How much one attribute speaks for or against a candidate at most."""
 
@@ -195,7 +198,7 @@ class Reranker(nn.Module):
         down takes back whatever speaks for the property: what is said outweighs what was done.
         """
         elapsed = (age.clamp(min=0.0) + _AGES_YEARS[0]).log()
-        size = (self.kind[kind] + _hinges(elapsed, self.age_knots) @ self.age).exp()
+        size = _hinged(self.kind[kind], elapsed, self.age_knots, self.age).exp()
         signed = torch.where(self.approves[kind], size, -size) * present
         same = (row[:, :, None] == row[:, None]) & present[:, None]
         rejected = (same & (kind == _THUMBS_DOWN)[:, None]).any(dim=2)
@@ -207,44 +210,55 @@ class Reranker(nn.Module):
     def forward(self, opinions: Opinions, candidates: Items, without: Part | None = None) -> Tensor:
         """Scores (b, c) of candidates (b, c). ``without`` treats one part as merely usual."""
         similarity = self.kernel(opinions.items, candidates, without)
-        weight = opinions.weight
-        approval = _log_sum(similarity, weight)
+        greatest = torch.zeros_like(candidates.prior)[:, None]
+        if similarity.numel():
+            greatest = similarity.detach().amax(dim=1, keepdim=True)
+        # Approval and aversion at once. A sum of nothing is less than anything that counts.
+        sides = torch.stack((opinions.weight, -opinions.weight), dim=1).clamp(min=0.0)
+        sums = (sides @ (similarity - greatest).exp()).clamp(min=LEAST).log() + greatest
+        approval, aversion = sums.unbind(dim=1)
         # What is like nothing approved of still has a chance, so that scores stay finite.
         approval = torch.logaddexp(approval, self.background)
-        aversion = functional.softplus(_log_sum(similarity, -weight) + self.dislike)
+        aversion = functional.softplus(aversion + self.dislike)
         profile = self._profile(opinions, candidates, without)
         return approval - aversion + profile + candidates.prior + self.taken * candidates.taken
 
     def kernel(self, acted: Items, candidates: Items, without: Part | None = None) -> Tensor:
         """How alike properties acted on (b, h) and candidates (b, c) are: (b, h, c)."""
-        km = torch.linalg.vector_norm(
-            acted.position[:, :, None] - candidates.position[:, None], dim=3
-        )
+        here, there = _by_column(acted.position), _by_column(candidates.position)
+        km = (here[..., None] - there[:, :, None]).square_().sum(dim=0).sqrt_()
         if without is Part.NEARNESS:
             km = torch.full_like(km, _DISTANCE_KM[-1])
-        placed = km.isfinite()
-        distance = (km.nan_to_num() + NEAREST_KM).log()
-        near = _hinges(distance, self.distance_knots) @ self.distance
-        near = near + (
-            _hinges(distance - acted.spacing[:, :, None], self.spacing_knots)
-            @ self.relative_distance
-        )
-        result = torch.where(placed, near, self.distance_unknown)
+        placed = km.isfinite().float()
+        distance = (km.nan_to_num_() + NEAREST_KM).log_()
+        relative = distance - acted.spacing[:, :, None]
+        near = torch.zeros_like(distance)
+        near = _hinged(near, distance, self.distance_knots, self.distance)
+        near = _hinged(near, relative, self.spacing_knots, self.relative_distance)
+        result = near * placed + self.distance_unknown * (1 - placed)
+
+        def differences() -> Iterator[Tensor]:
+            """Of one attribute after the other, (b, h, c); none where one is unknown."""
+            buffer = torch.empty_like(km)
+            for mine, theirs, known, known_too in zip(*compared, strict=True):
+                torch.sub(mine[:, :, None], theirs[:, None], out=buffer).abs_()
+                yield buffer.mul_(known[:, :, None]).mul_(known_too[:, None])
 
         used = self.used.nonzero()[:, 0]
-        mine, theirs = acted.attributes[..., used], candidates.attributes[..., used]
-        difference = (mine[:, :, None] - theirs[:, None]).abs()
+        compared = [
+            _by_column(values[..., used].float())
+            for values in (acted.attributes, candidates.attributes, acted.known, candidates.known)
+        ]
         if without in _ATTRIBUTES_OF:
-            difference = torch.where(self._of(without)[used], _USUAL_DIFFERENCE, difference)
-        known = acted.known[..., used][:, :, None] & candidates.known[..., used][:, None]
-        difference = difference * known
-        for knot, slope in zip(DIFFERENCES, self.difference, strict=True):
-            result = result + difference.clamp(max=knot) @ slope[used]
+            left_out = self._of(without)[used]
+            compared[0][left_out], compared[1][left_out] = _USUAL_DIFFERENCE, 0.0
+        slopes = self.difference[:, used]
+        result = add_clamped(result, torch.clamp_max, differences, DIFFERENCES, slopes)
 
         if without is not Part.PROPERTY_TYPE:
             kind = acted.property_type[:, :, None]
             same = (kind == candidates.property_type[:, None]) & (kind >= 0)
-            result = result + self.same_type * same
+            result = result + self.same_type * same.float()
         return result + self.likeness * (acted.embedding @ candidates.embedding.transpose(1, 2))
 
     def _profile(self, opinions: Opinions, candidates: Items, without: Part | None) -> Tensor:
@@ -292,15 +306,13 @@ def _prior() -> dict[str, Any]:
     return prior
 
 
-def _log_sum(similarity: Tensor, weight: Tensor) -> Tensor:
-    """Ln of the sum over h of weight (b, h) times exp(similarity (b, h, c)): (b, c).
-
-    Weights that are not positive do not count; a very low number where none is positive.
-    """
-    logarithm = torch.where(weight > 0, weight.clamp(min=_NOTHING).log(), -_NEVER)
-    return torch.logsumexp(similarity + logarithm[:, :, None], dim=1)
+def _by_column(values: Tensor) -> Tensor:
+    """(..., k) as (k, ...), one column after the other in memory."""
+    return values.movedim(-1, 0).contiguous()
 
 
-def _hinges(values: Tensor, knots: Tensor) -> Tensor:
-    """How far the values (...) are beyond each knot (k,): (..., k), 0 before it."""
-    return (values[..., None] - knots).clamp(min=0)
+def _hinged(start: Tensor, values: Tensor, knots: Tensor, slopes: Tensor) -> Tensor:
+    """``start`` (...) plus how far the values (...) are beyond each knot (k,), times its slope."""
+    # Which is slope times the greater of both, less a constant.
+    start = start - slopes @ knots
+    return add_clamped(start, torch.clamp_min, lambda: [values], knots.tolist(), slopes[:, None])
