@@ -30,7 +30,7 @@ endef
 
 # Tests wait for processes as much as they compute: more of them at once than there are cores. In
 # the order of their folders the long files come first; by their number of tests they come last.
-PYTEST = $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-freshness bench-warm bench-served prior evaluate evaluate-simulation schema schema-check migrate constraints clean

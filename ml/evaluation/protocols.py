@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from domain.snapshots import HISTORY_LIMIT, InteractionLog, InvestorHistory, PropertyColumns
 from domain.vocabulary import InteractionKind
+from ml.baselines import FAR_AWAY_KM
 from ml.dataset import KIND_WEIGHTS
 
 KILOMETRES_PER_DEGREE = 111.195
@@ -22,9 +23,6 @@ KILOMETRES_PER_DEGREE = 111.195
 
 SAME_SITE_KM = 0.3
 """What lies nearer to something owned counts as the same site: the same building, mostly."""
-
-FAR_AWAY_KM = 1e4
-"""The distance to a property without coordinates."""
 
 _CELLS = 8_000_000
 """Distances looked at together: bounds memory, however many properties there are."""
