@@ -74,10 +74,16 @@ def import_interactions(
     constants: Constants = None,
     strict: Strict = False,
     create_users: Annotated[
-        bool, typer.Option("--create-users", help="Make analysts of unknown users.")
+        bool, typer.Option("--create-users", help="Create the users that are unknown.")
     ] = False,
+    role: Annotated[
+        Role | None,
+        typer.Option(help="Role of the users that --create-users creates. Default: viewer."),
+    ] = None,
 ) -> None:
     """Add what investors did with properties, from CSV or JSON Lines, plain or gzipped."""
+    if role is not None and not create_users:
+        raise typer.BadParameter("goes with --create-users alone", param_hint="--role")
     mapping, values = _pairs("--map", columns), _pairs("--set", constants)
 
     async def load(work: "Work", progress: BytesRead) -> "ImportReport":
@@ -90,6 +96,7 @@ def import_interactions(
             constants=values,
             strict=strict,
             create_users=create_users,
+            role=role or Role.VIEWER,
             progress=progress,
         )
 

@@ -86,7 +86,7 @@ def import_commands(region: str, directory: Path) -> str:
         f"twin import properties {directory / 'properties.csv.gz'} "
         f"--tenant {tenant} --create-tenant\n"
         f"twin import interactions {directory / 'interactions.csv.gz'} "
-        f"--tenant {tenant} --create-users\n"
+        f"--tenant {tenant} --create-users --role analyst\n"
         f"twin evaluate --tenant {tenant}"
     )
 

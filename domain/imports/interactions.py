@@ -1,6 +1,6 @@
 """Importing interactions: stage the file, find users and properties by name, add what is new."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -67,7 +67,7 @@ _CREATE_USERS = text(
     INSERT INTO users (tenant_id, external_id, email, role, simulated)
     SELECT CAST(:tenant_id AS uuid), (array_agg(user_key ORDER BY line))[1],
         CASE WHEN strpos(min(user_key), '@') > 0 THEN (array_agg(user_key ORDER BY line))[1] END,
-        '{Role.ANALYST}', bool_and(simulated)
+        CAST(:role AS text), bool_and(simulated)
     FROM ({_RESOLVED}) AS act
     WHERE property_id IS NOT NULL AND user_id IS NULL
     GROUP BY CASE WHEN strpos(user_key, '@') > 0 THEN lower(user_key) ELSE user_key END
@@ -131,6 +131,7 @@ async def import_interactions(
     constants: Mapping[str, str] | None = None,
     strict: bool = False,
     create_users: bool = False,
+    role: Role = Role.VIEWER,
     progress: Progress = lambda _done, _size: None,
 ) -> ImportReport:
     """Add the interactions of a file that are not known yet.
@@ -145,7 +146,8 @@ async def import_interactions(
         mapping: the file's column for a field, where it has another name.
         constants: values for fields, as text, that hold for every row.
         strict: load nothing if any row is bad.
-        create_users: make analysts of unknown users; one is simulated if all its acts are.
+        create_users: create unknown users; one is simulated if all its acts are.
+        role: of the users that are created. Users who exist keep theirs.
         progress: is told the bytes read so far and in all, every few thousand lines.
 
     Raises:
@@ -158,7 +160,9 @@ async def import_interactions(
     await stage(work, _STAGED, _DEFINITION, _COLUMNS, rows)
     await lock(work)
     values = {"tenant_id": work.tenant_id}
-    created = (await work.session.execute(_CREATE_USERS, values)).all() if create_users else []
+    created: Sequence[Any] = []
+    if create_users:
+        created = (await work.session.execute(_CREATE_USERS, values | {"role": role})).all()
     await work.session.execute(text("DROP TABLE IF EXISTS pg_temp.resolved_interactions"))
     await work.session.execute(text(_RESOLVE), values)
     await _report_unknown(work, reader)

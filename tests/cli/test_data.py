@@ -61,6 +61,18 @@ def test_from_files_to_a_token(
         assert "roles" not in claims
 
 
+@pytest.mark.parametrize(("options", "role"), [((), "viewer"), (("--role", "analyst"), "analyst")])
+def test_created_users_are_viewers_unless_a_role_is_given(
+    twin: Twin, slug: str, tmp_path: Path, options: tuple[str, ...], role: str
+) -> None:
+    houses = write(tmp_path / "houses.csv", "external_id\nhouse-1\nhouse-2\n")
+    twin("import", "properties", houses, "--tenant", slug)
+    acts = ("import", "interactions", write(tmp_path / "acts.csv", ACTS), "--tenant", slug)
+    assert twin(*acts, "--create-users", *options).exit_code == 0
+    listed = twin("users", "list", "--tenant", slug).stdout.splitlines()
+    assert [line.split("\t")[:2] for line in listed] == [["ann@example.com", role], ["bob", role]]
+
+
 def test_a_token_of_a_service_names_what_it_may_call(
     twin: Twin, slug: str, services: runtime.Services
 ) -> None:
@@ -132,6 +144,16 @@ def test_a_tenant_can_be_made_by_its_first_import(twin: Twin, tmp_path: Path) ->
         (("import", "properties", "/nope.csv", "--tenant", "{slug}"), 1, "/nope.csv"),
         (("import", "properties", "x", "--tenant", "{slug}", "--map", "price"), 2, "FIELD=..."),
         (("import", "frobs", "x"), 2, "frobs"),
+        (
+            ("import", "interactions", "x", "--tenant", "{slug}", "--role", "analyst"),
+            2,
+            "--create-users",
+        ),
+        (
+            ("import", "interactions", "x", "--tenant", "{slug}", "--create-users", "--role=owner"),
+            2,
+            "'owner' is not one of",
+        ),
         (("reindex", "--tenant", "{slug}"), 1, "twin train --tenant"),
         (("train", "--tenant", "{slug}"), 1, "too little to train from"),
         (("train", "--tenant", "{slug}", "--epochs", "0"), 1, "epochs must be at least 1"),

@@ -72,7 +72,7 @@ def test_files_elsewhere_are_named_by_how_they_begin(
     write_portfolios("barossa-valley", tmp_path / "here")
     for name in ("properties.csv.gz", "interactions.csv.gz"):
         assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
-    assert "--tenant byron --create-users" in capsys.readouterr().err
+    assert "--tenant byron --create-users --role analyst" in capsys.readouterr().err
 
 
 def test_an_unknown_region_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -187,10 +187,24 @@ async def test_create_users(load_acts: Load, people: People, acts: ActsOf) -> No
     assert {name: user.simulated for name, user in found.items()} == {
         "ann": False, "bob": False, "Eve@x.com": True, "mix": False,
     }  # fmt: skip
-    assert {found[name].role for name in ("bob", "mix")} == {Role.ANALYST}
+    assert {name: user.role for name, user in found.items()} == {
+        "ann": Role.ANALYST, "bob": Role.VIEWER, "Eve@x.com": Role.VIEWER, "mix": Role.VIEWER,
+    }  # fmt: skip
     assert sum(act.simulated for act in await acts()) == 3
     assert sum(act.user_id == found["Eve@x.com"].id for act in await acts()) == 2
     assert "3 users created" in report.lines()
+
+
+@pytest.mark.usefixtures("houses", "ann")
+async def test_a_role_is_given_to_created_users_alone(load_acts: Load, people: People) -> None:
+    await load_acts(
+        HEADER + "A,ann,VIEW,2024-05-01\nA,bob,VIEW,2024-05-01\n",
+        create_users=True,
+        role=Role.ADMIN,
+    )
+    assert {name: user.role for name, user in (await people()).items()} == {
+        "ann": Role.ANALYST, "bob": Role.ADMIN,
+    }  # fmt: skip
 
 
 @pytest.mark.usefixtures("houses")
