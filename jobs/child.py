@@ -92,7 +92,8 @@ async def run_cli(arguments: Sequence[str]) -> dict[str, Any]:
             await process.wait()
     if code == os.EX_TEMPFAIL:
         # The command's own last word; what came before may be anybody's.
-        raise JobPostponedError(tail.splitlines()[-1].removeprefix("twin: "))
+        last = tail.splitlines()[-1] if tail else "postponed, to be tried again"
+        raise JobPostponedError(last.removeprefix("twin: "))
     if code < 0:
         raise ChildError(f"killed by {signal.Signals(-code).name}; {tail}".rstrip("; "))
     if code:

@@ -28,6 +28,7 @@ def script(path: Path, *lines: str) -> str:
         ("echo no such option >&2; exit 2", JobError, "no such option"),
         ("exit 2", JobError, "ended with exit code 2"),
         ("echo twin: one trains >&2; exit 75", JobPostponedError, "one trains"),
+        ("exit 75", JobPostponedError, "postponed, to be tried again"),
         ("echo twin: no route >&2; exit 1", ChildError, "twin: no route"),
         ("exit 3", ChildError, "ended with exit code 3"),
         ("kill -KILL $$", ChildError, "killed by SIGKILL"),
