@@ -117,7 +117,9 @@ class JobRun(Node):
         """Read with those of the other runs in the answer."""
         from graph.models import ModelVersion
 
-        version_id = parse_uuid((self.row.arguments | (self.row.result or {})).get(_VERSION, ""))
+        # Either may hold null, or what is no id at all.
+        named = (self.row.result or {}).get(_VERSION) or self.row.arguments.get(_VERSION)
+        version_id = parse_uuid(named) if isinstance(named, str) else None
         if version_id is None:
             return None
         row = await info.context.loaders.versions.load(version_id)

@@ -146,7 +146,9 @@ async def test_a_run_leads_to_its_version_and_to_nobody_else_s(
             versions.append((await model_versions.add(work, b"", {}, {})).id)
     theirs, ours = ({"version_id": str(one)} for one in versions)
     about: list[tuple[dict[str, Any], dict[str, Any] | None]]
-    about = [({}, theirs), ({}, ours), (ours, {}), ({}, {"spaces": []}), ({}, None)]
+    none: dict[str, Any] = {"version_id": None}
+    about = [({}, theirs), ({}, ours), (ours, {}), (ours, none), ({}, {"spaces": []})]
+    about += [({}, none), (none, {}), ({"version_id": 1}, {}), (none, None)]
     for arguments, result in about:
         async with database.work(tenant.id) as work:
             run = await job_runs.request(work, job_runs.ACTIVATE, arguments)
@@ -157,7 +159,7 @@ async def test_a_run_leads_to_its_version_and_to_nobody_else_s(
     query = "{ jobRuns { edges { node { modelVersion { number } } } } }"
     edges = (await admin.data(query))["jobRuns"]["edges"]
     found = [edge["node"]["modelVersion"] for edge in reversed(edges)]
-    assert found == [None, {"number": 1}, {"number": 1}, None, None]
+    assert found == [None, *[{"number": 1}] * 3, *[None] * 5]
 
 
 @pytest.mark.parametrize(
