@@ -1,13 +1,26 @@
-"""Fixtures on the real services, embedded in a folder of the test session's own."""
+"""Fixtures on the real, embedded services, and the tiers of the tests.
 
+All processes of a run share one PostgreSQL and one Qdrant. PostgreSQL is migrated once; each
+process works in a clone of that database, and has a Redis of its own.
+"""
+
+import asyncio
 import os
+import shutil
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from tempfile import mkdtemp
 from uuid import UUID, uuid4
 
+import asyncpg
+import hypothesis
 import pytest
+from filelock import FileLock
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from sqlalchemy import make_url
 
+import embedded
 import runtime
 from domain import tenants
 from domain.database import Database
@@ -17,26 +30,139 @@ from settings import Settings
 from tests import tracing
 from tests.factories import Town, build_town, train
 
+ENVIRONMENT = {
+    # Data survives killed processes all the same; no test cuts the power.
+    "TWIN_EMBEDDED_FSYNC": "off",
+    # Several processes share the cores: threads that spin for one another cost more than they save.
+    "OMP_NUM_THREADS": "1",
+}
+TEMPLATE = "twin"
+"""The database that is migrated once and cloned."""
 
-def pytest_configure() -> None:
-    """Whatever services this shell points at, the tests start their own."""
+# How long an example takes says more about what else the machine does than about the code.
+_ANY_TIME = hypothesis.settings(
+    deadline=None,
+    database=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+hypothesis.settings.register_profile("fixed", _ANY_TIME, derandomize=True)
+hypothesis.settings.register_profile("random", _ANY_TIME, max_examples=300)
+hypothesis.settings.load_profile("fixed")
+
+_own_folder = pytest.StashKey[Path]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Whatever services this shell points at, the tests start their own, in a new folder.
+
+    pytest's default folder is closed to other users at each start of pytest, also below a
+    PostgreSQL of root's, which runs as another user.
+    """
     for name in Settings.model_fields:
         os.environ.pop(name.upper(), None)
+    os.environ.update(ENVIRONMENT)
+    if config.option.basetemp is None:
+        folder = config.stash[_own_folder] = Path(mkdtemp(prefix="twin-tests-"))
+        config.option.basetemp = folder / "run"
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Remove the folder, unless somebody may want to look at what failed."""
+    folder = session.config.stash.get(_own_folder, None)
+    if folder is None:
+        return
+    if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        print(f"\nwhat the tests wrote is kept in {folder}")  # noqa: T201
+        return
+    deadline = time.monotonic() + 60
+    while any(map(embedded.status, (folder / "run").glob("*/"))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort every test into a tier, and the slow ones, which decide when a run ends, to the front.
+
+    ``slow`` is marked by hand, and ``integration`` where a test starts services by itself.
+    """
+    for item in items:
+        tiers = {mark.name for mark in item.iter_markers()} & {"integration", "slow"}
+        if not tiers:
+            uses_services = "services" in getattr(item, "fixturenames", ())
+            item.add_marker("integration" if uses_services else "unit")
+    files = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in files)
 
 
 @pytest.fixture(scope="session")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Settings of a data folder of its own."""
-    data_dir: Path = tmp_path_factory.mktemp("data")
-    return Settings(_env_file=None, data_dir=data_dir, device="cpu")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that all processes of this run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def settings(run_folder: Path) -> Iterator[Settings]:
+    """Settings of this process: the shared services, and a data folder for what is its own."""
+    process = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    shared, own = run_folder / "services", run_folder / f"data-{process}"
+    database = f"twin_{process}"
+    with FileLock(run_folder / "services.lock"):
+        urls = embedded.ensure(shared, redis=False)
+        template = Settings(
+            _env_file=None,
+            database_url=urls.database_url,
+            migration_database_url=urls.migration_database_url,
+            qdrant_url=urls.qdrant_url,
+            redis_url="redis://unused",
+            data_dir=shared,
+        )
+        runtime.migrate(runtime.services(template))
+        asyncio.run(clone_database(str(urls.migration_database_url), database))
+    yield template.model_copy(
+        update={
+            "database_url": in_database(str(urls.database_url), database),
+            "migration_database_url": in_database(str(urls.migration_database_url), database),
+            "redis_url": None,
+            "data_dir": own,
+            "device": "cpu",
+        }
+    )
+    embedded.release(own)
+    embedded.release(shared)
+
+
+def in_database(url: str, database: str) -> str:
+    """The URL of another database of the same server."""
+    return make_url(url).set(database=database).render_as_string(hide_password=False)
+
+
+async def clone_database(owner_url: str, name: str, template: str = TEMPLATE) -> None:
+    """Create a database as the template is, of the same owner."""
+    url = make_url(owner_url)
+    connection = await asyncpg.connect(
+        host=str(url.query["host"]), port=5432, user="postgres", database="postgres"
+    )
+    try:
+        await connection.execute(
+            f'CREATE DATABASE "{name}" TEMPLATE "{template}" OWNER {url.username}'
+        )
+    finally:
+        await connection.close()
 
 
 @pytest.fixture(scope="session")
 def services(settings: Settings) -> runtime.Services:
-    """Embedded PostgreSQL (migrated), Redis and Qdrant."""
-    found = runtime.services(settings)
-    runtime.migrate(found)
-    return found
+    """PostgreSQL (migrated), Redis and Qdrant."""
+    return runtime.services(settings)
+
+
+@pytest.fixture(scope="session")
+def service_environment(settings: Settings) -> dict[str, str]:
+    """The environment variables by which a process of its own finds the tests' services."""
+    names = ("data_dir", "database_url", "migration_database_url", "qdrant_url", "device")
+    return {name.upper(): str(getattr(settings, name)) for name in names}
 
 
 @pytest.fixture(scope="session")

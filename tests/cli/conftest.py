@@ -12,7 +12,6 @@ from typer.testing import CliRunner, Result
 
 import runtime
 from cli import app
-from settings import Settings
 
 ROOT = Path(__file__).parents[2]
 Twin = Callable[..., Result]
@@ -21,12 +20,14 @@ StartTwin = Callable[..., psutil.Popen]
 
 @pytest.fixture
 def environment(
-    monkeypatch: pytest.MonkeyPatch, settings: Settings, services: runtime.Services
+    monkeypatch: pytest.MonkeyPatch,
+    services: runtime.Services,
+    service_environment: dict[str, str],
 ) -> None:
     """Commands use the tests' services, and a queue that no worker empties."""
-    monkeypatch.setenv("DATA_DIR", str(settings.data_dir))
+    for name, value in service_environment.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("REDIS_URL", services.redis_url.replace("?db=0", "?db=8"))
-    monkeypatch.setenv("DEVICE", "cpu")
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ from domain.tenants import Tenant
 from domain.vocabulary import Role
 from graph.identity import mint
 from graph.nodes import global_id
-from settings import Settings
 from tests.cli.conftest import StartTwin
 from tests.factories import add_property, add_user
 
@@ -85,14 +84,15 @@ async def answering(address: str) -> None:
 
 @pytest.fixture
 def start(
-    start_twin: StartTwin, settings: Settings, services: runtime.Services, tmp_path: Path
+    start_twin: StartTwin,
+    services: runtime.Services,
+    service_environment: dict[str, str],
+    tmp_path: Path,
 ) -> Callable[..., psutil.Popen]:
     """Starts a command on the tests' services but for a Redis of its own."""
     redis_url = embedded.ensure(tmp_path, postgres=False, qdrant=False).redis_url
     assert redis_url is not None
-    return lambda *arguments: start_twin(
-        *arguments, DATA_DIR=str(settings.data_dir), REDIS_URL=redis_url
-    )
+    return lambda *arguments: start_twin(*arguments, **service_environment, REDIS_URL=redis_url)
 
 
 async def test_what_happens_in_one_process_is_told_by_the_others(

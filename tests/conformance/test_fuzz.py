@@ -40,12 +40,14 @@ def attack(server: Server, towns: Towns) -> tuple[Tally, bool]:
 
 
 async def test_hostile_requests_get_proper_answers_and_leave_others_alone(
-    settings: Settings, towns: Towns, tmp_path: Path
+    settings: Settings, service_environment: dict[str, str], towns: Towns, tmp_path: Path
 ) -> None:
     log = tmp_path / "server.log"
 
+    limits = service_environment | {"RATE_LIMIT_REFILL": "0"}
+
     def run() -> tuple[Tally, bool]:
-        with own_server(settings.data_dir, log, RATE_LIMIT_REFILL="0") as server:
+        with own_server(settings.data_dir, log, **limits) as server:
             return attack(server, towns)
 
     tally, unnoticed = await asyncio.to_thread(run)

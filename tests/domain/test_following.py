@@ -21,7 +21,8 @@ NEVER = 3600.0
 _CUT = text(
     """
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-    WHERE usename = current_user AND query LIKE 'LISTEN "twin_active_version"%'
+    WHERE datname = current_database() AND usename = current_user
+    AND query LIKE 'LISTEN "twin_active_version"%'
     """
 )
 

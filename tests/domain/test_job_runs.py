@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -225,12 +225,7 @@ def test_runs_keep_to_their_states(services: runtime.Services) -> None:
     Runs.services = services
     run_state_machine_as_test(
         Runs,
-        settings=settings(
-            max_examples=6,
-            stateful_step_count=20,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
+        settings=settings(max_examples=6, stateful_step_count=20),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain import properties, property_search
@@ -63,9 +63,7 @@ ORDERS = st.builds(
 )
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 @given(order=ORDERS, size=st.integers(1, 50), backward=st.booleans())
 async def test_pages_join_up_to_the_whole_list(
     database: Database,

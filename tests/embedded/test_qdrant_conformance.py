@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from qdrant_client import AsyncQdrantClient, models
 
 from tests.embedded.qdrant_points import COUNT, IDS, POINTS, SIZE, filters, vectors
@@ -64,9 +64,7 @@ def assert_same(ours: models.QueryResponse, theirs: models.QueryResponse) -> Non
             np.testing.assert_allclose(our.vector, their.vector, atol=1e-5)  # type: ignore[arg-type]
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 @given(condition=filters, vector=vectors)
 async def test_random_filters_select_the_same_points(
     filled: AsyncQdrantClient,

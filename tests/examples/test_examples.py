@@ -23,12 +23,14 @@ TYPESCRIPT = EXAMPLES / "typescript"
 
 
 @pytest.fixture(scope="module")
-def environment(settings: Settings, services: Services, town: Town) -> Iterator[dict[str, str]]:
+def environment(
+    settings: Settings, services: Services, service_environment: dict[str, str], town: Town
+) -> Iterator[dict[str, str]]:
     """Where the server is, and a token for an investor with a history."""
     token = mint(
         services.jwt_secret, town.tenant.id, town.southerners[0], [Role.ANALYST], timedelta(hours=1)
     )
-    with own_server(settings.data_dir) as server:
+    with own_server(settings.data_dir, **service_environment) as server:
         yield os.environ | {"URL": server.url, "TOKEN": token}
 
 

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.vocabulary import Role
@@ -61,7 +61,7 @@ async def page_of(session: Session, town: Town, name: str, **arguments: Any) -> 
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=20, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=20)
 @given(
     st.integers(1, 40),
     st.integers(0, 39),

@@ -78,12 +78,14 @@ def make_worker(job_services: runtime.Services, database: Database) -> MakeWorke
 
 @pytest.fixture
 def environment(
-    monkeypatch: pytest.MonkeyPatch, settings: Settings, job_services: runtime.Services
+    monkeypatch: pytest.MonkeyPatch,
+    job_services: runtime.Services,
+    service_environment: dict[str, str],
 ) -> None:
     """Child processes use the tests' services."""
-    monkeypatch.setenv("DATA_DIR", str(settings.data_dir))
+    for name, value in service_environment.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("REDIS_URL", job_services.redis_url)
-    monkeypatch.setenv("DEVICE", "cpu")
 
 
 @pytest.fixture

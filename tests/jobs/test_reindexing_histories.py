@@ -160,7 +160,6 @@ MOMENT = st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, 10_000)), min_
 
 @settings(
     max_examples=HISTORIES,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(history=st.lists(MOMENT, min_size=3, max_size=8))

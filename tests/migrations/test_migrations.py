@@ -4,28 +4,31 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import runtime
-from embedded import ensure
-from settings import Settings
+from tests.conftest import clone_database, in_database
 
 
 @pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> runtime.Services:
+def empty(services: runtime.Services) -> runtime.Services:
     """Services whose database holds no table."""
-    data_dir: Path = tmp_path_factory.mktemp("empty")
-    ensure(data_dir, redis=False, qdrant=False)
-    return runtime.services(
-        Settings(_env_file=None, data_dir=data_dir, redis_url="redis://-", qdrant_url="http://-")
+    url = make_url(services.database_url)
+    name = f"{url.database}_empty"
+    owner_url = str(services.migration_database_url)
+    asyncio.run(clone_database(owner_url, name, template="template1"))
+    return replace(
+        services,
+        database_url=in_database(services.database_url, name),
+        migration_database_url=in_database(owner_url, name),
     )
 
 

@@ -1,9 +1,13 @@
 """Small worlds with known answers, and an index on the real, embedded Qdrant."""
 
-import hypothesis
+from collections.abc import AsyncIterator
+from pathlib import Path
+
 import pytest
 import torch
+from qdrant_client import AsyncQdrantClient
 
+import embedded
 from domain.snapshots import InteractionLog, PropertyColumns
 from ml.artifacts import Artifact
 from ml.calibration import Calibration
@@ -14,11 +18,8 @@ from ml.model import PropertyTower
 from ml.reranker import Reranker
 from ml.scoring import LoadedTwin
 from runtime import Runtime
+from tests.embedded.processes import client_of
 from tests.ml.worlds import make_checkerboard, make_columns
-
-# How long an example takes says more about what else the machine does than about the code.
-hypothesis.settings.register_profile("no deadline", deadline=None)
-hypothesis.settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +64,13 @@ async def index(rt: Runtime) -> EmbeddingIndex:
     """The index of the session's embedded Qdrant."""
     await rt.index.ensure_collections()
     return rt.index
+
+
+@pytest.fixture
+async def own_qdrant(tmp_path: Path) -> AsyncIterator[AsyncQdrantClient]:
+    """A Qdrant of the test's own: what is done to a collection is done to all who use it."""
+    url = embedded.ensure(tmp_path, postgres=False, redis=False).qdrant_url
+    client = client_of(str(url))
+    yield client
+    await client.close()
+    embedded.release(tmp_path)

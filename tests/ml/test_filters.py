@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain import properties, property_search
@@ -151,9 +151,7 @@ def test_every_part_of_the_filter_is_drawn() -> None:
     assert PARTS.keys() | {"ids", "exclude_ids"} == PropertyFilter.__dataclass_fields__.keys()
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200)
 @given(asked=filters())
 async def test_sql_and_the_index_agree(
     database: Database,
@@ -188,9 +186,7 @@ def test_a_text_is_split_into_words(text: str, words: tuple[str, ...]) -> None:
     assert words_of(text) == words
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100)
 # Without letters that only a newer Unicode than this Python's knows.
 @given(
     address=st.text(

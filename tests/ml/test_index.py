@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from qdrant_client import AsyncQdrantClient, models
@@ -230,7 +230,7 @@ def matches(columns: PropertyColumns, where: PropertyFilter) -> NDArray[np.bool_
     return keep
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(where=FILTERS, seed=st.integers(0, 5), limit=st.integers(1, 60))
 async def test_filters_agree_with_their_definition(
     filled: Space, columns: PropertyColumns, where: PropertyFilter, seed: int, limit: int
@@ -268,18 +268,20 @@ async def test_bounds_belong_to_the_filter(
         assert await space.query(unit(1)[0], where, (), 5) == []
 
 
-@pytest.mark.parametrize("unknown", ["state", f"written_as_{ROW}"])
 async def test_points_of_an_earlier_build_are_outdated(
-    index: EmbeddingIndex, columns: PropertyColumns, items: Items, unknown: str
+    own_qdrant: AsyncQdrantClient, columns: PropertyColumns, items: Items
 ) -> None:
+    index = EmbeddingIndex(own_qdrant)
+    await index.ensure_collections()
     space = index.space(new_key())
     await space.upsert_properties(columns.take(range(3)), seen_as(items, unit(3)))
     assert not await index.outdated()
     # As an earlier build left it, which knew nothing of states, or wrote rows in another way.
-    await index._client.delete_payload_index(PROPERTIES, unknown)
-    assert await index.outdated()
-    await index.ensure_collections()
-    assert not await index.outdated()
+    for unknown in ("state", f"written_as_{ROW}"):
+        await own_qdrant.delete_payload_index(PROPERTIES, unknown)
+        assert await index.outdated()
+        await index.ensure_collections()
+        assert not await index.outdated()
 
 
 async def test_a_foreign_collection_is_refused() -> None:
@@ -313,7 +315,7 @@ async def test_candidates_are_the_nearest_to_any_interest(
         )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     where=FILTERS,
     seed=st.integers(0, 5),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -78,11 +78,7 @@ def as_json_lines(batch: list[PropertyInput]) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["file.csv", "file.jsonl"])
-@settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(max_examples=40)
 @given(batch=batches.filter(bool))
 async def test_file_to_database(
     database: Database, tenant: Tenant, tmp_path: Path, name: str, batch: list[PropertyInput]

@@ -31,7 +31,8 @@ async def sleeping(database: Database, mark: str) -> int:
     async with database.work(None) as work:
         found = await work.session.scalar(
             text(
-                "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' "
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                "AND state = 'active' "
                 "AND query LIKE 'SELECT pg_sleep%' AND query LIKE :mark"
             ),
             {"mark": f"%{mark}%"},

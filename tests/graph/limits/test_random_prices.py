@@ -25,7 +25,7 @@ SEEDS = st.integers(min_value=0, max_value=2**32)
 KINDS = st.sampled_from([OperationType.QUERY, OperationType.MUTATION])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SEEDS, SEEDS, KINDS, st.booleans())
 def test_nothing_costs_more_than_was_asked(
     seed: int, world: int, kind: OperationType, full: bool
@@ -57,7 +57,7 @@ class Inline(Visitor):
         )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SEEDS, SEEDS)
 def test_fragments_cost_what_they_stand_for(seed: int, values: int) -> None:
     maker = QueryMaker(SCHEMA, seed)

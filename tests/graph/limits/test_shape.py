@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 from graphql import get_introspection_query, parse
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from graph.documents import DocumentStore
@@ -93,7 +93,6 @@ def test_circles_of_fragments_end() -> None:
         assert complaints(text % order[0] + "fragment C on Query { me { id } ...A }") == []
 
 
-@settings(deadline=None)
 @given(
     count=st.integers(min_value=1, max_value=120),
     levels=st.integers(min_value=0, max_value=190),

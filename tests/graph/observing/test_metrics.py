@@ -5,7 +5,7 @@ from contextlib import nullcontext
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
@@ -153,9 +153,7 @@ def config(request: pytest.FixtureRequest) -> Settings:
 NAMES = st.from_regex(r"[_A-Za-z][_0-9A-Za-z]{0,200}", fullmatch=True)
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30)
 @given(st.lists(NAMES, min_size=2, max_size=8, unique=True), st.sampled_from(["me", "__typename"]))
 async def test_no_name_of_a_stranger_becomes_a_label(
     client: httpx.AsyncClient, names: list[str], field: str
