@@ -38,13 +38,18 @@ QUICKLY = ("--epochs", "8")
 
 
 def prepare_sample(
-    database_url: str, *, investors: int = DEFAULT_INVESTORS, training: Sequence[str] = QUICKLY
+    database_url: str,
+    *,
+    investors: int = DEFAULT_INVESTORS,
+    most_houses: int | None = None,
+    training: Sequence[str] = QUICKLY,
 ) -> None:
     """Load the sample and train a twin on it, as far as that was not done before.
 
     Args:
         database_url: of the application's role.
         investors: how many to simulate.
+        most_houses: how many houses to take at most, from all over the county; all if None.
         training: options of ``twin train``.
 
     Raises:
@@ -53,7 +58,7 @@ def prepare_sample(
     tenant = asyncio.run(_tenant(database_url))
     if tenant is None:
         with progress("Sample") as update:
-            asyncio.run(_load(database_url, investors, update))
+            asyncio.run(_load(database_url, investors, most_houses, update))
     if tenant is None or tenant.active_model_version_id is None:
         # A process of its own: it leaves no threads and no used-up memory behind in this one.
         with start_twin(["train", f"--tenant={SLUG}", *training], detached=False) as child:
@@ -66,6 +71,7 @@ async def load_sample(
     database: Database,
     update: Update = lambda _share, _message: None,
     investors: int = DEFAULT_INVESTORS,
+    most_houses: int | None = None,
 ) -> UUID:
     """Simulate the sample and import it, in one transaction, into a tenant of its own.
 
@@ -73,6 +79,7 @@ async def load_sample(
         database: where to.
         update: is told how far it got.
         investors: how many to simulate.
+        most_houses: how many houses to take at most; all if None.
 
     Returns:
         The tenant's id.
@@ -80,7 +87,7 @@ async def load_sample(
     with TemporaryDirectory(prefix="king-county-") as name:
         folder = Path(name)
         update(0.0, "simulating investors")
-        write_sample(build_sample(investors=investors), folder)
+        write_sample(build_sample(investors=investors, most_houses=most_houses), folder)
         async with database.work(uuid4()) as work:
             await tenants.create(work, SLUG, NAME)
             for number, file in enumerate(PROPERTY_FILES):
@@ -110,9 +117,11 @@ async def _tenant(database_url: str) -> Tenant | None:
         return found
 
 
-async def _load(database_url: str, investors: int, update: Update) -> None:
+async def _load(
+    database_url: str, investors: int, most_houses: int | None, update: Update
+) -> None:
     async with _database(database_url) as database:
-        await load_sample(database, update, investors)
+        await load_sample(database, update, investors, most_houses)
 
 
 async def _add_users(work: Work, path: Path) -> None:

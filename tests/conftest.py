@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 from uuid import UUID, uuid4
@@ -195,6 +196,20 @@ async def database(services: runtime.Services, job_log: list[Job]) -> AsyncItera
     opened = Database(services.database_url, note)
     yield opened
     await opened.close()
+
+
+@asynccontextmanager
+async def without_jobs(url: str) -> AsyncIterator[Database]:
+    """The application's database at a URL, for this event loop; its jobs are dropped."""
+
+    async def drop(_: Sequence[Job]) -> None:
+        pass
+
+    opened = Database(url, drop)
+    try:
+        yield opened
+    finally:
+        await opened.close()
 
 
 async def new_tenant(database: Database) -> Tenant:
