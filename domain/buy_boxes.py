@@ -1,14 +1,13 @@
 """Buy boxes: what an investor says is wanted, before or beside what its history shows."""
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Float, and_, case, cast, literal, select
 
-from domain import property_search
+from domain import clock, property_search
 from domain.base import storable
 from domain.errors import DomainError, invalid, not_found
 from domain.events import Event, Topic
@@ -111,7 +110,7 @@ async def state(work: Work, user_id: UUID, box: BuyBox) -> User:
         raise not_found("user", ("userId",))
     said = _dumps(box)
     if user.buy_box != said:
-        user.buy_box, user.buy_box_set_at = said, datetime.now(UTC)
+        user.buy_box, user.buy_box_set_at = said, await clock.now(work)
         await work.session.flush()
         work.publish(Event(Topic.BUY_BOX, user_id))
     return user

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 from sqlalchemy import ARRAY, DateTime, Float, Uuid, and_, any_, cast, extract, func, select
 
-from domain import buy_boxes, experiments, properties
+from domain import buy_boxes, clock, experiments, properties
 from domain.experiments import Experiment
 from domain.interactions import Interaction
 from domain.properties import SNAPSHOT, Property
@@ -41,6 +41,8 @@ class Investors:
 def _users_and_acts(*, with_properties: bool) -> Statement:
     """Users, each once for each act and once without any; of the property all, or its id."""
     wanted = any_(parameter("user_ids", ARRAY(Uuid())))
+    # Not the time of the transaction's beginning, after which others may have committed.
+    moment = func.coalesce(parameter("as_of", DateTime(timezone=True)), func.statement_timestamp())
     newest_first = func.row_number().over(
         partition_by=Interaction.user_id,
         order_by=(Interaction.occurred_at.desc(), Interaction.id.desc()),
@@ -55,7 +57,7 @@ def _users_and_acts(*, with_properties: bool) -> Statement:
         )
         .where(
             Interaction.user_id == wanted,
-            Interaction.created_at <= parameter("as_of", DateTime(timezone=True)),
+            Interaction.created_at <= moment,
         )
         .subquery()
     )
@@ -66,6 +68,7 @@ def _users_and_acts(*, with_properties: bool) -> Statement:
             User.buy_box,
             User.buy_box_set_at,
             experiments.version_of(User.id),
+            moment,
             acts.c.kind,
             acts.c.occurred_at,
             *(SNAPSHOT if with_properties else (acts.c.property_id,)),
@@ -102,17 +105,16 @@ async def investors(
     Args:
         reader: the transaction.
         user_ids: the users.
-        as_of: their histories as they were known then; now if not given.
+        as_of: their histories as they were known then; now, by the database's clock, if not given.
     """
-    moment = as_of or datetime.now(UTC)
-    rows = await reader.fetch(_INVESTORS, user_ids=list(user_ids), as_of=moment)
+    rows = await reader.fetch(_INVESTORS, user_ids=list(user_ids), as_of=as_of)
     acts = _by_user(rows)
     first = {row[0]: row for row in reversed(rows)}
     return Investors(
         histories={
             user_id: _history(
-                user_id, row[1], acts[user_id], properties.columns([a[6:] for a in acts[user_id]]),
-                moment,
+                user_id, row[1], acts[user_id], properties.columns([a[7:] for a in acts[user_id]]),
+                row[4],
             )
             for user_id, row in first.items()
         },
@@ -128,18 +130,18 @@ async def get_many(
 
     For many users, who act on the same properties: each of these is read once, in a second query.
     """
-    moment = as_of or datetime.now(UTC)
+    moment = as_of or await clock.now(reader)
     rows = await reader.fetch(_ACTS, user_ids=list(user_ids), as_of=moment)
-    acted_on = {row[6] for row in rows if row[6] is not None}
+    acted_on = {row[7] for row in rows if row[7] is not None}
     found = properties.columns(await reader.fetch(_PROPERTIES, ids=list(acted_on)))
     place = {property_id: row for row, property_id in enumerate(found.ids)}
     # Without acts on what was deleted between the two.
-    acts = _by_user([row for row in rows if row[6] is None or row[6] in place])
+    acts = _by_user([row for row in rows if row[7] is None or row[7] in place])
     boxes = {row[0]: row[1] for row in rows}
     return {
         user_id: _history(
             user_id, boxes.get(user_id), acts.get(user_id, []),
-            found.take([place[act[6]] for act in acts.get(user_id, [])]), moment,
+            found.take([place[act[7]] for act in acts.get(user_id, [])]), moment,
         )
         for user_id in user_ids
     }  # fmt: skip
@@ -159,7 +161,7 @@ def _by_user(rows: Sequence[Any]) -> dict[UUID, list[Any]]:
     acts: dict[UUID, list[Any]] = {}
     for row in rows:
         of_user = acts.setdefault(row[0], [])
-        if row[4] is not None:
+        if row[5] is not None:
             of_user.append(row)
     return acts
 
@@ -171,8 +173,8 @@ def _history(
     return InvestorHistory(
         user_id=user_id,
         properties=of,
-        kind=np.array([_KINDS[row[4]] for row in acts], dtype=np.int8),
-        occurred_at=np.array([row[5] for row in acts], dtype=np.float64),
+        kind=np.array([_KINDS[row[5]] for row in acts], dtype=np.int8),
+        occurred_at=np.array([row[6] for row in acts], dtype=np.float64),
         as_of=moment.timestamp(),
         buy_box=buy_boxes.loads(box),
     )

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from domain import indexing
+from domain import clock, indexing
 from domain.base import Base, TenantScoped, one_of, storable, vocabulary
 from domain.errors import invalid, not_found
 from domain.events import Event, Topic
@@ -159,8 +159,7 @@ async def record(
     """
     if kind in THUMBS:
         raise invalid(f"kind {kind}: give thumbs with submitFeedback", "kind")
-    now = datetime.now(UTC)
-    if occurred_at is not None and occurred_at.astimezone(UTC) > now:
+    if occurred_at is not None and occurred_at.astimezone(UTC) > await clock.now(work):
         raise invalid(f"occurredAt {occurred_at.isoformat()} is in the future", "occurredAt")
     # The first moment of the year 1 would be stored as one that is infinitely long ago.
     if occurred_at is not None and occurred_at.astimezone(UTC) < EARLIEST:
@@ -169,6 +168,7 @@ async def record(
             "occurredAt",
         )
     await _lock(work, user_id, property_id)
+    now = await clock.now(work)
     same = select(Interaction).where(
         Interaction.user_id == user_id,
         Interaction.property_id == property_id,
@@ -188,6 +188,7 @@ async def record(
         property_id=property_id,
         kind=kind,
         occurred_at=occurred_at or now,
+        created_at=now,
     )
     await _save(work, act)
     return act
@@ -216,7 +217,7 @@ async def submit_feedback(
         return thumb
     if thumb.kind != kind:
         thumb.kind = kind
-        thumb.occurred_at = thumb.created_at = datetime.now(UTC)
+        thumb.occurred_at = thumb.created_at = await clock.now(work)
     thumb.reason = reason
     await _save(work, thumb)
     return thumb

@@ -5,7 +5,7 @@ The rule over all of them: a tenant that has an active admin keeps one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 
-from domain import indexing, tenants
+from domain import clock, indexing, tenants
 from domain.errors import DomainError, invalid, not_found
 from domain.indexing import Marked
 from domain.input_rules import NO_ZERO_BYTE, OutsideInput, Text
@@ -79,7 +79,8 @@ async def upsert(work: Work, items: Sequence[MemberInput]) -> list[Member]:
     known = {user.external_id: user for user in rows}
     await _refuse_taken_emails(work, items)
     admins = [place for place, item in enumerate(items) if _is_admin(known.get(item.external_id))]
-    members = [_written(work, item, known.get(item.external_id)) for item in items]
+    now = await clock.now(work)
+    members = [_written(work, item, known.get(item.external_id), now) for item in items]
     try:
         await work.session.flush()
     except IntegrityError:
@@ -161,13 +162,13 @@ async def _refuse_taken_emails(work: Work, items: Sequence[MemberInput]) -> None
             raise invalid(f"email {item.email!r} is that of user {owner!r}", str(place), "email")
 
 
-def _written(work: Work, item: MemberInput, user: User | None) -> Member:
+def _written(work: Work, item: MemberInput, user: User | None, now: datetime) -> Member:
     values: dict[str, Any] = item.model_dump(exclude={"external_id", "active"}, exclude_unset=True)
     if values.get("role", Role.VIEWER) is None:
         del values["role"]
     was_active = user is None or user.deactivated_at is None
     if item.active is not None and item.active is not was_active:
-        values["deactivated_at"] = None if item.active else datetime.now(UTC)
+        values["deactivated_at"] = None if item.active else now
     if user is None:
         fresh = {"role": Role.VIEWER} | values
         user = User(tenant_id=work.tenant_id, external_id=item.external_id, **fresh)

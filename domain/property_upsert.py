@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -19,7 +18,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 
-from domain import indexing, tenants
+from domain import clock, indexing, tenants
 from domain.errors import invalid
 from domain.indexing import Marked
 from domain.properties import Property
@@ -90,9 +89,9 @@ def new_ids() -> Iterator[str]:
             yield f"{stem | int.from_bytes(block[start : start + 10]) & _RANDOM_BITS:032x}"
 
 
-def now() -> str:
+async def now(work: Work) -> str:
     """The time for stamps."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return (await clock.now(work)).isoformat(timespec="seconds")
 
 
 def update_changed(rows: str, among: str = "true") -> str:
@@ -210,7 +209,7 @@ async def upsert(
             )
         seen.add(item.external_id)
     await lock(work)
-    observed_at, ids = now(), new_ids()
+    observed_at, ids = await now(work), new_ids()
     rows = [
         {
             "given": given(tuple(item.model_fields_set)),

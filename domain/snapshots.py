@@ -149,7 +149,7 @@ class InvestorHistory:
         properties: the h properties acted on, one row an interaction (rows may repeat).
         kind: int8 (h,), position in ``InteractionKind``.
         occurred_at: float64 (h,), seconds since 1970 UTC, descending.
-        as_of: seconds since 1970 UTC; recency is measured from here.
+        as_of: seconds since 1970 UTC, by the database's clock; recency is measured from here.
         buy_box: what the investor says is wanted, None if nothing was said.
     """
 

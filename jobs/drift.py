@@ -1,6 +1,5 @@
 """Measures how far a tenant's data has moved from what its active version learned from."""
 
-import time
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -40,11 +39,14 @@ async def measure(database: Database, twin: TwinService, tenant_id: UUID) -> dic
 
 
 def with_reference(
-    trained: TrainedTwin, columns: PropertyColumns, log: InteractionLog
+    trained: TrainedTwin, columns: PropertyColumns, log: InteractionLog, read_at: float
 ) -> TrainedTwin:
-    """The same, with what it learned from in its metadata; at most some ten seconds of a core."""
+    """The same, with what it learned from in its metadata; at most some ten seconds of a core.
+
+    ``read_at`` is when that was read, in seconds since 1970 UTC.
+    """
     artifact = unpack(StoredModel(trained.weights, trained.metadata))
-    learned_from = reference(artifact, columns, log, time.time())
+    learned_from = reference(artifact, columns, log, read_at)
     return replace(trained, metadata=trained.metadata | {"drift": learned_from.to_json()})
 
 
@@ -53,6 +55,7 @@ def greatest(
     artifact: Artifact | None,
     columns: PropertyColumns,
     log: InteractionLog,
+    read_at: float,
 ) -> dict[str, Any]:
     """For a training's metrics: how far its data is from what a version learned from.
 
@@ -61,6 +64,7 @@ def greatest(
         artifact: the same, to score with; None where it cannot be read, and no score is told.
         columns: the training's properties.
         log: the training's interactions.
+        read_at: when those were read, in seconds since 1970 UTC.
 
     Returns:
         As "drift" and "drifted" how far what moved most did and what that is, see
@@ -71,7 +75,7 @@ def greatest(
         return {}
     score = None
     if artifact is not None:
-        score = known.score_drift(sampled_affinity(artifact, columns, log, time.time()))
+        score = known.score_drift(sampled_affinity(artifact, columns, log, read_at))
     name, index = drift.worst(known.feature_drift(known.count(columns)), score)
     return {"drift": index, "drifted": name}
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from domain import gates, indexing, job_runs, learning, model_versions, policies, tenants
+from domain import clock, gates, indexing, job_runs, learning, model_versions, policies, tenants
 from domain.database import Database
 from domain.errors import DomainError
 from domain.work import Work
@@ -124,7 +124,7 @@ async def sweep(context: Context) -> None:
     sweeping: Round = context["sweeping"]
 
     async def see_to(tenant_id: UUID) -> None:
-        await sweep_tenant(context, tenant_id, datetime.now(UTC))
+        await sweep_tenant(context, tenant_id)
 
     await sweeping.go(context["database"], see_to, "sweep")
 
@@ -141,13 +141,17 @@ async def count(context: Context) -> None:
     await counting.go(context["database"], see_to, "count what the index holds of")
 
 
-async def sweep_tenant(context: Context, tenant_id: UUID, now: datetime) -> None:
-    """See to what is due for a tenant as of a moment, and to what lost jobs left behind."""
+async def sweep_tenant(context: Context, tenant_id: UUID, now: datetime | None = None) -> None:
+    """See to what is due for a tenant as of a moment, and to what lost jobs left behind.
+
+    The moment is now if not given: by the database's clock, which stamped what it is compared with.
+    """
     database: Database = context["database"]
     decided: Decided = context["decided"]
     pace: Pace = context["pace"]
     # Apart, so that what goes wrong with schedules keeps nothing from being picked up.
     async with database.work(tenant_id) as work:
+        now = now or await clock.now(work)
         await _pick_up(work, now - timedelta(seconds=pace.silence))
     turns = decided.open(tenant_id, now)
     if not turns:

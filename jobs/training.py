@@ -16,7 +16,7 @@ from uuid import UUID
 
 import numpy as np
 
-from domain import experiments, gates, interactions, model_versions, policies, properties
+from domain import clock, experiments, gates, interactions, model_versions, policies, properties
 from domain.database import Database, LockedError
 from domain.drift import hold as drift_hold
 from domain.errors import DomainError, ErrorCode
@@ -171,7 +171,8 @@ async def _trained(
 ) -> ModelVersion:
     """A new version, as it comes from training."""
     await report(0.0, "reading properties and interactions")
-    read_at = datetime.now(UTC)
+    async with data.database.work(data.tenant_id) as work:
+        read_at = await clock.now(work)
     columns, log = await data.get()
     async with data.database.work(data.tenant_id) as work:
         _require_enough(await policies.get(work), columns, recent(log, config.lookback_days))
@@ -179,8 +180,9 @@ async def _trained(
         artifact, unreadable = await _readable(work, active, config, warm=warm)
     await report(LOADED, f"training on {len(columns):,} properties, {len(log):,} interactions")
     beside = {"active_version": active.number if active else None}
-    moved = await in_thread(partial(drift.greatest, active, artifact, columns, log))
-    trained = await _train(columns, log, config, report, artifact, warm=warm)
+    seconds = read_at.timestamp()
+    moved = await in_thread(partial(drift.greatest, active, artifact, columns, log, seconds))
+    trained = await _train(columns, log, seconds, config, report, artifact, warm=warm)
     async with data.database.work(data.tenant_id) as work:
         return await model_versions.add(
             work,
@@ -288,6 +290,7 @@ def _join(batches: list[PropertyColumns]) -> PropertyColumns:
 async def _train(
     columns: PropertyColumns,
     log: InteractionLog,
+    read_at: float,
     config: TrainingConfig,
     report: Report,
     active: Artifact | None,
@@ -309,6 +312,6 @@ async def _train(
         trained = train(columns, log, config, after_epoch, warm=parent, active=active)
         if trained.metrics["not_finite"]:
             return trained
-        return drift.with_reference(trained, columns, log)
+        return drift.with_reference(trained, columns, log, read_at)
 
     return await in_thread(work)

@@ -87,28 +87,32 @@ _SHOW_UNKNOWN = f"""
     SELECT line, {{name}}_key FROM resolved_interactions
     WHERE {{name}}_id IS NULL ORDER BY line LIMIT {PROBLEM_LIMIT}
 """  # noqa: S608
+# Stamped late: what reads the acts while a file is still being staged does not know them yet.
 _ADD = f"""
     WITH known AS (
         SELECT * FROM resolved_interactions WHERE property_id IS NOT NULL AND user_id IS NOT NULL
     ), acts AS (
         INSERT INTO interactions
-            (tenant_id, user_id, property_id, kind, occurred_at, reason, simulated)
+            (tenant_id, user_id, property_id, kind, occurred_at, reason, simulated, created_at)
         SELECT DISTINCT ON (user_id, property_id, kind, occurred_at)
-            CAST(:tenant_id AS uuid), user_id, property_id, kind, occurred_at, reason, simulated
+            CAST(:tenant_id AS uuid), user_id, property_id, kind, occurred_at, reason, simulated,
+            statement_timestamp()
         FROM known WHERE kind NOT IN ({_THUMBS})
         ORDER BY user_id, property_id, kind, occurred_at, line DESC
         ON CONFLICT (tenant_id, user_id, property_id, kind, occurred_at) DO NOTHING
         RETURNING user_id, property_id, true AS inserted
     ), thumbs AS (
         INSERT INTO interactions AS held
-            (tenant_id, user_id, property_id, kind, occurred_at, reason, simulated)
+            (tenant_id, user_id, property_id, kind, occurred_at, reason, simulated, created_at)
         SELECT DISTINCT ON (user_id, property_id)
-            CAST(:tenant_id AS uuid), user_id, property_id, kind, occurred_at, reason, simulated
+            CAST(:tenant_id AS uuid), user_id, property_id, kind, occurred_at, reason, simulated,
+            statement_timestamp()
         FROM known WHERE kind IN ({_THUMBS})
         ORDER BY user_id, property_id, occurred_at DESC, line DESC
         ON CONFLICT (tenant_id, user_id, property_id) WHERE kind IN ({_THUMBS})
         DO UPDATE SET kind = excluded.kind, occurred_at = excluded.occurred_at,
-            reason = excluded.reason, simulated = excluded.simulated, created_at = now()
+            reason = excluded.reason, simulated = excluded.simulated,
+            created_at = excluded.created_at
         WHERE held.occurred_at < excluded.occurred_at
         -- A row version that replaced none has no xmax.
         RETURNING user_id, property_id, xmax = 0 AS inserted

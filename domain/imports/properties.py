@@ -119,7 +119,7 @@ async def import_properties(
     reader = RowReader(PropertyInput, mapping or {}, constants or {}, report)
     if "external_id" in reader.constants:
         raise ImportRefusedError("--set external_id: every row needs an external id of its own")
-    book = Stamps(now())
+    book = Stamps(await now(work))
     rows = _records(reader.read(path, progress), report, book, keep_skipped=delete_missing)
     columns = ("stamps_number", *ROW)
     await stage(work, STAGED, f"stamps_number integer, {ROW_DEFINITION}", columns, rows)

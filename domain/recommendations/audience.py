@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, exists, func, select
 
-from domain import histories, properties, property_rows, tenants, users
+from domain import clock, histories, properties, property_rows, tenants, users
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode, not_found
 from domain.interactions import Interaction
@@ -69,8 +69,8 @@ class Audience:
         Returns:
             For each of those asked its page, or NOT_FOUND, NO_ACTIVE_MODEL or CURSOR_EXPIRED.
         """
-        now = datetime.now(UTC)
         async with self._database.work(tenant_id) as work:
+            now = await clock.now(work)
             version_id = await tenants.active_version_id(work)
             rows = await property_rows.get_many(work, [ask.property_id for ask in asked])
             excluded = await _excluded(work, list(rows))

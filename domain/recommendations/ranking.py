@@ -88,11 +88,12 @@ async def ranking_of(
     Raises:
         DomainError: NOT_FOUND for the user; CURSOR_EXPIRED if the list cannot go on.
     """
-    as_of = datetime.fromtimestamp(after.as_of, UTC) if after else datetime.now(UTC)
-    known = await histories.investors(reader, [user_id], as_of)
+    begun_at = datetime.fromtimestamp(after.as_of, UTC) if after else None
+    known = await histories.investors(reader, [user_id], begun_at)
     if user_id not in known.histories:
         raise not_found("user", ("userId",))
     history, answering = known.histories[user_id], known.versions[user_id]
+    as_of = datetime.fromtimestamp(history.as_of, UTC)
     excluded = await histories.excluded(reader, user_id)
     if after is None:
         version_id = answering if has_approvals(history) else None

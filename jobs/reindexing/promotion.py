@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import islice
 from uuid import UUID
 
-from domain import indexing, model_versions, retention
+from domain import clock, indexing, model_versions, retention
 from domain.database import LockedError
 from domain.model_versions import SpaceState
 from domain.snapshots import ModelKey
@@ -113,7 +112,7 @@ async def forget_unneeded(writer: Writer, tenant_id: UUID) -> list[UUID]:
 
 async def _forget_unneeded(writer: Writer, tenant_id: UUID) -> list[UUID]:
     async with writer.turn(tenant_id) as work:
-        unneeded = await retention.unneeded(work, datetime.now(UTC))
+        unneeded = await retention.unneeded(work, await clock.now(work))
         for version_id in unneeded:
             await model_versions.forget_space(work, version_id)
     # Only now: had it failed before the commit, versions would be searched that are gone.

@@ -1,5 +1,6 @@
 """Measuring drift: of the tenant's own data, against what its active version learned from."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -71,14 +72,14 @@ async def test_prices_in_cents_are_told_and_held_against_a_training(
     tenant_id = trained.tenant.id
     async with database.work(tenant_id) as work:
         unmoved = await load(database, tenant_id)
-        assert greatest(await active(work), None, *unmoved)["drift"] == 0
+        assert greatest(await active(work), None, *unmoved, time.time())["drift"] == 0
         await prices_in_cents(work)
     found = await measure(database, rt.twin, tenant_id)
     assert found["level"] == DriftLevel.BLOCKING
     data = await load(database, tenant_id)
     async with database.work(tenant_id) as work:
         version = await active(work)
-        moved = greatest(version, None, *data)
+        moved = greatest(version, None, *data, time.time())
         kept = (await drift.latest(work, [version.id]))[version.id]
     assert moved["drifted"] in {"listing_price", "price_per_sqft"}
     assert moved["drift"] > 0.4
@@ -115,10 +116,10 @@ async def test_scores_that_moved_are_held_against_a_training_too(
     moved = replace(known, score=Distribution(known.score.edges, counts))
     version.details = version.details | {"drift": moved.to_json()}
     data = await load(database, trained.tenant.id)
-    found = greatest(version, artifact, *data)
+    found = greatest(version, artifact, *data, time.time())
     assert found["drifted"] == drift.AFFINITY
     assert found["drift"] > 0.4
-    assert greatest(version, None, *data)["drift"] == 0
+    assert greatest(version, None, *data, time.time())["drift"] == 0
 
 
 async def test_growth_alone_is_no_drift(rt: Runtime, database: Database, trained: Town) -> None:
@@ -168,5 +169,5 @@ async def test_nothing_is_measured_without_something_to_compare_with(
     assert await measure(database, rt.twin, tenant.id) == {"skipped": NO_REFERENCE}
     data = await load(database, tenant.id)
     async with database.work(tenant.id) as work:
-        assert greatest(await active(work), None, *data) == {}
-    assert greatest(None, None, *data) == {}
+        assert greatest(await active(work), None, *data, time.time()) == {}
+    assert greatest(None, None, *data, time.time()) == {}
