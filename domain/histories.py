@@ -7,7 +7,20 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import ARRAY, DateTime, Float, Uuid, and_, any_, cast, extract, func, select
+from sqlalchemy import (
+    ARRAY,
+    DateTime,
+    Float,
+    Uuid,
+    and_,
+    any_,
+    cast,
+    extract,
+    func,
+    literal_column,
+    select,
+    true,
+)
 
 from domain import buy_boxes, clock, experiments, properties
 from domain.experiments import Experiment
@@ -43,23 +56,17 @@ def _users_and_acts(*, with_properties: bool) -> Statement:
     wanted = any_(parameter("user_ids", ARRAY(Uuid())))
     # Not the time of the transaction's beginning, after which others may have committed.
     moment = func.coalesce(parameter("as_of", DateTime(timezone=True)), func.statement_timestamp())
-    newest_first = func.row_number().over(
-        partition_by=Interaction.user_id,
-        order_by=(Interaction.occurred_at.desc(), Interaction.id.desc()),
-    )
+    # For each user by itself, so that the index is read no further than the newest; how many that
+    # are stands in the text, for plans that are made before the values are known.
     acts = (
-        select(
-            Interaction.user_id,
-            Interaction.property_id,
-            Interaction.kind,
-            cast(extract("epoch", Interaction.occurred_at), Float(53)).label("occurred_at"),
-            newest_first.label("place"),
-        )
+        select(Interaction.property_id, Interaction.kind, Interaction.occurred_at, Interaction.id)
         .where(
-            Interaction.user_id == wanted,
+            Interaction.user_id == User.id,
             Interaction.created_at <= moment,
         )
-        .subquery()
+        .order_by(Interaction.occurred_at.desc(), Interaction.id.desc())
+        .limit(literal_column(str(HISTORY_LIMIT)))
+        .lateral()
     )
     # From the users, since one may have said what it wants and done nothing yet.
     query = (
@@ -70,16 +77,17 @@ def _users_and_acts(*, with_properties: bool) -> Statement:
             experiments.version_of(User.id),
             moment,
             acts.c.kind,
-            acts.c.occurred_at,
+            cast(extract("epoch", acts.c.occurred_at), Float(53)),
             *(SNAPSHOT if with_properties else (acts.c.property_id,)),
         )
         .join(Tenant, Tenant.id == User.tenant_id)
         .outerjoin(Experiment, and_(Experiment.tenant_id == User.tenant_id, experiments.RUNNING))
-        .outerjoin(acts, and_(acts.c.user_id == User.id, acts.c.place <= HISTORY_LIMIT))
+        .outerjoin(acts, true())
     )
     if with_properties:
         query = query.outerjoin(Property, Property.id == acts.c.property_id)
-    return Statement(query.where(User.id == wanted).order_by(User.id, acts.c.place))
+    newest_first = (acts.c.occurred_at.desc(), acts.c.id.desc())
+    return Statement(query.where(User.id == wanted).order_by(User.id, *newest_first))
 
 
 _INVESTORS = _users_and_acts(with_properties=True)
