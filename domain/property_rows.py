@@ -77,12 +77,13 @@ _STATUSES: dict[str | None, ListingStatus | None] = {
 }
 
 
-@lru_cache(maxsize=256)
-def _statement(where: PropertyFilter) -> Statement:
-    """Compiled once for a filter, since its parts are where statements differ."""
+@lru_cache(maxsize=64)
+def _statement(names: frozenset[str]) -> Statement:
+    """Compiled once for a shape of filters: it is of those names that statements are made."""
     return Statement(
         select(*_COLUMNS).where(
-            Property.id == any_(parameter("ids", ARRAY(Uuid()))), *property_search.matching(where)
+            Property.id == any_(parameter("read_ids", ARRAY(Uuid()))),
+            *property_search.conditions(names, parameter),
         )
     )
 
@@ -93,7 +94,8 @@ async def get_many(
     where: PropertyFilter = PropertyFilter(),  # noqa: B008
 ) -> dict[UUID, PropertyRow]:
     """The properties of those ids that exist and match, by id."""
-    rows = await reader.fetch(_statement(where), ids=list(property_ids))
+    said = property_search.values(where)
+    rows = await reader.fetch(_statement(frozenset(said)), read_ids=list(property_ids), **said)
     return {
         row[0]: PropertyRow(row[0], _TYPES[row[1]], _STATUSES[row[2]], *row[3:]) for row in rows
     }

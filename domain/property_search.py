@@ -1,6 +1,6 @@
 """Lists of properties: filtered, ordered, counted and paged in SQL."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,19 +8,23 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    Boolean,
     ColumnElement,
-    Integer,
+    Float,
+    Text,
+    Uuid,
     all_,
     any_,
     func,
     literal,
-    literal_column,
     or_,
     select,
 )
 from sqlalchemy.orm import InstrumentedAttribute
 
-from domain.filters import RANGES, Polygon, PropertyFilter, Range
+from domain import polygons
+from domain.filters import RANGES, PropertyFilter, Range
+from domain.polygons import Bind
 from domain.properties import Property
 from domain.work import Work
 
@@ -28,114 +32,117 @@ EARTH_RADIUS_KM = 6371.0088
 KM_PER_DEGREE = 111.19
 
 
-def _within(
-    column: InstrumentedAttribute[Any], wanted: Range | None
-) -> Iterator[ColumnElement[bool]]:
-    if wanted is None:
-        return
-    if wanted.min is not None:
-        yield column >= wanted.min
-    if wanted.max is not None:
-        yield column <= wanted.max
+_BOX = ("box_south", "box_north", "box_west", "box_east")
+_LISTS: dict[str, InstrumentedAttribute[Any]] = {
+    "ids": Property.id,
+    "external_ids": Property.external_id,
+    "property_types": Property.property_type,
+    "listing_statuses": Property.listing_status,
+    "zipcodes": Property.zipcode,
+    "cities": Property.city,
+    "states": Property.state,
+}
+_FLOAT = Float(53)
 
 
-def matching(where: PropertyFilter) -> list[ColumnElement[bool]]:
-    """The filter as SQL conditions, all of which must hold."""
-    conditions: list[ColumnElement[bool]] = []
-    for wanted, values in (
-        (Property.id, where.ids),
-        (Property.external_id, where.external_ids),
-        (Property.property_type, where.property_types),
-        (Property.listing_status, where.listing_statuses),
-        (Property.zipcode, where.zipcodes),
-        (Property.city, where.cities),
-        (Property.state, where.states),
-    ):
-        if values:
-            conditions.append(wanted == any_(_array(wanted, values)))
-    if where.exclude_ids:
-        conditions.append(excluding(where.exclude_ids))
-    if where.listed_after is not None:
-        conditions.append(Property.listed_at > where.listed_after)
-    if where.listed_before is not None:
-        conditions.append(Property.listed_at < where.listed_before)
-    for part, name in RANGES.items():
-        conditions.extend(_within(getattr(Property, name), getattr(where, part)))
-    if where.renovation_needed is not None:
-        conditions.append(Property.renovation_needed == where.renovation_needed)
-    if where.owned is not None:
-        conditions.append(Property.owners > 0 if where.owned else Property.owners == 0)
+def values(where: PropertyFilter) -> dict[str, Any]:
+    """What the filter says, by the names that ``conditions`` binds.
+
+    Which names there are tells the filter's shape; filters of one shape are one statement.
+    """
+    said: dict[str, Any] = {
+        name: list(getattr(where, name))
+        for name in (*_LISTS, "exclude_ids")
+        if getattr(where, name)
+    }
+    for name in ("listed_after", "listed_before", "renovation_needed", "owned"):
+        if getattr(where, name) is not None:
+            said[name] = getattr(where, name)
+    for name in RANGES:
+        wanted: Range | None = getattr(where, name)
+        if wanted is not None and wanted.min is not None:
+            said[f"{name}_min"] = float(wanted.min)
+        if wanted is not None and wanted.max is not None:
+            said[f"{name}_max"] = float(wanted.max)
     if where.box is not None:
         box = where.box
-        conditions.extend(_within_box(box.south, box.west, box.north, box.east))
+        said |= zip(_BOX, map(float, (box.south, box.north, box.west, box.east)), strict=True)
     if where.circle is not None:
         circle = where.circle
         reach = circle.radius_km / KM_PER_DEGREE
-        # The band of latitude can use an index; the great circle decides.
-        conditions.append(
-            Property.latitude.between(circle.latitude - reach, circle.latitude + reach)
-        )
-        conditions.append(_distance_km(circle.latitude, circle.longitude) <= circle.radius_km)
+        said |= {
+            "circle_south": circle.latitude - reach,
+            "circle_north": circle.latitude + reach,
+            "circle_latitude": float(circle.latitude),
+            "circle_longitude": float(circle.longitude),
+            "circle_radius_km": float(circle.radius_km),
+        }
     if where.polygon is not None:
-        latitudes, longitudes = zip(*where.polygon.corners, strict=True)
-        # The box can use an index; the polygon decides.
-        conditions.extend(
-            _within_box(min(latitudes), min(longitudes), max(latitudes), max(longitudes))
-        )
-        conditions.append(_winding_number(where.polygon) != 0)
-    # Last, for no index helps: under row-level security LIKE may not see rows before the policy.
-    conditions.extend(Property.search.like(f"% {word}%") for word in where.words)
-    return conditions
+        said |= polygons.values(where.polygon)
+    if where.words:
+        said["words"] = [f"% {word}%" for word in where.words]
+    return said
 
 
-def _array(column: InstrumentedAttribute[Any], values: Collection[Any]) -> ColumnElement[Any]:
-    """The values as one parameter, so that lists of any length make one statement.
+def conditions(names: Collection[str], bind: Bind) -> list[ColumnElement[bool]]:
+    """A filter of that shape as SQL conditions, all of which must hold.
 
-    With a parameter each, a thousand ids took seven milliseconds to compile.
+    Args:
+        names: those of the filter's ``values``.
+        bind: makes of a name and its type a value of the statement: lists are one, of any length,
+            for a thousand by themselves take seven milliseconds to compile.
     """
-    return literal(list(values), ARRAY(column.type))
+    found: list[ColumnElement[bool]] = [
+        column == any_(bind(name, ARRAY(column.type)))
+        for name, column in _LISTS.items()
+        if name in names
+    ]
+    if "exclude_ids" in names:
+        found.append(Property.id != all_(bind("exclude_ids", ARRAY(Uuid()))))
+    if "listed_after" in names:
+        found.append(Property.listed_at > bind("listed_after", Property.listed_at.type))
+    if "listed_before" in names:
+        found.append(Property.listed_at < bind("listed_before", Property.listed_at.type))
+    for name, column_name in RANGES.items():
+        column = getattr(Property, column_name)
+        if f"{name}_min" in names:
+            found.append(column >= bind(f"{name}_min", _FLOAT))
+        if f"{name}_max" in names:
+            found.append(column <= bind(f"{name}_max", _FLOAT))
+    if "renovation_needed" in names:
+        found.append(Property.renovation_needed == bind("renovation_needed", Boolean()))
+    if "owned" in names:
+        found.append((Property.owners > 0) == bind("owned", Boolean()))
+    if "box_south" in names:
+        south, north, west, east = (bind(name, _FLOAT) for name in _BOX)
+        found.append(Property.latitude.between(south, north))
+        found.append(Property.longitude.between(west, east))
+    if "circle_south" in names:
+        # The band of latitude can use an index; the great circle decides.
+        south, north = bind("circle_south", _FLOAT), bind("circle_north", _FLOAT)
+        found.append(Property.latitude.between(south, north))
+        found.append(_distance_km(bind) <= bind("circle_radius_km", _FLOAT))
+    if "polygon_south" in names:
+        found.extend(polygons.within(bind))
+    if "words" in names:
+        # Last, for no index helps: under row-level security LIKE sees no row before the policy.
+        found.append(Property.search.like(all_(bind("words", ARRAY(Text())))))
+    return found
+
+
+def matching(where: PropertyFilter) -> list[ColumnElement[bool]]:
+    """The filter as SQL conditions, with its values: all of them must hold."""
+    said = values(where)
+    return conditions(said, lambda name, kind: literal(said[name], kind))
 
 
 def excluding(ids: Collection[UUID]) -> ColumnElement[bool]:
     """The property is none of those."""
-    return Property.id != all_(_array(Property.id, ids))
+    return Property.id != all_(literal(list(ids), ARRAY(Uuid())))
 
 
-def _within_box(
-    south: float, west: float, north: float, east: float
-) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return Property.latitude.between(south, north), Property.longitude.between(west, east)
-
-
-def _winding_number(polygon: Polygon) -> ColumnElement[int]:
-    """How often the polygon winds around the property: counted on the lines to its east.
-
-    The numbers stand in the text: as parameters, hundreds, they take SQLAlchemy longer to pass on
-    than PostgreSQL to compute with.
-    """
-    corners = polygon.corners
-    return literal_column(" + ".join(map(_winds_at, corners, (*corners[1:], corners[0]))), Integer)
-
-
-def _winds_at(start: tuple[float, float], end: tuple[float, float]) -> str:
-    """In SQL: 1 if the line passes the property's latitude upwards with the property to its left.
-
-    -1 if it passes downwards with the property to its right, else 0.
-    """
-    (south, west), (north, east) = (map(float, corner) for corner in (start, end))
-    upwards = south <= north
-    turn = (
-        f"({east - west!r}) * (properties.latitude - ({south!r})) - "
-        f"(properties.longitude - ({west!r})) * ({north - south!r})"
-    )
-    return (
-        f"CASE WHEN properties.latitude >= {min(south, north)!r} "
-        f"AND properties.latitude < {max(south, north)!r} "
-        f"AND {turn} {'>' if upwards else '<'} 0 THEN {1 if upwards else -1} ELSE 0 END"
-    )
-
-
-def _distance_km(latitude: float, longitude: float) -> ColumnElement[float]:
+def _distance_km(bind: Bind) -> ColumnElement[float]:
+    latitude, longitude = bind("circle_latitude", _FLOAT), bind("circle_longitude", _FLOAT)
     # Haversine; least() keeps rounding from leaving the domain of asin.
     half_latitude = func.radians(Property.latitude - latitude) / 2
     half_longitude = func.radians(Property.longitude - longitude) / 2

@@ -2,10 +2,10 @@
 
 A session compiles, caches and converts for every statement that anybody might think of, which costs
 more than the database does. What runs in each request is written in SQLAlchemy like the rest, but
-compiled once, when its module is imported or a filter is first seen, and runs on the driver's
-connection in the transaction that ``Database.read`` opens; rows come as the driver has them, values
-of vocabularies as text. ``Work`` runs such statements too, so that a query is written once for
-both.
+compiled once, when its module is imported or filters of its shape are first seen, and runs on the
+driver's connection in the transaction that ``Database.read`` opens; rows come as the driver has
+them, values of vocabularies as text. ``Work`` runs such statements too, so that a query is written
+once for both.
 """
 
 from collections.abc import Sequence

@@ -68,7 +68,7 @@ class ColdListing:
             self._score = (liked + buy_boxes.met_share(box)) / 2.0
         self._query = select(Property, self._score).where(*property_search.matching(where))
         if exclude:
-            self._query = self._query.where(Property.id.not_in(exclude))
+            self._query = self._query.where(property_search.excluding(exclude))
 
     async def behind(self, key: Key | None, count: int) -> list[ColdItem]:
         """The first ``count`` behind a key, or of all."""

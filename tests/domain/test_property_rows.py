@@ -52,21 +52,6 @@ async def test_a_row_is_the_property(
                 assert type(getattr(row, name)) is type(getattr(expected, name)), name
 
 
-@pytest.mark.parametrize("count", [2, 300])
-def test_lists_of_any_length_are_one_statement(count: int) -> None:
-    def text(count: int) -> str:
-        where = PropertyFilter(
-            ids=tuple(uuid4() for _ in range(count)),
-            exclude_ids=tuple(uuid4() for _ in range(count)),
-            cities=tuple(f"City {n}" for n in range(count)),
-            property_types=tuple(PropertyType)[:count],
-            price=Range(max=float(count)),
-        )
-        return property_rows._statement(where).text
-
-    assert text(count) == text(1)
-
-
 async def test_only_what_matches_is_read(database: Database, tenant: Tenant) -> None:
     async with database.work(tenant.id) as work:
         cheap = await add_property(work, listing_price=100_000.0, property_type=PropertyType.CONDO)
