@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from domain import tracing
@@ -40,6 +40,16 @@ UNSAFE_ROLE = text(
     """
 )
 
+
+STATEMENTS_KEPT = 50
+"""Prepared statements that a connection keeps for sessions, and as many for what is read past them.
+
+PostgreSQL holds each with its plans in the memory of the connection. A statement beyond costs one
+more round trip. The URL's ``prepared_statement_cache_size`` goes before.
+"""
+
+RECYCLED_AFTER = 1800
+"""Seconds after which a connection for units of work is replaced by a new one."""
 
 ACQUIRED_WITHIN = 30.0
 """Seconds that a reader waits for a connection, as long as the engine lets a unit of work."""
@@ -79,14 +89,23 @@ class Database:
         self._server_settings = (
             {"statement_timeout": str(int(statement_timeout * 1000))} if statement_timeout else {}
         )
+        size = "prepared_statement_cache_size"
+        address = make_url(url)
+        address = address.set(query={size: str(STATEMENTS_KEPT), **address.query})
         self._engine = create_async_engine(
-            url,
+            address,
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_pre_ping=True,
+            # What a connection has gathered in PostgreSQL's memory goes with it. The driver's pool
+            # for reading does so of its own accord.
+            pool_recycle=RECYCLED_AFTER,
             # Errors reach the log and the collector of traces; what is in rows must not.
             hide_parameters=True,
-            connect_args={"server_settings": self._server_settings},
+            connect_args={
+                "server_settings": self._server_settings,
+                "statement_cache_size": int(str(address.query[size])),
+            },
         )
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         self._readers: asyncpg.Pool[asyncpg.Record] | None = None
@@ -198,8 +217,7 @@ class Database:
         # SQLAlchemy's own. Where a pooler keeps it from preparing statements by name, the driver
         # must not either.
         options.pop("prepared_statement_name_func", None)
-        if options.pop("prepared_statement_cache_size", None) == 0:
-            options["statement_cache_size"] = 0
+        options["statement_cache_size"] = options.pop("prepared_statement_cache_size")
         return dict(options)
 
     async def _follow_up(self, work: Work) -> None:

@@ -1,5 +1,6 @@
 """PostgreSQL keeps a statement for each shape of filter, not for each filter."""
 
+import gc
 import random
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -7,11 +8,11 @@ from typing import TypeVar
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import column, select, table
+from sqlalchemy import column, literal_column, select, table, text
 
 import runtime
 from domain import property_facets, property_rows, property_search
-from domain.database import Database
+from domain.database import STATEMENTS_KEPT, Database
 from domain.filters import Box, Circle, Polygon, PropertyFilter, Range
 from domain.property_facets import Facet
 from domain.property_search import Order
@@ -115,3 +116,20 @@ async def test_other_lists_are_one_statement_of_a_shape(narrow: Database, tenant
     async with narrow.work(tenant.id) as work:
         found = [one for one in await kept(work) if "FROM properties" in one]
     assert len(found) == 3
+
+
+async def test_a_connection_keeps_few_statements(narrow: Database, tenant: Tenant) -> None:
+    others = [Statement(select(literal_column(f"{number}"))) for number in range(150)]
+    async with narrow.read(tenant.id) as reading:
+        for one in others:
+            await reading.fetch(one)
+        assert len(await kept(reading)) <= STATEMENTS_KEPT
+    # The session keeps some, and the driver below it others.
+    async with narrow.work(tenant.id) as work:
+        for number, one in enumerate(others):
+            await work.fetch(one)
+            await work.session.execute(text(f"SELECT {number} + 1"))
+    gc.collect()
+    async with narrow.work(tenant.id) as work:
+        # Those in use, or not closed yet, come on top.
+        assert len(await kept(work)) <= 2 * STATEMENTS_KEPT + 5
