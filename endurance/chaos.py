@@ -84,35 +84,34 @@ HEAD = (
 
 
 async def chaos(
+    world: World,
     folder: Path,
     kills: int,
     seed: int,
-    size: Size = SIZE,
     only: Sequence[str] = (),
     **training: Any,
 ) -> tuple[list[Strike], Verdict]:
-    """Kill so many processes in an empty folder, and judge what is left.
+    """Kill so many processes of a world, and judge what is left.
 
     Args:
-        folder: where everything goes.
+        world: where; opened at ``PACE``.
+        folder: for files to import.
         kills: how many processes are killed.
         seed: of what is killed when, and of what the clients do.
-        size: of the firms.
         only: kinds of victims to choose from; all if none.
         training: options of the trainings.
     """
     ledger, verdict, strikes = Ledger(), Verdict(), list[Strike]()
-    async with open_world(folder, size, seed, PACE, **training) as world:
-        killer = Killer(world, Random(seed), only, training)
-        async with at_work(world, ledger, seed, folder, pause=1.0):
-            for number in range(kills):
-                strikes.append(await killer.strike(number))
-                print(strikes[-1].row(number + 1), file=sys.stderr, flush=True)
-        await settled(world, BACK_WITHIN)
-        failed = Counter(question for _, question, _ in ledger.failed)
-        verdict.add("processes killed", len(strikes), wrong=len(strikes) < kills)
-        verdict.add("questions without an answer meanwhile", dict(failed) or 0)
-        await examine(world, ledger, verdict)
+    killer = Killer(world, Random(seed), only, training)
+    async with at_work(world, ledger, seed, folder, pause=1.0):
+        for number in range(kills):
+            strikes.append(await killer.strike(number))
+            print(strikes[-1].row(number + 1), file=sys.stderr, flush=True)
+    await settled(world, BACK_WITHIN)
+    failed = Counter(question for _, question, _ in ledger.failed)
+    verdict.add("processes killed", len(strikes), wrong=len(strikes) < kills)
+    verdict.add("questions without an answer meanwhile", dict(failed) or 0)
+    await examine(world, ledger, verdict)
     return strikes, verdict
 
 
@@ -250,10 +249,14 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    training: dict[str, Any] = {"epochs": 6, "batch_size": 64}
+
+    async def run(folder: Path) -> tuple[list[Strike], Verdict]:
+        async with open_world(folder, SIZE, given.seed, PACE, **training) as world:
+            return await chaos(world, folder, given.kills, given.seed, **training)
+
     with TemporaryDirectory(prefix="twin-chaos-") as folder:
-        strikes, verdict = asyncio.run(
-            chaos(Path(folder), given.kills, given.seed, epochs=6, batch_size=64)
-        )
+        strikes, verdict = asyncio.run(run(Path(folder)))
     print("\n".join([HEAD, *(one.row(place) for place, one in enumerate(strikes, 1)), ""]))
     print(verdict.table())
     sys.exit(bool(verdict.wrong))

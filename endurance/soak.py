@@ -32,45 +32,44 @@ _RUN_LIMIT = 1200.0
 
 
 async def soak(
+    world: World,
     folder: Path,
     minutes: float,
     seed: int,
-    size: Size = SIZE,
     *,
     rounds: int = 2,
     pause: float = 0.15,
     **training: Any,
 ) -> Verdict:
-    """Run the soak in an empty folder and judge it.
+    """Run the soak in a world and judge it.
 
     Args:
-        folder: where everything goes.
+        world: where.
+        folder: for files to import.
         minutes: how long, at least; it lasts until all changes are done.
-        seed: of the firms and of what the clients do.
-        size: of the firms.
+        seed: of what the clients do, and before those of the trainings.
         rounds: how many trainings and full reindexes there are.
         pause: seconds between two things that a client does.
         training: options of the trainings.
     """
     ledger, verdict = Ledger(), Verdict()
-    async with open_world(folder, size, seed, **training) as world:
-        began = time.monotonic()
-        async with at_work(world, ledger, seed, folder, pause):
-            for number in range(1, rounds + 1):
-                await _change("training", verdict, _train(world, seed + number, training))
-                await _change("full reindex", verdict, _reindex(world))
-                if number == 1:
-                    await _change("rollback", verdict, _roll_back(world))
-            await asyncio.sleep(max(0.0, 60 * minutes - (time.monotonic() - began)))
-        lasted = time.monotonic() - began
-        await settled(world, SETTLES_WITHIN)
-        verdict.add("minutes", f"{lasted / 60:.1f}")
-        for question, count in sorted(ledger.answered.items()):
-            verdict.add(f"answers to {question}", f"{count:,}", wrong=not count)
-        failed = Counter(f"{question}: {why}" for _, question, why in ledger.failed)
-        verdict.add("questions without an answer", sum(failed.values()), wrong=bool(failed))
-        verdict.wrong += [f"{count} times {what}" for what, count in failed.most_common(5)]
-        await examine(world, ledger, verdict)
+    began = time.monotonic()
+    async with at_work(world, ledger, seed, folder, pause):
+        for number in range(1, rounds + 1):
+            await _change("training", verdict, _train(world, seed + number, training))
+            await _change("full reindex", verdict, _reindex(world))
+            if number == 1:
+                await _change("rollback", verdict, _roll_back(world))
+        await asyncio.sleep(max(0.0, 60 * minutes - (time.monotonic() - began)))
+    lasted = time.monotonic() - began
+    await settled(world, SETTLES_WITHIN)
+    verdict.add("minutes", f"{lasted / 60:.1f}")
+    for question, count in sorted(ledger.answered.items()):
+        verdict.add(f"answers to {question}", f"{count:,}", wrong=not count)
+    failed = Counter(f"{question}: {why}" for _, question, why in ledger.failed)
+    verdict.add("questions without an answer", sum(failed.values()), wrong=bool(failed))
+    verdict.wrong += [f"{count} times {what}" for what, count in failed.most_common(5)]
+    await examine(world, ledger, verdict)
     return verdict
 
 
@@ -121,8 +120,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="how long, at least")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+
+    async def run(folder: Path) -> Verdict:
+        async with open_world(folder, SIZE, given.seed, epochs=12) as world:
+            return await soak(world, folder, given.minutes, given.seed, epochs=12)
+
     with TemporaryDirectory(prefix="twin-soak-") as folder:
-        verdict = asyncio.run(soak(Path(folder), given.minutes, given.seed, epochs=12))
+        verdict = asyncio.run(run(Path(folder)))
     print(verdict.table())
     sys.exit(bool(verdict.wrong))
 

@@ -159,7 +159,8 @@ async def open_world(
     await asyncio.to_thread(runtime.migrate, found)
     log, port = folder / "server.log", free_port()
     url = f"http://127.0.0.1:{port}"
-    limits = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+    # The server closes what is idle for five seconds: a question must not cross with that.
+    limits = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=1.0)
     try:
         async with (
             runtime.connect(settings, found) as rt,

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -40,19 +41,20 @@ def twin(environment: None) -> Twin:
     return run
 
 
-@pytest.fixture
-def start_twin(tmp_path: Path) -> Iterator[StartTwin]:
-    """Starts a command on a data folder of its own, its output going to ``out.log`` there."""
+@contextmanager
+def twin_processes(folder: Path) -> Iterator[StartTwin]:
+    """Starts commands on the data folder in a folder, their output going to ``out.log`` there.
+
+    What still runs in the end is killed.
+    """
     started: list[psutil.Popen] = []
 
     def start(*arguments: str, **environment: str) -> psutil.Popen:
-        with (tmp_path / "out.log").open("ab") as log:
+        with (folder / "out.log").open("ab") as log:
             process = psutil.Popen(
                 [sys.executable, "-m", "cli", *arguments],
                 cwd=ROOT,
-                env=os.environ
-                | {"DATA_DIR": str(tmp_path / "data"), "DEVICE": "cpu"}
-                | environment,
+                env=os.environ | {"DATA_DIR": str(folder / "data"), "DEVICE": "cpu"} | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -60,9 +62,18 @@ def start_twin(tmp_path: Path) -> Iterator[StartTwin]:
         started.append(process)
         return process
 
-    yield start
-    for process in started:
-        family = [*process.children(recursive=True), process] if process.is_running() else []
-        for one in family:
-            one.kill()
-        process.wait()
+    try:
+        yield start
+    finally:
+        for process in started:
+            family = [*process.children(recursive=True), process] if process.is_running() else []
+            for one in family:
+                one.kill()
+            process.wait()
+
+
+@pytest.fixture
+def start_twin(tmp_path: Path) -> Iterator[StartTwin]:
+    """See ``twin_processes``: in the test's own folder."""
+    with twin_processes(tmp_path) as start:
+        yield start

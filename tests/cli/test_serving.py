@@ -4,17 +4,21 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+import embedded
 from cli.serving import sole_server, usable_port
 from cli.supervision import ServingError
-from tests.cli.conftest import StartTwin
+from tests.cli.conftest import StartTwin, twin_processes
+
+pytestmark = pytest.mark.slow
 
 
 def wait_until(wanted: Callable[[], bool], what: str) -> None:
@@ -23,11 +27,6 @@ def wait_until(wanted: Callable[[], bool], what: str) -> None:
         if time.monotonic() > deadline:
             pytest.fail(f"waited in vain: {what}")
         time.sleep(0.1)
-
-
-def wait_for_children(process: psutil.Popen, count: int) -> list[psutil.Process]:
-    wait_until(lambda: len(process.children()) == count, f"{count} children")
-    return process.children()
 
 
 def of_folder(folder: Path) -> list[psutil.Process]:
@@ -59,49 +58,121 @@ def requests_counted(port: str) -> float:
     return float(line.split()[-1])
 
 
-def test_serve_until_ctrl_c(start_twin: StartTwin, tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Running:
+    """A running ``twin serve`` or ``twin worker`` on a folder of its own."""
+
+    process: psutil.Popen
+    port: str
+    folder: Path
+    log: Path
+
+    @property
+    def said(self) -> str:
+        """What it and its parts printed so far."""
+        return self.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One server of two processes for the tests that follow one another; the last stops it."""
+    folder = tmp_path_factory.mktemp("served")
+    log = folder / "out.log"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    log = tmp_path / "out.log"
-    server = start_twin("serve", "--no-sample", "--workers=2", PORT=port)
-    wait_until(lambda: "is ready" in log.read_text() or server.poll() is not None, "the banner")
-    assert server.poll() is None, log.read_text()
-    assert f"http://127.0.0.1:{port}/graphql" in log.read_text()
-    ready = httpx.get(f"http://127.0.0.1:{port}/readyz")
+    with twin_processes(folder) as start:
+        process = start("serve", "--no-sample", "--workers=2", PORT=port)
+        found = Running(process, port, folder / "data", log)
+        wait_until(lambda: "is ready" in found.said or process.poll() is not None, "the banner")
+        assert process.poll() is None, found.said
+        yield found
+
+
+def test_serve_answers_from_all_its_processes(served: Running) -> None:
+    assert f"http://127.0.0.1:{served.port}/graphql" in served.said
+    ready = httpx.get(f"http://127.0.0.1:{served.port}/readyz")
     assert ready.status_code == 200, ready.text
     # Each on a connection of its own, which either of the two processes may take.
     for _ in range(8):
-        httpx.post(f"http://127.0.0.1:{port}/graphql", json={"query": "{ __typename }"})
-    assert {requests_counted(port) for _ in range(8)} == {8.0}
-    family = server.children(recursive=True)
-    assert len(server.children()) == 3
-    assert of_folder(tmp_path / "data")
+        httpx.post(f"http://127.0.0.1:{served.port}/graphql", json={"query": "{ __typename }"})
+    assert {requests_counted(served.port) for _ in range(8)} == {8.0}
+    assert len(served.process.children()) == 3
+    assert of_folder(served.folder)
 
-    taken = start_twin("serve", "--no-sample", PORT=port)
-    again = start_twin("serve", "--no-sample", PORT="0")
-    assert (taken.wait(60), again.wait(60)) == (1, 1)
-    said = log.read_text()
-    assert f"port {port} of 127.0.0.1 is taken by process" in said
-    assert f"another server runs on {tmp_path / 'data'} (process {server.pid})" in said
 
-    server.send_signal(signal.SIGINT)
-    assert server.wait(60) == 0
+def test_a_second_server_is_refused(served: Running) -> None:
+    with twin_processes(served.log.parent) as start:
+        taken = start("serve", "--no-sample", PORT=served.port)
+        again = start("serve", "--no-sample", PORT="0")
+        assert (taken.wait(60), again.wait(60)) == (1, 1)
+    assert f"port {served.port} of 127.0.0.1 is taken by process" in served.said
+    another = f"another server runs on {served.folder} (process {served.process.pid})"
+    assert another in served.said
+
+
+def test_a_killed_part_is_started_again_and_named(served: Running) -> None:
+    wait_until(lambda: served.said.count("Starting worker") == 2, "both workers")
+    parts = served.process.children()
+    (training,) = (one for one in parts if "--queue=training" in one.cmdline())
+    training.kill()
+
+    wait_until(lambda: served.said.count("Starting worker") == 3, "another worker")
+    assert (
+        "twin: the training worker ended by itself (signal SIGKILL); it is started again in 0.5 s"
+        in served.said
+    )
+    again = {one.pid for one in served.process.children()}
+    assert len(again) == 3
+    assert training.pid not in again
+
+
+def test_ctrl_c_stops_the_server_with_all_that_it_started(served: Running) -> None:
+    family = served.process.children(recursive=True)
+    served.process.send_signal(signal.SIGINT)
+    assert served.process.wait(60) == 0
     assert alive(family) == []
-    wait_until(lambda: not of_folder(tmp_path / "data"), "the end of the services")
-    assert "Traceback" not in log.read_text()
+    wait_until(lambda: not of_folder(served.folder), "the end of the services")
+    assert "Traceback" not in served.said
 
 
-def test_a_killed_supervisor_leaves_nothing_behind(start_twin: StartTwin, tmp_path: Path) -> None:
-    supervisor = start_twin("worker")
-    children = wait_for_children(supervisor, 2)
-    log = tmp_path / "out.log"
-    wait_until(lambda: log.read_text().count("Starting worker") == 2, "both workers")
-    supervisor.kill()
-    supervisor.wait()
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One ``twin worker`` for the tests that follow one another; the last of them kills it."""
+    folder = tmp_path_factory.mktemp("workers")
+    with twin_processes(folder) as start:
+        found = Running(start("worker"), "", folder / "data", folder / "out.log")
+        wait_until(lambda: found.said.count("Starting worker") == 2, "both workers")
+        yield found
+
+
+def test_services_whose_keeper_was_killed_come_back_where_they_were(workers: Running) -> None:
+    before = embedded.status(workers.folder)
+    (keeper,) = (one for one in of_folder(workers.folder) if "embedded.keeper" in one.cmdline())
+    keeper.kill()
+
+    def are_back() -> bool:
+        now = embedded.status(workers.folder)
+        return now.keys() == before.keys() and all(
+            one.urls and one.pid != before[name].pid for name, one in now.items()
+        )
+
+    wait_until(are_back, "the services")
+    after = embedded.status(workers.folder)
+    assert {one.name: one.urls for one in after.values()} == {
+        one.name: one.urls for one in before.values()
+    }
+    assert "twin: the services' keeper is gone; they are started again" in workers.said
+
+
+def test_a_killed_supervisor_leaves_nothing_behind(workers: Running) -> None:
+    children = workers.process.children()
+    assert len(children) == 2
+    workers.process.kill()
+    workers.process.wait()
 
     wait_until(lambda: not alive(children), "the children's end")
-    wait_until(lambda: not of_folder(tmp_path / "data"), "the end of the services")
+    wait_until(lambda: not of_folder(workers.folder), "the end of the services")
 
 
 def test_processes_that_start_together_migrate_in_turn(

@@ -1,5 +1,7 @@
 """Parts of the server that crash: started again, or named as the reason for the end."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,59 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-import embedded
 from cli import supervision
 from cli.supervision import Part, ServingError, run_together
-from tests.cli.conftest import StartTwin
-from tests.cli.test_serving import alive, of_folder, wait_for_children, wait_until
-
-
-def test_a_killed_part_is_started_again_and_named(start_twin: StartTwin, tmp_path: Path) -> None:
-    supervisor = start_twin("worker")
-    children = wait_for_children(supervisor, 2)
-    log = tmp_path / "out.log"
-    wait_until(lambda: log.read_text().count("Starting worker") == 2, "both workers")
-    (training,) = (one for one in children if "--queue=training" in one.cmdline())
-    training.kill()
-
-    wait_until(lambda: log.read_text().count("Starting worker") == 3, "another worker")
-    assert (
-        "twin: the training worker ended by itself (signal SIGKILL); it is started again in 0.5 s"
-        in log.read_text()
-    )
-    again = supervisor.children()
-    assert len(again) == 2
-    assert training.pid not in {one.pid for one in again}
-    supervisor.terminate()
-    assert supervisor.wait(60) == 0
-    assert alive(again) == []
-
-
-def test_services_whose_keeper_was_killed_come_back_where_they_were(
-    start_twin: StartTwin, tmp_path: Path
-) -> None:
-    supervisor = start_twin("worker")
-    log = tmp_path / "out.log"
-    wait_until(lambda: log.read_text().count("Starting worker") == 2, "both workers")
-    folder = tmp_path / "data"
-    before = embedded.status(folder)
-    (keeper,) = (one for one in of_folder(folder) if "embedded.keeper" in one.cmdline())
-    keeper.kill()
-
-    def are_back() -> bool:
-        now = embedded.status(folder)
-        return now.keys() == before.keys() and all(
-            one.urls and one.pid != before[name].pid for name, one in now.items()
-        )
-
-    wait_until(are_back, "the services")
-    after = embedded.status(folder)
-    assert {one.name: one.urls for one in after.values()} == {
-        one.name: one.urls for one in before.values()
-    }
-    assert "twin: the services' keeper is gone; they are started again" in log.read_text()
-    supervisor.terminate()
-    assert supervisor.wait(60) == 0
 
 
 @pytest.fixture
@@ -111,17 +62,18 @@ def test_a_part_that_says_no_at_its_first_start_is_not_tried_again(
 
 
 def test_once_all_is_ready_no_end_is_a_refusal_to_start(
-    play: Callable[..., None], started: list[subprocess.Popen[bytes]]
+    play: Callable[..., None], started: list[subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
-    announced = []
+    announced = tmp_path / "announced"
+    script = f"""
+import pathlib, time
+while not pathlib.Path({str(announced)!r}).exists():
+    time.sleep(0.01)
+raise SystemExit(3)
+"""
     with pytest.raises(ServingError, match=r"\(exit code 3\), 6 times in a row"):
-        play(
-            "import time; time.sleep(0.5); raise SystemExit(3)",
-            is_ready=lambda: True,
-            announce=lambda: announced.append(1),
-        )
+        play(script, is_ready=lambda: True, announce=lambda: announced.touch(exist_ok=False))
 
-    assert announced == [1]
     assert len(started) == 6
 
 
@@ -144,3 +96,15 @@ def test_crashes_of_a_part_that_was_up_in_between_are_not_in_a_row(
 
     # Three while it was up, of which the last is the first in a row.
     assert len(started) == 3 + 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_the_parts_in_order(
+    play: Callable[..., None], started: list[subprocess.Popen[bytes]], number: signal.Signals
+) -> None:
+    play(
+        "import sys; sys.stdin.read()",
+        is_ready=lambda: True,
+        announce=lambda: os.kill(os.getpid(), number),
+    )
+    assert [one.returncode for one in started] == [-signal.SIGTERM]
