@@ -28,12 +28,13 @@ define INSTALL
 	|| { echo "error: pip failed; with QUIET= it says all it does" >&2; exit 1; }
 endef
 
-# Tests wait for processes as much as they compute: more of them at once than there are cores. In
-# the order of their folders the long files come first; by their number of tests they come last.
-PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# Tests wait for processes as much as they compute: more of them at once than there are cores. The
+# order is that of tests/conftest.py, which has the slow files first.
+PYTEST = $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-freshness bench-warm bench-served prior evaluate evaluate-simulation schema schema-check migrate constraints clean
+.PHONY: help serve test test-fast test-random coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-freshness bench-warm bench-served prior evaluate evaluate-simulation schema schema-check migrate constraints clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-20s %s\n", $$1, $$2}' Makefile
@@ -45,6 +46,15 @@ serve: ## install what is missing, then serve (ARGS="--help" lists the options)
 test: ## install what is missing, then run the tests (ARGS="-k name" goes to pytest)
 	@$(MAKE) --silent --no-print-directory -j2 $(DEV) $(GRAPHIQL)
 	$(PYTEST) $(ARGS)
+
+test-fast: ## run the tests that need no services, in seconds
+	@$(MAKE) --silent --no-print-directory -j2 $(DEV) $(GRAPHIQL)
+	$(PYTEST) --numprocesses 2 -m unit $(ARGS)
+
+test-random: $(DEV) ## search for faults with random examples (SEED=n repeats a search)
+	@echo "The seed is $(SEED): make test-random SEED=$(SEED) repeats this search"
+	$(PYTEST) -m hypothesis --hypothesis-profile=random --hypothesis-seed=$(SEED) $(ARGS)
+	$(BIN)/python -m tests.graph.execution.differential --seed $(SEED)
 
 coverage: ## the same, and which lines the tests leave out; a third slower
 	@$(MAKE) --silent --no-print-directory -j2 $(DEV) $(GRAPHIQL)
