@@ -13,6 +13,8 @@ from ml.evaluation.protocols import Protocol
 from tests.cli.conftest import Twin
 from tests.factories import build_town
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def place(database: Database, tenant: Tenant) -> Tenant:

@@ -13,6 +13,8 @@ from runtime import Runtime
 from tests.cli.conftest import Twin
 from tests.factories import Town, add_interaction, build_town, train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def town(rt: Runtime, database: Database, tenant: Tenant) -> Town:

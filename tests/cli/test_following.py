@@ -27,6 +27,8 @@ from graph.nodes import global_id
 from tests.cli.conftest import StartTwin
 from tests.factories import add_property, add_user
 
+pytestmark = pytest.mark.slow
+
 LIST = "subscription { recommendationsChanged { causes } }"
 JOBS = "subscription { jobProgress { function status } }"
 THUMB = """mutation ($house: ID!, $way: Sentiment!) {

@@ -14,6 +14,8 @@ from jobs.queue import INDEXING_QUEUE, TRAINING_QUEUE
 from tests.cli.conftest import Twin
 from tests.factories import build_town
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def place(database: Database, tenant: Tenant) -> Tenant:

@@ -8,6 +8,8 @@ from tests.cli.conftest import Twin
 from tests.factories import Town
 from tests.jobs.indexing import Place
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def place(rt: Runtime, database: Database, town: Town) -> Place:

@@ -14,6 +14,8 @@ from runtime import Runtime
 from tests.cli.conftest import Twin
 from tests.factories import build_town, train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def place(database: Database, tenant: Tenant) -> Tenant:

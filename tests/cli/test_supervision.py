@@ -13,6 +13,8 @@ import pytest
 from cli import supervision
 from cli.supervision import Part, ServingError, run_together
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def started() -> list[subprocess.Popen[bytes]]:

@@ -17,6 +17,8 @@ from runtime import Runtime
 from settings import Settings
 from tests.factories import Town, build_town, train
 
+pytestmark = pytest.mark.slow
+
 REQUESTS = 600
 SEED = 7
 

@@ -18,6 +18,8 @@ from runtime import Runtime
 from tests.conftest import new_tenant
 from tests.factories import Town, add_interaction, build_town, train
 
+pytestmark = pytest.mark.slow
+
 NOTHING = cast(Any, None)
 
 

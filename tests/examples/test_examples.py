@@ -18,6 +18,8 @@ from runtime import Services
 from settings import Settings
 from tests.factories import Town
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TYPESCRIPT = EXAMPLES / "typescript"
 

@@ -24,6 +24,8 @@ from tests.conftest import new_tenant
 from tests.factories import Town, add_property, build_town, train
 from tests.graph.conftest import Session, SignIn, property_id, user_id
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = int(os.environ.get("PAGING_ROUNDS", "1"))
 """How often each list is paged through; ``make test-paging`` asks for more."""
 
