@@ -106,6 +106,7 @@ class Broker:
         self._channels: dict[UUID, _Channel] = {}
         self._pubsub: PubSub | None = None
         self._receiving: asyncio.Task[None] | None = None
+        self._subscribing: set[asyncio.Task[None]] = set()
 
     async def publish(self, tenant_id: UUID, events: Sequence[Event]) -> None:
         """Tell the tenant's listeners; once more if the connection was lost at it.
@@ -141,7 +142,11 @@ class Broker:
         channel.listeners.add(listener)
         try:
             if known is None:
-                await self._subscribe(tenant_id)
+                # In a task of its own: on a connection that all share, a cancelled call would break
+                # it for all, and the driver may take a cancellation for nothing.
+                subscribing = asyncio.create_task(self._subscribe(tenant_id))
+                self._subscribing.add(subscribing)
+                subscribing.add_done_callback(self._subscribing.discard)
             with suppress(TimeoutError):
                 async with asyncio.timeout(READY_WITHIN):
                     await channel.confirmed.wait()
@@ -218,6 +223,7 @@ class Broker:
             self._receiving.cancel()
             with suppress(asyncio.CancelledError):
                 await self._receiving
+        await asyncio.gather(*self._subscribing)
         await self._redis.aclose()
 
 

@@ -155,19 +155,20 @@ class Database:
             raise
 
     @asynccontextmanager
-    async def read(self, tenant_id: UUID) -> AsyncIterator[Reading]:
+    async def read(self, tenant_id: UUID | None) -> AsyncIterator[Reading]:
         """Open one transaction that sees one tenant and changes nothing.
 
+        Without a tenant only the list of tenants can be read.
         For what runs in every request: it knows ``Statement``s alone, and costs half of ``work``.
         """
         pool = self._readers or await self._open_readers()
+        tenant = tenant_id.hex if tenant_id else ""
         with tracing.span("database read"):
             async with pool.acquire(timeout=ACQUIRED_WITHIN) as connection:
                 try:
                     # Local to the transaction, as in ``work``; hexadecimal digits need no quoting.
                     await connection.execute(
-                        "BEGIN READ ONLY; "
-                        f"SELECT set_config('app.tenant_id', '{tenant_id.hex}', true)"
+                        f"BEGIN READ ONLY; SELECT set_config('app.tenant_id', '{tenant}', true)"
                     )
                     yield Reading(connection, tenant_id)
                 finally:

@@ -23,6 +23,8 @@ class Topic(StrEnum):
     PROPERTIES = "PROPERTIES"
     MODEL = "MODEL"
     JOB = "JOB"
+    MEMBER = "MEMBER"
+    """What a user may do: its role was changed, or it was deactivated, activated or deleted."""
     MISSED = "MISSED"
     """Never published: a listener may have missed events, so anything may have changed."""
 
@@ -33,7 +35,7 @@ class Event:
 
     Attributes:
         topic: what changed.
-        subject: the investor, or the job's run; None where it may concern everyone.
+        subject: the investor, the job's run or the member; None where it may concern everyone.
     """
 
     topic: Topic

@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from domain import clock, indexing, tenants
 from domain.errors import DomainError, invalid, not_found
+from domain.events import Event, Topic
 from domain.indexing import Marked
 from domain.input_rules import NO_ZERO_BYTE, OutsideInput, Text
 from domain.interactions import Interaction, refresh_totals
@@ -118,6 +119,7 @@ async def remove(work: Work, user_id: UUID, *field: str) -> None:
     many = len(property_ids) > indexing.REINDEX_ABOVE
     await refresh_totals(work, None if many else property_ids)
     await indexing.follow(work, Marked.USER, [user_id])
+    work.publish(Event(Topic.MEMBER, user_id))
 
 
 async def _lock(work: Work) -> None:
@@ -177,4 +179,6 @@ def _written(work: Work, item: MemberInput, user: User | None, now: datetime) ->
     changed = {name: value for name, value in values.items() if getattr(user, name) != value}
     for name, value in changed.items():
         setattr(user, name, value)
+    if not changed.keys().isdisjoint({"role", "deactivated_at"}):
+        work.publish(Event(Topic.MEMBER, user.id))
     return Member(user, Outcome.UPDATED if changed else Outcome.UNCHANGED)

@@ -76,11 +76,18 @@ class Reader(Protocol):
 class Reading:
     """A transaction that only reads; only ``Database.read`` makes one."""
 
-    __slots__ = ("_connection", "tenant_id")
+    __slots__ = ("_connection", "_tenant")
 
-    def __init__(self, connection: Any, tenant_id: UUID) -> None:
+    def __init__(self, connection: Any, tenant: UUID | None) -> None:
         self._connection = connection
-        self.tenant_id = tenant_id
+        self._tenant = tenant
+
+    @property
+    def tenant_id(self) -> UUID:
+        """The tenant. Raises RuntimeError where there is none."""
+        if self._tenant is None:
+            raise RuntimeError("this transaction has no tenant")
+        return self._tenant
 
     async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
         """See ``Reader``."""

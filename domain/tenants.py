@@ -54,14 +54,19 @@ async def by_slug(work: Work, slug: str) -> Tenant:
     return tenant
 
 
-async def referred(work: Work, reference: str) -> Tenant | None:
-    """The tenant that a token means, by its id or slug; the id wins."""
-    return await work.session.scalar(
-        select(Tenant)
-        .where(or_(Tenant.id == parse_uuid(reference), Tenant.slug == reference))
-        .order_by(Tenant.slug == reference)
-        .limit(1)
-    )
+_REFERENCE = parameter("reference", Text())
+_REFERRED = Statement(
+    select(Tenant.id)
+    .where(or_(Tenant.id == parameter("id", Uuid()), Tenant.slug == _REFERENCE))
+    .order_by(Tenant.slug == _REFERENCE)
+    .limit(1)
+)
+
+
+async def referred(reader: Reader, reference: str) -> UUID | None:
+    """The tenant that a token means, by its id or slug; the id wins. The reader needs no tenant."""
+    rows = await reader.fetch(_REFERRED, id=parse_uuid(reference), reference=reference)
+    return rows[0][0] if rows else None
 
 
 async def exists(work: Work, slug: str) -> bool:

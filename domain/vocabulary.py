@@ -41,6 +41,10 @@ class Role(StrEnum):
     ANALYST = "analyst"
     ADMIN = "admin"
 
+    def at_most(self, limit: "Role") -> "Role":
+        """This role, or the limit where that may do less."""
+        return min(self, limit, key=list(Role).index)
+
 
 INTERACTION_WEIGHTS: dict[InteractionKind, float] = {
     InteractionKind.VIEW: 1.0,

@@ -30,7 +30,7 @@ from domain.recommendations import (
     Recommender,
     SimilarProperty,
 )
-from domain.users import User
+from domain.users import UserRow
 from domain.work import Work
 from graph.identity import Principal
 from graph.metrics import batch
@@ -169,9 +169,9 @@ class Loaders:
         return [found.get(property_id) for property_id in wanted]
 
     @batch
-    async def _users(self, wanted: list[UUID]) -> list[User | None]:
-        async with self._work() as work:
-            found = await users.get_many(work, wanted)
+    async def _users(self, wanted: list[UUID]) -> list[UserRow | None]:
+        async with self._read() as reading:
+            found = await users.read_many(reading, wanted)
         return [found.get(user_id) for user_id in wanted]
 
     @batch

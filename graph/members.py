@@ -88,11 +88,11 @@ class UserInput:
     )
     role: Role | None = strawberry.field(
         default=strawberry.UNSET,
-        description="What it may do, unless its tokens name a role themselves.",
+        description="What it may do at most; a token that names a lesser role allows less.",
     )
     active: bool | None = strawberry.field(
         default=strawberry.UNSET,
-        description="False deactivates it: its tokens are refused within ten seconds, and what it "
+        description="False deactivates it: its tokens are refused within two seconds, and what it "
         "did still counts. True takes that back.",
     )
 

@@ -55,6 +55,10 @@ publish(
 )
 
 
+_OTHERS = (Topic.JOB, Topic.MEMBER)
+"""Topics that say nothing of a list."""
+
+
 @strawberry.type(description="An investor's list may have changed.")
 class RecommendationsChanged:
     """An investor's list may have changed."""
@@ -93,7 +97,7 @@ async def _changes(
     context: Context, investor: UUID
 ) -> AsyncGenerator[RecommendationsChanged, None]:
     def concerns(event: Event) -> bool:
-        return event.topic is not Topic.JOB and event.subject in (None, investor)
+        return event.topic not in _OTHERS and event.subject in (None, investor)
 
     async with context.listen(concerns) as listener:
         causes = [ChangeCause.SUBSCRIBED]

@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 class User(Node):
     """A member of the tenant."""
 
-    row: strawberry.Private[users.User]
+    row: strawberry.Private[users.UserValues]
     external_id: str = strawberry.field(description="The id in the tenant's own systems.")
     email: str | None = strawberry.field(description="E-mail address.")
     name: str | None = strawberry.field(description="Name.")
-    role: Role = strawberry.field(description="What it may do.")
+    role: Role = strawberry.field(
+        description="What it may do in the tenant. Of `me` the role in force, which is less where "
+        "the token names less."
+    )
     simulated: bool = strawberry.field(
         description="Whether it was invented, and its history with it."
     )
@@ -40,15 +43,15 @@ class User(Node):
     )
 
     @staticmethod
-    def of(row: users.User) -> "User":
-        """A user as a client sees it."""
+    def of(row: users.UserValues, role: Role | None = None) -> "User":
+        """A user as a client sees it, in its own role unless another one is given."""
         return User(
             id=global_id("User", row.id),
             row=row,
             external_id=row.external_id,
             email=row.email,
             name=row.name,
-            role=row.role,
+            role=role or row.role,
             simulated=row.simulated,
             active=row.deactivated_at is None,
         )
@@ -101,14 +104,14 @@ class User(Node):
 
 
 async def me(info: Info) -> User:
-    """The caller. Raises DomainError FORBIDDEN for a service, which is no user."""
-    user_id = info.context.principal.user
-    if user_id is None:
+    """The caller, in the role in force. Raises DomainError FORBIDDEN for a service, no user."""
+    principal = info.context.principal
+    if principal.user is None:
         raise forbidden("This is a service's token, which speaks for no user; ask for user(id).")
-    row = await info.context.loaders.users.load(user_id)
+    row = await info.context.loaders.users.load(principal.user)
     if row is None:
         raise unauthenticated("The token's user does not exist any more.")
-    return User.of(row)
+    return User.of(row, principal.role)
 
 
 async def find_user(info: Info, user_id: NodeId) -> User | None:

@@ -4,13 +4,15 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
 from domain.errors import DomainError, forbidden, unauthenticated
+from domain.events import Event, Topic
 from graph.context import Context
 from graph.identity import Principal
+from graph.identity.authenticator import RECHECKED_AFTER
 from graph.metrics import CONNECTIONS
 
 logger = logging.getLogger(__name__)
@@ -19,7 +21,7 @@ CLOSE_WITHIN = 3.0
 """Seconds that connections have to end when the server stops."""
 
 RECHECK_EVERY = 30.0
-"""Seconds after which a token is looked at again."""
+"""Seconds after which a token is looked at again, if no event tells to do so before."""
 
 SEND_WITHIN = 10.0
 """Seconds that a client may leave something unread while its buffers are full."""
@@ -104,32 +106,40 @@ class Connections:
             logger.warning("%d connections did not end in time", self._open)
 
 
-async def end_of_token(
-    principal: Principal, identify: Callable[[], Awaitable[Context]]
-) -> DomainError:
+async def end_of_token(context: Context, identify: Callable[[], Awaitable[Context]]) -> DomainError:
     """Wait until a connection may not go on as it began.
 
-    Its token expired, its user was deactivated, or may do something else than before. A failure to
-    look again ends nothing.
+    Its token expired, its user was deactivated, or may do something else than before: what an admin
+    changes counts as soon as for requests, if Redis tells of it. A failure to look again ends
+    nothing.
 
     Args:
-        principal: who began it.
+        context: of who began it.
         identify: looks at the token again.
 
     Returns:
         Why, for the caller.
     """
-    while True:
-        try:
-            async with asyncio.timeout(time_left(principal)):
-                now = (await identify()).principal
-            if _rights(now) != _rights(principal):
-                return forbidden("What you may do has changed; connect again.")
-        except DomainError as error:
-            return error
-        except Exception:
-            logger.warning("a token could not be looked at again", exc_info=True)
-        await asyncio.sleep(min(RECHECK_EVERY, _seconds(principal)))
+    principal = context.principal
+    changed = Event(Topic.MEMBER, principal.user)
+    async with context.listen(lambda event: event == changed) as listener:
+        # What was told before it listened counts as well.
+        listener.put(changed)
+        while True:
+            try:
+                async with asyncio.timeout(time_left(principal)):
+                    now = (await identify()).principal
+                if _rights(now) != _rights(principal):
+                    return forbidden("What you may do has changed; connect again.")
+            except DomainError as error:
+                return error
+            except Exception:
+                logger.warning("a token could not be looked at again", exc_info=True)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(RECHECK_EVERY, _seconds(principal))):
+                    await listener.take()
+                # So long may what was known of the user before be believed.
+                await asyncio.sleep(min(RECHECKED_AFTER, _seconds(principal)))
 
 
 def time_left(principal: Principal) -> float:

@@ -18,7 +18,6 @@ from graph.context import Context, NewContext
 from graph.errors import RequestErrorCode, RequestRefused, TransportError, formatted
 from graph.http.connections import SEND_WITHIN, Connections, TooManyError, end_of_token
 from graph.http.negotiation import EVENT_STREAM
-from graph.identity import Principal
 from graph.operations import Body, Operations, Prepared
 
 BEAT_EVERY = 15.0
@@ -78,14 +77,13 @@ class EventStreams:
                 raise TransportError(str(error), code, 503, {"Retry-After": "5"}) from None
             scope["state"]["transport"] = "sse"
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-            begun = None if context.tenant_id is None else context.principal
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._end_with_server())
                     tasks.create_task(_end_with_client(receive))
                     tasks.create_task(_beat(send))
-                    if begun is not None:
-                        tasks.create_task(self._end_with_token(begun, scope))
+                    if context.tenant_id:
+                        tasks.create_task(self._end_with_token(context, scope))
                     await self._write(prepared, context, send)
                     raise _EndedError
             except* _EndedError:
@@ -109,8 +107,8 @@ class EventStreams:
             await _send_event(send, "next", refusal)
         await _send_event(send, "complete", None)
 
-    async def _end_with_token(self, principal: Principal, scope: Scope) -> None:
-        await end_of_token(principal, partial(self._new_context, scope, Headers(scope=scope)))
+    async def _end_with_token(self, context: Context, scope: Scope) -> None:
+        await end_of_token(context, partial(self._new_context, scope, Headers(scope=scope)))
         raise _EndedError
 
     async def _end_with_server(self) -> None:

@@ -3,9 +3,9 @@
 https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
 
 The token comes in the payload of ``connection_init``, as ``Authorization: Bearer <token>``, or in
-the header of that name where a client can set one. It is looked at again with every operation and
-every ``RECHECK_EVERY`` seconds, so that a socket ends with its token, or soon after its user was
-deactivated or given another role.
+the header of that name where a client can set one. It is looked at again with every operation, when
+an event tells that its user may do something else, and every ``RECHECK_EVERY`` seconds, so that a
+socket ends with its token, or soon after its user was deactivated or given another role.
 """
 
 import asyncio
@@ -204,8 +204,9 @@ class _Socket:
             if name.lower() == "authorization" and isinstance(value, str):
                 self._authorization = value
         try:
-            self._principal = (await self._identify(self._id)).principal
-            self._counted.enter_context(self._connections.of_tenant(self._principal.tenant_id))
+            self._begun = await self._identify(self._id)
+            tenant_id = self._begun.principal.tenant_id
+            self._counted.enter_context(self._connections.of_tenant(tenant_id))
         except DomainError as error:
             raise _forbidden(error) from None
         except TooManyError as error:
@@ -276,7 +277,7 @@ class _Socket:
 
     async def _end_with_token(self) -> None:
         identify = partial(self._identify, self._id)
-        raise _forbidden(await end_of_token(self._principal, identify))
+        raise _forbidden(await end_of_token(self._begun, identify))
 
     async def _end_with_server(self) -> None:
         await self._connections.closing.wait()

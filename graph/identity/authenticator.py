@@ -15,7 +15,7 @@ from graph.identity.keys import IssuerKeys, Keys, SharedSecret
 from graph.identity.principal import Principal
 from graph.identity.tokens import Claims, bearer, verify
 
-RECHECKED_AFTER = 10.0
+RECHECKED_AFTER = 2.0
 """Seconds after which a token is verified anew and its user looked up again: so long may a user go
 on who was deactivated, deleted or given another role."""
 
@@ -75,40 +75,43 @@ class Authenticator:
             self._known.move_to_end(digest)
             return known.principal
         self._known.pop(digest, None)
+        # From before it is read: of what changes meanwhile it may not know.
+        until = self._clock() + RECHECKED_AFTER
         claims = await verify(token, self._config, self._keys)
         principal = await self._principal(claims)
-        self._remember(digest, principal)
+        self._remember(digest, principal, until)
         return principal
 
     async def close(self) -> None:
         """Give up what is under way."""
         await self._keys.close()
 
-    def _remember(self, digest: bytes, principal: Principal) -> None:
+    def _remember(self, digest: bytes, principal: Principal, until: float) -> None:
         # In this order: no date is later than what a token may end with.
         left = principal.expires_at - datetime.now(UTC) + self._config.clock_skew
-        self._known[digest] = _Known(
-            principal, self._clock() + min(RECHECKED_AFTER, left.total_seconds())
-        )
+        until = min(until, self._clock() + left.total_seconds())
+        self._known[digest] = _Known(principal, until)
         if len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
 
     async def _principal(self, claims: Claims) -> Principal:
-        async with self._database.work(None) as work:
-            tenant = await tenants.referred(work, claims.tenant)
-        if tenant is None:
+        async with self._database.read(None) as reading:
+            tenant_id = await tenants.referred(reading, claims.tenant)
+        if tenant_id is None:
             raise unauthenticated("The token's tenant is unknown here.")
         if claims.operations is not None:
             if claims.role is None:
                 raise unauthenticated("A service's token must name its role.")
-            return Principal(tenant.id, None, claims.role, claims.expires_at, claims.operations)
+            return Principal(tenant_id, None, claims.role, claims.expires_at, claims.operations)
         by_email = self._config.claims.user == "email"
-        async with self._database.work(tenant.id) as work:
-            user = await users.referred(work, claims.user, by_email=by_email)
+        async with self._database.read(tenant_id) as reading:
+            user = await users.referred(reading, claims.user, by_email=by_email)
         if user is None:
             raise unauthenticated("The token's user does not exist (any more).")
         if user.deactivated_at is not None:
             raise unauthenticated(
                 "The token's user was deactivated; an admin can activate it again."
             )
-        return Principal(tenant.id, user.id, claims.role or user.role, claims.expires_at)
+        # A token may narrow what its user may do, and never widens it: who was demoted stays so.
+        role = user.role if claims.role is None else claims.role.at_most(user.role)
+        return Principal(tenant_id, user.id, role, claims.expires_at)

@@ -16,7 +16,7 @@ class ClaimNames:
         tenant: holds the id or the slug of the tenant.
         user: holds the id or the external id of the user; if it is "email", the e-mail address,
             which then counts only beside ``email_verified: true``.
-        roles: a role or a list of them; without it the user's role in the tenant counts.
+        roles: a role or a list of them, which may narrow the user's role in the tenant.
         operations: makes the token a service's: the root fields that it is limited to, as a list
             or as text with spaces between them.
     """

@@ -25,7 +25,7 @@ class Principal:
     Attributes:
         tenant_id: the only tenant that it sees.
         user: who it is; None for a service, which is no user.
-        role: what it may do.
+        role: what it may do: of a user the lesser of its own role and the one its token names.
         expires_at: when its token ends, and with it whatever it holds open.
         operations: the root fields that a service's token is limited to; None for a user, who
             may call all that its role may.

@@ -65,7 +65,8 @@ def mint(
         secret: the server's.
         tenant_id: of which tenant.
         subject: the user's id, or the name of a service.
-        roles: what it may do; without any the user's role in the tenant counts.
+        roles: what it may do, at most what the user's role in the tenant allows; without any, all
+            of that. A service needs one.
         lifetime: how long it is valid.
         operations: makes it the token of a service that may call these root fields only.
     """

@@ -299,3 +299,23 @@ async def test_a_connection_that_says_nothing_is_given_up(
         os.kill(pid, signal.SIGCONT)
         assert await soon(listener) == [MISSED]
     await broker.close()
+
+
+async def test_a_listener_ends_whenever_it_is_cancelled(brokers: tuple[Broker, Broker]) -> None:
+    broker, _ = brokers
+    async with broker.listen(A, anything) as staying:
+        for steps in range(30):
+
+            async def listen() -> None:
+                async with broker.listen(uuid4(), anything) as listener:
+                    await listener.take()
+
+            listening = asyncio.create_task(listen())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            listening.cancel()
+            _, left = await asyncio.wait([listening], timeout=5)
+            assert not left, f"cancelled after {steps} steps of the loop"
+        # Nor was the others' connection lost by it.
+        await broker.publish(A, [Event(Topic.JOB)])
+        assert await soon(staying) == [Event(Topic.JOB)]

@@ -5,7 +5,6 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -15,12 +14,14 @@ from starlette.applications import Starlette
 from starlette.types import Message
 from websockets.exceptions import InvalidStatus
 
+import runtime
 from domain import users
 from domain.database import Database
 from domain.errors import ErrorCode
 from domain.tenants import Tenant
 from domain.vocabulary import Role
 from graph.app import build
+from graph.context import Context
 from graph.http import connections, sse
 from graph.http.connections import end_of_token
 from graph.identity import Principal, mint
@@ -33,6 +34,8 @@ from tests.graph.test_sse import streamed
 from tests.graph.test_websocket import ask, hear, init, signed_in
 
 FOLLOW = "subscription { recommendationsChanged { causes } }"
+UPSERT = """mutation ($user: UserInput!) {
+    upsertUsers(input: {users: [$user]}) { errors { message } } }"""
 CHANGED = "What you may do has changed; connect again."
 
 
@@ -75,6 +78,7 @@ async def test_a_socket_ends_with_what_its_user_may_do(
     app: Starlette, database: Database, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "RECHECK_EVERY", 0.05)
+    monkeypatch.setattr(connections, "RECHECKED_AFTER", 0.05)
     async with serving(app) as address, signed_in(address, session.token) as socket:
         await ask(socket, "1", FOLLOW)
         await hear(socket)
@@ -86,6 +90,7 @@ async def test_a_stream_ends_with_what_its_user_may_do(
     app: Starlette, database: Database, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "RECHECK_EVERY", 0.05)
+    monkeypatch.setattr(connections, "RECHECKED_AFTER", 0.05)
     async with (
         serving(app) as address,
         httpx.AsyncClient(base_url=f"http://{address}", timeout=20) as server,
@@ -97,10 +102,48 @@ async def test_a_stream_ends_with_what_its_user_may_do(
             assert [name async for name, _ in answers] == []
 
 
+@pytest.fixture
+async def elsewhere(
+    settings: Settings, services: runtime.Services
+) -> AsyncIterator[tuple[Starlette, str]]:
+    """Another server on the same services, and its address; it shares no memory with the first."""
+    async with runtime.connect(settings, services) as other:
+        server = build(lambda: nullcontext(other), settings)
+        async with server.router.lifespan_context(server), serving(server) as address:
+            yield server, address
+
+
+@pytest.mark.parametrize(
+    ("change", "named"), [({"role": "VIEWER"}, [Role.ADMIN]), ({"active": False}, [])]
+)
+async def test_what_an_admin_takes_away_ends_sockets_in_other_servers(
+    elsewhere: tuple[Starlette, str], database: Database, tenant: Tenant, sign_in: SignIn,
+    rt: Runtime, change: dict[str, Any], named: list[Role],
+) -> None:  # fmt: skip
+    async with database.work(tenant.id) as work:
+        admin = await add_user(work, role=Role.ADMIN)
+        ann = await add_user(work, role=Role.ADMIN)
+    token = mint(rt.services.jwt_secret, tenant.id, ann.id, named, timedelta(hours=1))
+    async with signed_in(elsewhere[1], token) as socket:
+        await ask(socket, "1", "subscription { jobProgress { id } }")
+        await ask(socket, "2", "{ me { role } }")
+        assert (await hear(socket))["payload"]["data"] == {"me": {"role": "ADMIN"}}
+        await sign_in(tenant, admin.id, Role.ADMIN).data(
+            UPSERT, user={"externalId": ann.external_id} | change
+        )
+        code, reason = await closed(socket)
+    assert (code, CHANGED in (reason or "")) == (4403, "role" in change)
+
+
+def context(rt: Runtime, principal: Principal) -> Context:
+    return Context(rt.database, rt.recommender, rt.broker, principal, "1")
+
+
 async def test_a_failure_to_look_again_ends_nothing_before_the_token_does(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    rt: Runtime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(connections, "RECHECK_EVERY", 0.01)
+    monkeypatch.setattr(connections, "RECHECKED_AFTER", 0.01)
     until = datetime.now(UTC) + timedelta(seconds=0.3)
     principal = Principal(uuid4(), uuid4(), Role.ADMIN, until)
 
@@ -108,16 +151,16 @@ async def test_a_failure_to_look_again_ends_nothing_before_the_token_does(
         raise ConnectionError("the database is gone")
 
     async with asyncio.timeout(20):
-        error = await end_of_token(principal, fail)
+        error = await end_of_token(context(rt, principal), fail)
     assert (error.code, datetime.now(UTC) >= until) == (ErrorCode.UNAUTHENTICATED, True)
     assert len(caplog.records) > 1
 
-    async def succeed() -> Any:
-        return SimpleNamespace(principal=Principal(uuid4(), uuid4(), Role.ADMIN, until))
+    async def succeed() -> Context:
+        return context(rt, Principal(uuid4(), uuid4(), Role.ADMIN, until))
 
     later = datetime.now(UTC) + timedelta(minutes=5)
     stays = Principal(principal.tenant_id, principal.user, principal.role, later)
-    assert (await end_of_token(stays, succeed)).message == CHANGED
+    assert (await end_of_token(context(rt, stays), succeed)).message == CHANGED
 
 
 async def test_a_stream_that_nobody_reads_is_cut_off(

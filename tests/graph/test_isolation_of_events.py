@@ -15,9 +15,17 @@ from graphql import build_schema
 from redis.asyncio import Redis
 from starlette.applications import Starlette
 
-from domain import buy_boxes, interactions, job_runs, model_versions, property_upsert
+from domain import (
+    buy_boxes,
+    interactions,
+    job_runs,
+    members,
+    model_versions,
+    property_upsert,
+)
 from domain.broker import PREFIX
 from domain.events import Event, Topic
+from domain.members import MemberInput
 from domain.property_input import PropertyInput
 from domain.snapshots import BuyBox
 from domain.tenants import Tenant
@@ -65,6 +73,8 @@ async def live_on(rt: Runtime, tenant: Tenant, investor: UUID, words: str) -> No
         await model_versions.begin_filling(work, version.id)
         await model_versions.complete(work, version.id)
         await model_versions.activate(work, version.id)
+        for active in (True, False):
+            await members.upsert(work, [MemberInput(external_id=words, active=active)])
         run = await job_runs.request(work, words)
         await job_runs.start(work, run.id)
         await job_runs.fail(work, run.id, words, words)

@@ -13,6 +13,7 @@ from domain.tenants import Tenant
 from domain.users import User
 from domain.vocabulary import InteractionKind, Role
 from domain.work import Work
+from graph.nodes import parse_id
 from tests.factories import add_interaction, add_property, add_user, take_marks
 from tests.graph.conftest import Session, SignIn, user_id
 
@@ -75,6 +76,17 @@ async def test_a_user_is_deactivated_and_activated_again(
     back = (await upsert(admin, {"externalId": "ann", "active": True}))["results"][0]
     assert (back["outcome"], back["user"]["active"]) == ("UPDATED", True)
     assert (await ann.error("{ me { id } }"))["code"] == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize(("named", "in_force"), [(Role.VIEWER, "VIEWER"), (Role.ADMIN, "ANALYST")])
+async def test_me_shows_the_role_in_force(
+    admin: Session, tenant: Tenant, sign_in: SignIn, named: Role, in_force: str
+) -> None:
+    (ann,) = (await upsert(admin, {"externalId": "ann", "role": "ANALYST"}))["results"]
+    shown = ann["user"]["id"]
+    session = sign_in(tenant, parse_id(shown, "User"), named)
+    found = await session.data("query ($id: ID!) { me { role } user(id: $id) { role } }", id=shown)
+    assert found == {"me": {"role": in_force}, "user": {"role": "ANALYST"}}
 
 
 @pytest.mark.parametrize(

@@ -96,15 +96,34 @@ async def test_users_may_be_known_by_a_verified_email(
     assert "does not exist" in await refusal(asked, f"Bearer {rsa_one.sign(said)}")
 
 
-async def test_the_token_says_the_role_or_else_the_tenant(
+async def test_a_token_without_a_role_has_its_users(
     own: Authenticator, database: Database, clock: Clock, tenant: Tenant, ann: User
 ) -> None:
-    silent, outspoken = token(tenant, ann.id), token(tenant, ann.id, Role.VIEWER, Role.ADMIN)
-    assert (await own.authenticate(silent)).role is Role.ANALYST
+    header = token(tenant, ann.id)
+    assert (await own.authenticate(header)).role is Role.ANALYST
     await change(database, tenant, role=Role.VIEWER)
     clock.now += RECHECKED_AFTER
-    assert (await own.authenticate(silent)).role is Role.VIEWER
-    assert (await own.authenticate(outspoken)).role is Role.ADMIN
+    assert (await own.authenticate(header)).role is Role.VIEWER
+
+
+@pytest.mark.parametrize(
+    ("named", "stored", "in_force"),
+    [
+        (Role.ADMIN, Role.VIEWER, Role.VIEWER),
+        (Role.ADMIN, Role.ANALYST, Role.ANALYST),
+        (Role.VIEWER, Role.ADMIN, Role.VIEWER),
+        (Role.ANALYST, Role.ADMIN, Role.ANALYST),
+        (Role.ADMIN, Role.ADMIN, Role.ADMIN),
+    ],
+)
+async def test_the_lesser_of_the_tokens_and_the_users_role_is_in_force(
+    own: Authenticator, database: Database, tenant: Tenant, ann: User,
+    named: Role, stored: Role, in_force: Role,
+) -> None:  # fmt: skip
+    async with database.work(tenant.id) as work:
+        await add_user(work, role=Role.ADMIN)
+    await change(database, tenant, role=stored)
+    assert (await own.authenticate(token(tenant, ann.id, named))).role is in_force
 
 
 async def test_who_is_deactivated_or_deleted_is_out_soon(
