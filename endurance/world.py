@@ -19,9 +19,10 @@ from sqlalchemy import select
 import embedded
 import runtime
 from conformance.servers import ROOT, free_port
-from domain import job_runs, policies, tenants, users
+from domain import job_runs, members, policies, tenants, users
 from domain.imports import import_interactions, import_properties
 from domain.job_runs import UNFINISHED, JobRun, JobStatus
+from domain.members import MemberInput
 from domain.model_versions import ModelStatus
 from domain.properties import Property
 from domain.vocabulary import Role
@@ -198,6 +199,7 @@ async def _found_firm(
         await import_properties(work, properties, strict=True)
         await import_interactions(work, acts, create_users=True, strict=True)
         await policies.change(work, _POLICY)
+        await members.upsert(work, [MemberInput(external_id="judging-0", role=Role.ADMIN)])
         people = {one.external_id: one.id for one in await users.list_all(work)}
         rows = await work.session.execute(select(Property.external_id, Property.id))
         houses = dict(rows.all())

@@ -105,7 +105,8 @@ async def test_what_happens_in_one_process_is_told_by_the_others(
     tmp_path: Path,
 ) -> None:
     async with database.work(tenant.id) as work:
-        user, house = await add_user(work), await add_property(work)
+        user = await add_user(work, role=Role.ADMIN)
+        house = await add_property(work)
     token = mint(services.jwt_secret, tenant.id, user.id, [Role.ADMIN], timedelta(hours=1))
     a, b = free_address(), free_address()
     first, second = (start("api", *one.split(":"), "1") for one in (a, b))
