@@ -1,4 +1,4 @@
-"""The three real queries end to end: ``python -m bench.graphql_served [--data DIR] [--quick]``.
+"""The real queries end to end: ``python -m bench.graphql_served [--data DIR] [--quick]``.
 
 King County, a trained twin, one server process asked over HTTP by sixteen investors in turn, and in
 interleaved rounds a floor written by hand (``bench.floor``) on the same services. For each query
@@ -7,6 +7,9 @@ with all that the twin computes and without, and the stages of the CPU. Those co
 servers with timers (``bench.stages``), which cost something themselves. The client, the services
 and the server share the machine, so latencies under load are not those of the server alone; its
 CPU is.
+
+Beside those three queries, two that look up one object: ``--lookups`` measures these alone, and
+``--beside CHECKOUT`` the server of another checkout, on the same data in the same rounds.
 """
 
 import argparse
@@ -46,6 +49,9 @@ QUERIES = {
 }
 """What is asked: 20 properties of 12 fields each time, by what ``bench.floor`` knows them by."""
 
+LOOKUPS = {"property": "query ($id: ID!) { property(id: $id) { id } }", "me": "{ me { id } }"}
+"""Queries of one object, which cost little but what every request costs."""
+
 AT_ONCE = (16, 1)
 SERVER, FLOOR = "server", "floor"
 TIMED = "timed "
@@ -63,11 +69,14 @@ def messages(sample: Sample, name: str) -> list[bytes]:
         asked: list[dict[str, Any]] = [{"like": one} for one in sample.properties]
     elif name == "affinity":
         asked = [{"ids": sample.properties}]
+    elif name == "property":
+        asked = [{"id": one} for one in sample.properties]
     else:
         asked = [{}]
     turns = max(len(asked), len(sample.tokens))
+    query = (QUERIES | LOOKUPS)[name]
     return [
-        message(sample.tokens[turn % len(sample.tokens)], QUERIES[name], asked[turn % len(asked)])
+        message(sample.tokens[turn % len(sample.tokens)], query, asked[turn % len(asked)])
         for turn in range(turns)
     ]
 
@@ -131,6 +140,32 @@ async def measure(sample: Sample, rounds: int, requests: int) -> None:
     report(loads, taken)
 
 
+async def measure_lookups(sample: Sample, rounds: int, requests: int, beside: Path | None) -> None:
+    """Ask for one object at a time, of another checkout as well if there is one, and print that."""
+    loads: dict[tuple[str, int, str], list[Load]] = defaultdict(list)
+    with ExitStack() as stack:
+        servers = {SERVER: stack.enter_context(server(sample.data_dir))}
+        if beside:
+            started = server(sample.data_dir, root=beside)
+            servers[str(beside)] = stack.enter_context(started)
+        for one in servers.values():
+            await one.ready()
+        gc.disable()
+        for name in LOOKUPS:
+            asked = messages(sample, name)
+            for one in servers.values():
+                await one.load(asked, requests, 16)
+            for _ in range(rounds):
+                for at_once in AT_ONCE:
+                    for kind, one in servers.items():
+                        loads[name, at_once, kind].append(await one.load(asked, requests, at_once))
+    print("| one object | at once | whose | CPU ms a request | p50, p99 ms |")
+    print("|---|---|---|---|---|")
+    for (name, at_once, kind), some in loads.items():
+        print(f"| {name} | {at_once} | {kind} | {_cpu(some):.2f} | {_latency(some)} |")
+    print()
+
+
 def report(
     loads: dict[tuple[str, int, str], list[Load]], taken: dict[tuple[str, str], dict[str, float]]
 ) -> None:
@@ -184,10 +219,12 @@ def _latency(loads: list[Load]) -> str:
     return f"{quantile(times, 0.5) * 1000:.1f}, {quantile(times, 0.99) * 1000:.1f}"
 
 
-async def bench(data_dir: Path, rounds: int, requests: int, *, quick: bool) -> None:
+async def bench(data_dir: Path, rounds: int, requests: int, asked: argparse.Namespace) -> None:
     """Measure on the sample in the folder."""
-    async with trained_sample(data_dir, quick=quick) as sample:
-        await measure(sample, rounds, requests)
+    async with trained_sample(data_dir, quick=asked.quick) as sample:
+        await measure_lookups(sample, rounds, requests, asked.beside)
+        if not asked.lookups:
+            await measure(sample, rounds, requests)
 
 
 def main() -> None:
@@ -197,12 +234,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a smaller sample, fewer rounds")
     parser.add_argument("--rounds", type=int, default=5, help="of each query and server")
     parser.add_argument("--requests", type=int, default=320, help="of each round")
+    parser.add_argument("--lookups", action="store_true", help="only queries of one object")
+    parser.add_argument("--beside", type=Path, help="another checkout to look up objects in")
     asked = parser.parse_args()
     rounds, requests = (2, 64) if asked.quick else (asked.rounds, asked.requests)
     print(f"{os.cpu_count()} cores, Python {platform.python_version()}\n")
     with TemporaryDirectory(prefix="twin-bench-") as folder:
         data = asked.data or Path(folder) / "data"
-        asyncio.run(bench(data, rounds, requests, quick=asked.quick))
+        asyncio.run(bench(data, rounds, requests, asked))
 
 
 if __name__ == "__main__":
