@@ -17,7 +17,7 @@ from domain.database import Database
 from domain.tenants import Tenant
 from settings import Settings
 from tests.factories import Town
-from tests.graph.conftest import SignIn
+from tests.graph.conftest import SignIn, user_id
 from tests.graph.observing.page import scrape
 from tests.tracing import PARENT, TRACE, trace_of
 
@@ -60,6 +60,17 @@ async def test_a_request_is_a_tree_of_spans(
         "twin.tenant_id": str(town.tenant.id),
     }
     assert not [span.name for span in finished if "Secret" in span.name]
+
+
+@pytest.mark.parametrize("query", ["{ me { id } }", "query ($id: ID!) { user(id: $id) { id } }"])
+async def test_looking_up_a_user_opens_no_session(
+    exporter: InMemorySpanExporter, town: Town, sign_in: SignIn, query: str
+) -> None:
+    session = sign_in(town.tenant, town.southerners[0])
+    await session.post(query, **({"id": user_id(session.user_id)} if "$id" in query else {}))
+    names = {span.name for span in exporter.get_finished_spans()}
+    assert "database read" in names
+    assert "database work" not in names
 
 
 @pytest.mark.parametrize("sent", ["", "nonsense", "00-" + "0" * 32 + "-b7ad6b7169203331-01"])
