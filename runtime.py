@@ -39,6 +39,8 @@ class Services:
 
     Attributes:
         embedded: whether any of them is a local child process of this project.
+        database_direct_url: past the pooler in transaction mode that ``database_url`` leads to;
+            None without one.
     """
 
     database_url: str
@@ -47,6 +49,7 @@ class Services:
     qdrant_url: str
     jwt_secret: str
     embedded: bool
+    database_direct_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ def services(settings: Settings) -> Services:
             qdrant_url=settings.qdrant_url or "",
             jwt_secret=settings.jwt_secret.get_secret_value() if settings.jwt_secret else "",
             embedded=False,
+            database_direct_url=settings.database_direct_url,
         )
     # Not installed in production.
     import embedded
@@ -95,6 +99,7 @@ def services(settings: Settings) -> Services:
         qdrant_url=settings.qdrant_url or local.qdrant_url or "",
         jwt_secret=secret.get_secret_value() if secret else _development_secret(settings.data_dir),
         embedded=any((local.database_url, local.redis_url, local.qdrant_url)),
+        database_direct_url=settings.database_direct_url,
     )
 
 
@@ -140,13 +145,19 @@ async def connect_database(
 
     Raises:
         domain.database.UnsafeRoleError: the database role could read across tenants.
+        domain.database.PoolerError: a pooler keeps the process from hearing notifications.
     """
     queue = await JobQueue.connect(found.redis_url)
     broker = Broker(found.redis_url)
     database = Database(
-        found.database_url, queue.enqueue, broker.publish, statement_timeout=statement_timeout
+        found.database_url,
+        queue.enqueue,
+        broker.publish,
+        direct_url=found.database_direct_url,
+        statement_timeout=statement_timeout,
     )
     try:
+        await database.refuse_pooler()
         await database.refuse_unsafe_role()
         yield database, queue, broker
     finally:
@@ -163,6 +174,7 @@ async def connect(
 
     Raises:
         domain.database.UnsafeRoleError: the database role could read across tenants.
+        domain.database.PoolerError: a pooler keeps the process from hearing notifications.
     """
     from domain.recommendations import Recommender
     from ml import client as qdrant

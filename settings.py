@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
 
     database_url: str | None = None
+    # Past the connection pooler in transaction mode that database_url leads to, if it does.
+    database_direct_url: str | None = None
     migration_database_url: str | None = None
     redis_url: str | None = None
     qdrant_url: str | None = None
@@ -138,6 +140,8 @@ class Settings(BaseSettings):
         if self.production and missing:
             names = ", ".join(missing)
             raise ValueError(f"ENVIRONMENT=production needs {names} to be set")
+        if self.database_direct_url and not self.database_url:
+            raise ValueError("DATABASE_DIRECT_URL needs DATABASE_URL, which leads to the pooler")
         if self.only_trusted_documents and self.trusted_documents is None:
             raise ValueError("ONLY_TRUSTED_DOCUMENTS needs TRUSTED_DOCUMENTS, the manifest file")
         if self.rate_limit_capacity < self.cost_limit:

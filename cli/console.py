@@ -28,6 +28,7 @@ _EXPECTED = (
     ("asyncpg", "PostgresError"),
     ("domain.errors", "DomainError"),
     ("domain.database", "LockedError"),
+    ("domain.database", "PoolerError"),
     ("domain.database", "UnsafeRoleError"),
     ("domain.imports", "ImportRefusedError"),
     ("domain.imports", "StrictImportError"),

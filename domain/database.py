@@ -6,10 +6,10 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
-from sqlalchemy import make_url, text
+from sqlalchemy import URL, make_url, text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from domain import tracing
@@ -24,8 +24,6 @@ Enqueue = Callable[[Sequence[Job]], Awaitable[None]]
 
 Publish = Callable[[UUID, Sequence[Event]], Awaitable[None]]
 """Tells the listeners of a tenant what changed."""
-
-SET_TENANT = text("SELECT set_config('app.tenant_id', :tenant_id, true)")
 
 TRY_LOCK = text("SELECT pg_try_advisory_lock(hashtextextended(:key, 0))")
 UNLOCK = text("SELECT pg_advisory_unlock(hashtextextended(:key, 0))")
@@ -55,12 +53,31 @@ ACQUIRED_WITHIN = 30.0
 """Seconds that a reader waits for a connection, as long as the engine lets a unit of work."""
 
 
+UNNAMED_STATEMENTS: dict[str, Any] = {
+    "statement_cache_size": 0,
+    "prepared_statement_cache_size": 0,
+    "prepared_statement_name_func": lambda: "",
+}
+"""How to connect through a pooler in transaction mode, for which a named statement is left behind
+on a connection that the next transaction of another process gets."""
+
+PROBE = "twin_probe"
+"""The channel that a process notifies as it starts, to see whether it hears itself."""
+
+HEARD_WITHIN = 10.0
+"""Seconds that this may take; usually it is a few milliseconds."""
+
+
 class LockedError(RuntimeError):
     """Somebody else is doing what only one may do at a time."""
 
 
 class UnsafeRoleError(RuntimeError):
     """The database role could read across tenants; the process must not start with it."""
+
+
+class PoolerError(RuntimeError):
+    """A pooler stands where the process needs a connection of its own."""
 
 
 class Database:
@@ -70,6 +87,8 @@ class Database:
         url: an SQLAlchemy URL, ``postgresql+asyncpg://...``.
         enqueue: receives the jobs of a unit of work after its commit.
         publish: receives its events then; without it nobody is told.
+        direct_url: where ``listen`` connects to, if ``url`` leads to a pooler in transaction mode.
+            Statements are unnamed then, unless ``url`` says ``prepared_statement_cache_size``.
         pool_size: connections kept for units of work. Under load as many again may open for them,
             and as many more for reading: three times this in all.
         statement_timeout: seconds after which PostgreSQL itself ends a statement; None for what the
@@ -82,16 +101,23 @@ class Database:
         enqueue: Enqueue,
         publish: Publish | None = None,
         *,
+        direct_url: str | None = None,
         pool_size: int = 10,
         statement_timeout: float | None = None,
     ) -> None:
-        # Sent as a connection opens, so that transactions need not set it.
-        self._server_settings = (
-            {"statement_timeout": str(int(statement_timeout * 1000))} if statement_timeout else {}
-        )
+        # Set for each transaction: a pooler refuses settings as a connection opens.
+        set_tenant = "SELECT set_config('app.tenant_id', {}, true)"
+        if statement_timeout:
+            milliseconds = int(statement_timeout * 1000)
+            set_tenant += f", set_config('statement_timeout', '{milliseconds}', true)"
+        self._set_tenant = text(set_tenant.format(":tenant_id"))
+        self._begin_reading = f"BEGIN READ ONLY; {set_tenant}"
+        self._direct_url = make_url(direct_url) if direct_url else None
         size = "prepared_statement_cache_size"
+        usual = 0 if direct_url else STATEMENTS_KEPT
         address = make_url(url)
-        address = address.set(query={size: str(STATEMENTS_KEPT), **address.query})
+        address = address.set(query={size: str(usual), **address.query})
+        self._statements_kept = int(str(address.query[size]))
         self._engine = create_async_engine(
             address,
             pool_size=pool_size,
@@ -102,10 +128,9 @@ class Database:
             pool_recycle=RECYCLED_AFTER,
             # Errors reach the log and the collector of traces; what is in rows must not.
             hide_parameters=True,
-            connect_args={
-                "server_settings": self._server_settings,
-                "statement_cache_size": int(str(address.query[size])),
-            },
+            connect_args={"statement_cache_size": self._statements_kept}
+            if self._statements_kept
+            else UNNAMED_STATEMENTS,
         )
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         self._readers: asyncpg.Pool[asyncpg.Record] | None = None
@@ -126,7 +151,7 @@ class Database:
             # Leaving the session rolls back what is not committed.
             async with self._sessions() as session:
                 # Local to the transaction, so that a pooled connection never carries it on.
-                await session.execute(SET_TENANT, {"tenant_id": str(tenant_id or "")})
+                await session.execute(self._set_tenant, {"tenant_id": str(tenant_id or "")})
                 work = Work(session, tenant_id)
                 yield work
                 await self._complete(work)
@@ -162,14 +187,12 @@ class Database:
         For what runs in every request: it knows ``Statement``s alone, and costs half of ``work``.
         """
         pool = self._readers or await self._open_readers()
-        tenant = tenant_id.hex if tenant_id else ""
+        # Hexadecimal digits need no quoting.
+        begin = self._begin_reading.format(f"'{tenant_id.hex if tenant_id else ''}'")
         with tracing.span("database read"):
             async with pool.acquire(timeout=ACQUIRED_WITHIN) as connection:
                 try:
-                    # Local to the transaction, as in ``work``; hexadecimal digits need no quoting.
-                    await connection.execute(
-                        f"BEGIN READ ONLY; SELECT set_config('app.tenant_id', '{tenant}', true)"
-                    )
+                    await connection.execute(begin)
                     yield Reading(connection, tenant_id)
                 finally:
                     if not connection.is_closed():
@@ -179,8 +202,7 @@ class Database:
         async with self._opening:
             if self._readers is None:
                 self._readers = await asyncpg.create_pool(
-                    **self._driver_options(),
-                    server_settings=self._server_settings,
+                    **self._driver_options(self._engine.url, self._statements_kept),
                     min_size=0,
                     max_size=self._pool_size,
                     init=_read_json,
@@ -192,11 +214,13 @@ class Database:
     async def listen(self, channel: str) -> AsyncIterator[AsyncIterator[str]]:
         """Hear what PostgreSQL is told to notify on a channel, whatever the tenant.
 
-        Over a connection of its own. What is heard ends when that is lost; what was notified
-        before the block begins is not heard.
+        Over a connection of its own, past a pooler if there is one. What is heard ends when that is
+        lost; what was notified before the block begins is not heard.
         """
         heard: asyncio.Queue[str | None] = asyncio.Queue()
-        connection = await asyncpg.connect(**self._driver_options())
+        connection = await asyncpg.connect(
+            **self._driver_options(self._direct_url or self._engine.url, 0)
+        )
         try:
             connection.add_termination_listener(lambda _: heard.put_nowait(None))
             await connection.add_listener(
@@ -212,14 +236,13 @@ class Database:
             # Not in order, which could wait for a server that is gone.
             connection.terminate()
 
-    def _driver_options(self) -> dict[str, Any]:
+    def _driver_options(self, url: URL, statements_kept: int) -> dict[str, Any]:
         """What the driver connects with, as the engine does."""
-        _, options = self._engine.dialect.create_connect_args(self._engine.url)
-        # SQLAlchemy's own. Where a pooler keeps it from preparing statements by name, the driver
-        # must not either.
+        _, options = self._engine.dialect.create_connect_args(url)
+        # SQLAlchemy's own.
         options.pop("prepared_statement_name_func", None)
-        options["statement_cache_size"] = options.pop("prepared_statement_cache_size")
-        return dict(options)
+        options.pop("prepared_statement_cache_size", None)
+        return dict(options) | {"statement_cache_size": statements_kept}
 
     async def _follow_up(self, work: Work) -> None:
         if work.jobs:
@@ -261,6 +284,37 @@ class Database:
                 yield
             finally:
                 await connection.scalar(UNLOCK, key)
+
+    async def refuse_pooler(self) -> None:
+        """Check that what is notified is heard, as over a pooler in transaction mode it is not.
+
+        Uses nothing that such a pooler would break, so that it can come first.
+
+        Raises:
+            PoolerError: it is not heard.
+        """
+        word = uuid4().hex
+        async with self.listen(PROBE) as payloads:
+            connection = await asyncpg.connect(**self._driver_options(self._engine.url, 0))
+            try:
+                await connection.execute(f"NOTIFY {PROBE}, '{word}'")
+            finally:
+                connection.terminate()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HEARD_WITHIN):
+                    async for payload in payloads:
+                        if payload == word:
+                            return
+        if self._direct_url is None:
+            raise PoolerError(
+                "DATABASE_URL leads to a connection pooler in transaction mode, over which nothing "
+                "that PostgreSQL notifies is heard; set DATABASE_DIRECT_URL to a URL that goes "
+                "past it"
+            )
+        raise PoolerError(
+            "what is notified over DATABASE_URL is not heard over DATABASE_DIRECT_URL; set that to "
+            "a URL of the same database that goes past any connection pooler in transaction mode"
+        )
 
     async def refuse_unsafe_role(self) -> None:
         """Check that row-level security binds this role.

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import runtime
 import settings
+from domain.database import UNNAMED_STATEMENTS
 from domain.models import Base
 
 
@@ -26,7 +27,8 @@ def run(connection: Connection) -> None:
 
 async def connect_and_run(url: str) -> None:
     """Connect as the owner and run."""
-    engine = create_async_engine(url, poolclass=pool.NullPool)
+    # Also through a connection pooler: each statement runs once.
+    engine = create_async_engine(url, poolclass=pool.NullPool, connect_args=UNNAMED_STATEMENTS)
     async with engine.connect() as connection:
         await connection.run_sync(run)
         await connection.commit()

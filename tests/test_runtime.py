@@ -78,9 +78,10 @@ def test_an_issuer_does_for_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ({"OIDC_ALGORITHMS": "RS256,HS256"}, "OIDC_ALGORITHMS"),
         ({"OIDC_ALGORITHMS": "none"}, "OIDC_ALGORITHMS"),
         ({"TOKEN_CLOCK_SKEW": "-1"}, "TOKEN_CLOCK_SKEW"),
+        ({"DATABASE_DIRECT_URL": "postgresql+asyncpg://app@db/twin"}, "needs DATABASE_URL"),
     ],
 )
-def test_settings_of_an_issuer_that_cannot_be_used_are_named(
+def test_settings_that_cannot_be_used_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], says: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -20,8 +20,9 @@ from sqlalchemy import (
 )
 
 import runtime
+from domain import database as database_module
 from domain import histories
-from domain.database import Database
+from domain.database import Database, PoolerError
 from domain.properties import Property
 from domain.reading import Statement, parameter
 from domain.tenants import Tenant
@@ -182,6 +183,34 @@ async def test_a_pooler_of_connections_can_do_without_prepared_statements(
         assert (await reading.fetch(PREPARED))[0][0] == kept
     async with database.work(tenant.id) as work:
         assert await work.fetch(USERS) == []
+    await database.close()
+
+
+async def test_behind_a_pooler_no_statement_has_a_name(
+    services: runtime.Services, tenant: Tenant
+) -> None:
+    url = services.database_url
+    database = Database(url, nothing, direct_url=url, pool_size=1)
+    async with database.read(tenant.id) as reading:
+        assert await reading.fetch(USERS) == []
+        assert (await reading.fetch(PREPARED))[0][0] == 0
+    async with database.work(tenant.id) as work:
+        assert list(await work.session.scalars(select(User))) == []
+        assert await work.fetch(USERS) == []
+        assert (await work.fetch(PREPARED))[0][0] == 0
+    await database.close()
+
+
+async def test_a_direct_url_of_another_database_is_refused(
+    services: runtime.Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "HEARD_WITHIN", 1.0)
+    url = make_url(services.database_url).set(database="postgres")
+    database = Database(
+        services.database_url, nothing, direct_url=url.render_as_string(hide_password=False)
+    )
+    with pytest.raises(PoolerError, match="DATABASE_DIRECT_URL"):
+        await database.refuse_pooler()
     await database.close()
 
 
