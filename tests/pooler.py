@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL
 
 from conformance.servers import free_port
 
@@ -48,7 +48,7 @@ def pgbouncer(behind: URL, mode: str = "transaction") -> Iterator[URL]:
             )
             try:
                 _await(port, process)
-                yield make_url(f"postgresql+asyncpg://{behind.username}@127.0.0.1:{port}/twin")
+                yield behind.set(host="127.0.0.1", port=port, query={})
             finally:
                 process.kill()
                 process.wait()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -101,10 +102,12 @@ async def test_two_servers_and_an_import_share_the_poolers_connections(
         user, house = await add_user(work, role=Role.ADMIN), await add_property(work)
     token = mint(pooled.jwt_secret, tenant.id, user.id, [], timedelta(hours=1))
     shown = {"house": global_id("Property", house.id)}
-    environment = {
-        "DATABASE_URL": pooled.database_url,
-        "DATABASE_DIRECT_URL": pooled.database_direct_url or "",
-    }
+    serve = partial(
+        own_server,
+        settings.data_dir,
+        DATABASE_URL=pooled.database_url,
+        DATABASE_DIRECT_URL=pooled.database_direct_url or "",
+    )
 
     async def ask(server: Server, query: str) -> dict[str, object]:
         async with httpx.AsyncClient(timeout=30) as client:
@@ -119,15 +122,13 @@ async def test_two_servers_and_an_import_share_the_poolers_connections(
 
     many = tmp_path / "many.csv"
     many.write_text("external_id,city\n" + "".join(f"home-{n},Seattle\n" for n in range(500)))
-    with (
-        own_server(settings.data_dir, **environment) as first,
-        own_server(settings.data_dir, **environment) as second,
-    ):
+    with serve() as first, serve() as second:
+        asking = [
+            asyncio.create_task(ask(server, LOOK)) for _ in range(10) for server in (first, second)
+        ]
         async with pooled_database.work(tenant.id) as work:
-            imported, *_ = await asyncio.gather(
-                import_properties(work, many),
-                *(ask(server, LOOK) for _ in range(10) for server in (first, second)),
-            )
+            imported = await import_properties(work, many)
+        await asyncio.gather(*asking)
         assert imported.inserted == 500
         await ask(first, THUMB)
         seen = await ask(second, LOOK)
