@@ -117,9 +117,7 @@ async def _tenant(database_url: str) -> Tenant | None:
         return found
 
 
-async def _load(
-    database_url: str, investors: int, most_houses: int | None, update: Update
-) -> None:
+async def _load(database_url: str, investors: int, most_houses: int | None, update: Update) -> None:
     async with _database(database_url) as database:
         await load_sample(database, update, investors, most_houses)
 

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -41,7 +41,7 @@ def own_server(
     *,
     factory: str = "graph.app:create_app",
     root: Path = ROOT,
-    **settings: str,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
     """This project's server on the services of a folder, in one process.
 
@@ -52,7 +52,9 @@ def own_server(
         root: the checkout whose code is run.
         settings: others of the environment.
     """
-    environment = {"DATA_DIR": str(data_dir.absolute()), "LOG_LEVEL": "warning"} | settings
+    environment = {"DATA_DIR": str(data_dir.absolute()), "LOG_LEVEL": "warning"} | dict(
+        settings or {}
+    )
     with (
         log.open("w") if log else nullcontext() as stderr,
         _uvicorn("--factory", factory, environment, stderr, root) as server,

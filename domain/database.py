@@ -64,7 +64,7 @@ on a connection that the next transaction of another process gets."""
 PROBE = "twin_probe"
 """The channel that a process notifies as it starts, to see whether it hears itself."""
 
-HEARD_WITHIN = 10.0
+HEARD_WITHIN = 30.0
 """Seconds that this may take; usually it is a few milliseconds."""
 
 

@@ -60,7 +60,7 @@ def main() -> int:
         log = data_dir / "server.log"
         towns = build_towns(data_dir)
         # Without a limit of the rate, all of them reach what is behind it.
-        with own_server(data_dir, log, RATE_LIMIT_REFILL="0") as server:
+        with own_server(data_dir, log, settings={"RATE_LIMIT_REFILL": "0"}) as server:
             lists = ask(server, towns.world.tokens[0], CURSORS).values()
             cursors = tuple(edge["cursor"] for one in lists for edge in one["edges"])
             world = replace(towns.world, cursors=cursors)

@@ -49,7 +49,7 @@ async def test_hostile_requests_get_proper_answers_and_leave_others_alone(
     limits = service_environment | {"RATE_LIMIT_REFILL": "0"}
 
     def run() -> tuple[Tally, bool]:
-        with own_server(settings.data_dir, log, **limits) as server:
+        with own_server(settings.data_dir, log, settings=limits) as server:
             return attack(server, towns)
 
     tally, unnoticed = await asyncio.to_thread(run)

@@ -32,7 +32,7 @@ def environment(
     token = mint(
         services.jwt_secret, town.tenant.id, town.southerners[0], [Role.ANALYST], timedelta(hours=1)
     )
-    with own_server(settings.data_dir, **service_environment) as server:
+    with own_server(settings.data_dir, settings=service_environment) as server:
         yield os.environ | {"URL": server.url, "TOKEN": token}
 
 
