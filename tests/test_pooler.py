@@ -95,8 +95,8 @@ def test_migrations_run_through_the_pooler(pooled: runtime.Services) -> None:
 
 
 async def test_two_servers_and_an_import_share_the_poolers_connections(
-    settings: Settings, pooled: runtime.Services, pooled_database: Database, tenant: Tenant,
-    tmp_path: Path,
+    settings: Settings, service_environment: dict[str, str], pooled: runtime.Services,
+    pooled_database: Database, tenant: Tenant, tmp_path: Path,
 ) -> None:  # fmt: skip
     async with pooled_database.work(tenant.id) as work:
         user, house = await add_user(work, role=Role.ADMIN), await add_property(work)
@@ -105,8 +105,11 @@ async def test_two_servers_and_an_import_share_the_poolers_connections(
     serve = partial(
         own_server,
         settings.data_dir,
-        DATABASE_URL=pooled.database_url,
-        DATABASE_DIRECT_URL=pooled.database_direct_url or "",
+        settings=service_environment
+        | {
+            "DATABASE_URL": pooled.database_url,
+            "DATABASE_DIRECT_URL": pooled.database_direct_url or "",
+        },
     )
 
     async def ask(server: Server, query: str) -> dict[str, object]:
@@ -136,6 +139,9 @@ async def test_two_servers_and_an_import_share_the_poolers_connections(
         assert seen["property"] == {"feedback": {"sentiment": "THUMBS_UP"}}
         assert seen["properties"] == {"totalCount": 501}
         async with pooled_database.work(None) as work:
-            listening = text("SELECT count(*) FROM pg_stat_activity WHERE query LIKE :listen")
+            listening = text(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND query LIKE :listen"
+            )
             listen = {"listen": f'LISTEN "{ACTIVATED}"%'}
             assert (await work.session.scalar(listening, listen)) >= 2
