@@ -17,9 +17,10 @@ from uuid import UUID
 import numpy as np
 
 from domain import experiments, gates, interactions, model_versions, policies, properties
-from domain.database import Database, LockedError
+from domain.database import Database
 from domain.drift import hold as drift_hold
 from domain.errors import DomainError, ErrorCode
+from domain.leases import LockedError
 from domain.model_versions import ModelStatus, ModelVersion
 from domain.policies import Policy
 from domain.snapshots import InteractionLog, ModelKey, PropertyColumns

@@ -9,9 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from domain import indexing, interactions, properties, property_search
-from domain.database import LockedError
 from domain.events import Event, Topic
 from domain.indexing import IndexMark, Marked
+from domain.leases import LockedError
 from domain.snapshots import ModelKey
 from domain.work import Work
 from jobs.reindexing.isolation import is_outage

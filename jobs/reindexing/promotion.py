@@ -9,7 +9,7 @@ from itertools import islice
 from uuid import UUID
 
 from domain import indexing, model_versions, retention
-from domain.database import LockedError
+from domain.leases import LockedError
 from domain.model_versions import SpaceState
 from domain.snapshots import ModelKey
 from domain.work import Work
