@@ -136,7 +136,7 @@ class World:
         versions = await self.versions()
         version = versions[draw % len(versions)]
         with suppress(ValueError):
-            async with self.place.indexer.turn(self.place.id) as work:
+            async with self.place.indexer.index_lock(self.place.id) as lock, lock.work() as work:
                 await model_versions.forget_space(work, version.id)
         await self.place.indexer.forget_unneeded(self.place.id)
 
