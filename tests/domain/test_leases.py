@@ -4,20 +4,22 @@ import asyncio
 import multiprocessing
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 import runtime
 from domain import tenants
 from domain.database import Database
 from domain.errors import DomainError
-from domain.leases import LockedError, LostLeaseError
+from domain.leases import Lease, LockedError, LostLeaseError
 from domain.tenants import Tenant
 from domain.work import Job
 
 EXPIRE = text("UPDATE leases SET expires_at = clock_timestamp() - interval '1 second'")
+TAKE_OVER = text("UPDATE leases SET holder_id = gen_random_uuid()")
 
 
 async def nothing(_: Sequence[Job]) -> None: ...
@@ -54,37 +56,49 @@ async def test_a_lease_is_of_one_tenant_and_one_purpose(
         pass
 
 
-async def test_a_lease_outlasts_its_lifetime_while_its_holder_lives(
+async def test_a_lease_is_renewed_while_its_holder_lives(
     services: runtime.Services, database: Database, tenant: Tenant
 ) -> None:
-    renewing = Database(services.database_url, nothing, lease=0.3)
-    async with renewing.exclusive(tenant.id, "one") as lease, asyncio.timeout(20):
-        # Three lifetimes pass before who waits so long gives up.
-        with pytest.raises(LockedError):
-            async with database.exclusive(tenant.id, "one", wait=0.9):
-                raise AssertionError("not reached")
-        async with renewing.work(tenant.id) as work:
+    short = Database(services.database_url, nothing, lease=2)
+
+    async def expires_at() -> datetime | None:
+        async with database.work(tenant.id) as work:
+            found: datetime | None = await work.session.scalar(select(Lease.expires_at))
+            return found
+
+    async with short.exclusive(tenant.id, "one") as lease, asyncio.timeout(20):
+        for _ in range(3):
+            before = await expires_at()
+            while await expires_at() == before:  # noqa: ASYNC110 - another task renews it
+                await asyncio.sleep(0.05)
+        async with short.work(tenant.id) as work:
             await lease.confirm(work)
-    await renewing.close()
+    assert await expires_at() is None
+    await short.close()
 
 
 async def test_an_expired_lease_is_taken_over_and_its_holder_commits_nothing(
-    database: Database, tenant: Tenant
+    services: runtime.Services, database: Database, tenant: Tenant
 ) -> None:
-    async with AsyncExitStack() as dead:
-        lease = await dead.enter_async_context(database.exclusive(tenant.id, "one"))
+    # It renews its lease too late to notice anything.
+    dead = Database(services.database_url, nothing, lease=300)
+    async with AsyncExitStack() as block:
+        lease = await block.enter_async_context(dead.exclusive(tenant.id, "one"))
         await expire(database, tenant)
         async with database.exclusive(tenant.id, "one") as taken:
             with pytest.raises(LostLeaseError, match="one of tenant"):
                 async with database.work(tenant.id) as work:
+                    (await tenants.get(work)).name = "late"
                     await lease.confirm(work)
             async with database.work(tenant.id) as work:
                 await taken.confirm(work)
+                assert (await tenants.get(work)).name != "late"
             # Who leaves without having noticed learns it then, and frees nothing of the other's.
             with pytest.raises(LostLeaseError):
-                await dead.aclose()
+                await block.aclose()
             async with database.work(tenant.id) as work:
                 await taken.confirm(work)
+    await dead.close()
 
 
 async def test_a_holder_whose_lease_was_taken_over_is_interrupted(
@@ -94,9 +108,9 @@ async def test_a_holder_whose_lease_was_taken_over_is_interrupted(
     async with asyncio.timeout(20):
         with pytest.raises(LostLeaseError):
             async with short.exclusive(tenant.id, "one"):
-                await expire(database, tenant)
-                async with database.exclusive(tenant.id, "one"):
-                    await asyncio.Event().wait()
+                async with database.work(tenant.id) as work:
+                    await work.session.execute(TAKE_OVER)
+                await asyncio.Event().wait()
     await short.close()
 
 
