@@ -59,7 +59,9 @@ async def index_marked(
     until = time.monotonic() + seconds
     left: set[UUID] = set()
     while True:
-        if not await _write_next(writer, tenant_id, left):
+        found = await _write_next(writer, tenant_id, left)
+        # The lock is not taken for nothing, which would cost each change as much again.
+        if not found or not await _is_some_left(writer, tenant_id, left):
             if not await _is_to_write_everything(writer, tenant_id):
                 return False
             if not await _write_everything_marked(writer, tenant_id, left, long):
@@ -75,6 +77,11 @@ async def _write_next(writer: Writer, tenant_id: UUID, left: set[UUID]) -> bool:
             found = await indexing.marks(work, MARKS, left)
         left |= await write_marked(writer, lock, found, Counts())
     return bool(found)
+
+
+async def _is_some_left(writer: Writer, tenant_id: UUID, left: set[UUID]) -> bool:
+    async with writer.database.work(tenant_id) as work:
+        return bool(await indexing.marks(work, 1, left))
 
 
 async def write_marked(

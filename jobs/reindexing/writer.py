@@ -149,7 +149,6 @@ class Writer:
         """
         async with self.database.work(tenant_id) as work:
             indexed = await model_versions.indexed(work)
-            wanted = {one for one in indexed if await self._is_wanted(work, one)}
         found = []
         for version_id in indexed:
             if only not in (None, version_id):
@@ -158,18 +157,18 @@ class Writer:
             try:
                 await self.twin.loaded.get(model)
             except ArtifactError as error:
-                if only or version_id in wanted:
+                if only or await self._is_wanted(model):
                     raise
                 logger.error("version %s is not kept in the index: %s", version_id, error)
             else:
                 found.append(model)
         return found
 
-    @staticmethod
-    async def _is_wanted(work: Work, version_id: UUID) -> bool:
-        version = await model_versions.get(work, version_id)
-        is_complete = version.space is SpaceState.COMPLETE
-        return not is_complete or await model_versions.answers(work, version_id)
+    async def _is_wanted(self, model: ModelKey) -> bool:
+        async with self.database.work(model.tenant_id) as work:
+            version = await model_versions.get(work, model.version_id)
+            is_complete = version.space is SpaceState.COMPLETE
+            return not is_complete or await model_versions.answers(work, model.version_id)
 
     async def unmark(
         self, work: Work, done: Sequence[IndexMark], targets: Iterable[ModelKey]
