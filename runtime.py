@@ -21,6 +21,7 @@ from alembic.script import ScriptDirectory
 from domain import model_versions
 from domain.broker import Broker
 from domain.database import Database
+from domain.leases import LIFETIME
 from domain.snapshots import ModelKey, StoredModel
 from jobs.queue import JobQueue
 from settings import Settings, SettingsError
@@ -139,7 +140,7 @@ def latest_revision() -> str | None:
 
 @asynccontextmanager
 async def connect_database(
-    found: Services, *, statement_timeout: float | None = None
+    found: Services, *, statement_timeout: float | None = None, lease: float = LIFETIME
 ) -> AsyncIterator[tuple[Database, JobQueue, Broker]]:
     """Open the database, and where its jobs and events go to, and close them in the end.
 
@@ -155,6 +156,7 @@ async def connect_database(
         broker.publish,
         direct_url=found.database_direct_url,
         statement_timeout=statement_timeout,
+        lease=lease,
     )
     try:
         await database.refuse_pooler()
@@ -181,7 +183,7 @@ async def connect(
     from ml.index import EmbeddingIndex
     from ml.inference import TwinService
 
-    opened = connect_database(found, statement_timeout=statement_timeout)
+    opened = connect_database(found, statement_timeout=statement_timeout, lease=settings.job_lease)
     async with opened as (database, queue, broker):
         api_key = settings.qdrant_api_key
         client = qdrant.connect(found.qdrant_url, api_key.get_secret_value() if api_key else None)

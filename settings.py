@@ -60,8 +60,9 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     twin_cache_size: int = Field(default=32, ge=1)
 
-    # Of the workers, in seconds: without a sign of life for so long, a job is taken up by another
-    # worker; pause before the second attempt; between two sweeps of what was lost or is due.
+    # Of the workers, in seconds: without a sign of life for so long, a job or a lease is taken over
+    # by another process; pause before the second attempt; between two sweeps of what was lost or is
+    # due.
     job_lease: float = Field(default=15.0, ge=0.5, le=300)
     job_retry_delay: float = Field(default=5.0, gt=0, le=300)
     sweep_interval: int = Field(default=60, ge=1, le=60)

@@ -27,11 +27,12 @@ _PLAIN_EVERY = 5.0
 _EXPECTED = (
     ("asyncpg", "PostgresError"),
     ("domain.errors", "DomainError"),
-    ("domain.database", "LockedError"),
     ("domain.database", "PoolerError"),
     ("domain.database", "UnsafeRoleError"),
     ("domain.imports", "ImportRefusedError"),
     ("domain.imports", "StrictImportError"),
+    ("domain.leases", "LockedError"),
+    ("domain.leases", "LostLeaseError"),
     ("embedded", "EmbeddedError"),
     ("grpc.aio", "AioRpcError"),
     ("jobs.runs", "JobError"),

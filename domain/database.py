@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,8 +12,9 @@ import asyncpg
 from sqlalchemy import URL, make_url, text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
-from domain import tracing
+from domain import leases, tracing
 from domain.events import Event
+from domain.leases import Held
 from domain.reading import Reading
 from domain.work import Job, Work
 
@@ -24,9 +25,6 @@ Enqueue = Callable[[Sequence[Job]], Awaitable[None]]
 
 Publish = Callable[[UUID, Sequence[Event]], Awaitable[None]]
 """Tells the listeners of a tenant what changed."""
-
-TRY_LOCK = text("SELECT pg_try_advisory_lock(hashtextextended(:key, 0))")
-UNLOCK = text("SELECT pg_advisory_unlock(hashtextextended(:key, 0))")
 
 UNSAFE_ROLE = text(
     """
@@ -68,10 +66,6 @@ HEARD_WITHIN = 30.0
 """Seconds that this may take; usually it is a few milliseconds."""
 
 
-class LockedError(RuntimeError):
-    """Somebody else is doing what only one may do at a time."""
-
-
 class UnsafeRoleError(RuntimeError):
     """The database role could read across tenants; the process must not start with it."""
 
@@ -93,6 +87,7 @@ class Database:
             and as many more for reading: three times this in all.
         statement_timeout: seconds after which PostgreSQL itself ends a statement; None for what the
             server or the role says.
+        lease: seconds after which a lease is taken over whose holder gives no sign of life.
     """
 
     def __init__(
@@ -104,7 +99,9 @@ class Database:
         direct_url: str | None = None,
         pool_size: int = 10,
         statement_timeout: float | None = None,
+        lease: float = leases.LIFETIME,
     ) -> None:
+        self.lease = lease
         # Set for each transaction: a pooler refuses settings as a connection opens.
         set_tenant = "SELECT set_config('app.tenant_id', {}, true)"
         if statement_timeout:
@@ -265,25 +262,15 @@ class Database:
             # At most once: listeners read anew when they are connected again.
             logger.exception("could not publish %s", ", ".join(one.topic for one in work.events))
 
-    @asynccontextmanager
-    async def exclusive(self, tenant_id: UUID, purpose: str) -> AsyncIterator[None]:
-        """Hold the tenant's lock of that purpose over any number of transactions.
+    def exclusive(
+        self, tenant_id: UUID, purpose: str, *, wait: float = 0.0
+    ) -> AbstractAsyncContextManager[Held]:
+        """Hold the tenant's lease of that purpose over any number of transactions.
 
-        It belongs to a connection of its own, so that it goes with the process, however that ends.
-
-        Raises:
-            LockedError: at once, if somebody else holds it.
+        Waits up to ``wait`` seconds for it; see ``domain.leases.exclusive`` for what it raises. The
+        lease of a process that was killed lasts ``lease`` seconds at most.
         """
-        key = {"key": f"{purpose}:{tenant_id}"}
-        async with self._engine.connect() as connection:
-            # Else the connection would sit in one transaction all the while.
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            if not await connection.scalar(TRY_LOCK, key):
-                raise LockedError(f"{purpose} of tenant {tenant_id} is already going on elsewhere")
-            try:
-                yield
-            finally:
-                await connection.scalar(UNLOCK, key)
+        return leases.exclusive(self.work, tenant_id, purpose, self.lease, wait)
 
     async def refuse_pooler(self) -> None:
         """Check that what is notified is heard, as over a pooler in transaction mode it is not.

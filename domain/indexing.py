@@ -1,8 +1,8 @@
 """Marks: what changed and is not in the index yet, noted in the change's own transaction.
 
-A mark is deleted by the transaction that wrote what it names into the index. So a change that is
-committed reaches the index, whatever crashes: at once by the routine job that follows the commit,
-or else by the next sweep.
+A mark is deleted once what it names was read after it, and written into the index. So a change that
+is committed reaches the index, whatever crashes: at once by the routine job that follows the
+commit, or else by the next sweep.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Index, Uuid, all_, cast, column, delete, func, select, text
+from sqlalchemy import ARRAY, Index, Uuid, all_, any_, cast, column, delete, func, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.base import Base, TenantScoped, one_of, vocabulary
@@ -140,6 +140,11 @@ async def marks(work: Work, limit: int, without: Collection[UUID] = ()) -> list[
     return list(await work.session.scalars(query))
 
 
+async def all_marks(work: Work) -> list[IndexMark]:
+    """All marks, of whatever kind."""
+    return list(await work.session.scalars(select(IndexMark)))
+
+
 async def marks_of(work: Work, subject_ids: Collection[UUID]) -> list[IndexMark]:
     """The marks of those properties or users."""
     query = select(IndexMark).where(IndexMark.subject_id.in_(subject_ids))
@@ -159,7 +164,8 @@ async def marks_of_everything(work: Work) -> list[IndexMark]:
 
 async def unmark(work: Work, done: Sequence[IndexMark]) -> None:
     """Delete marks whose subjects are in the index with this commit."""
-    await work.session.execute(delete(IndexMark).where(IndexMark.id.in_([one.id for one in done])))
+    ids = cast([one.id for one in done], ARRAY(Uuid))
+    await work.session.execute(delete(IndexMark).where(IndexMark.id == any_(ids)))
 
 
 async def settled(work: Work) -> Settled | None:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, Text, delete, func, select, text, update
+from sqlalchemy import Index, Text, cast, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
@@ -30,6 +30,9 @@ TRAIN = "train_twin"
 REINDEX = "reindex"
 ACTIVATE = "activate_model"
 DRIFT = "measure_drift"
+
+_MORE: Mapping[str, frozenset[str]] = {REINDEX: frozenset({"full"})}
+"""Arguments by which a run of a function does all that one without them does, and more."""
 
 
 class JobStatus(StrEnum):
@@ -98,34 +101,48 @@ class JobRun(TenantScoped, Base):
 async def request(work: Work, function: str, arguments: Mapping[str, Any] | None = None) -> JobRun:
     """Have a job run after the commit.
 
-    Jobs read the state of the database when they run, and one of a function runs at a time: where
-    one waits or runs already, whatever its arguments, that is returned instead.
+    Jobs read the state of the database when they run, so one that waits or runs already is returned
+    instead, if it does as much as is asked for: a full reindex does what another one would, and all
+    other arguments count for nothing. One that waits and would do less is made to do more; where
+    such a one runs, another waits behind it.
     """
+    wanted = dict(arguments or {})
+    more = _MORE.get(function, frozenset())
     under_way = (
         select(JobRun)
         .where(JobRun.function == function, JobRun.status.in_(UNFINISHED))
         .order_by(JobRun.created_at.desc())
-        .limit(1)
+        .execution_options(populate_existing=True)
     )
-    while (found := await work.session.scalar(under_way)) is None:
-        added: JobRun | None = await work.session.scalar(
-            insert(JobRun)
+    while True:
+        waits = False
+        for run in await work.session.scalars(under_way):
+            if all(run.arguments.get(one) for one in more if wanted.get(one)):
+                return run
+            waits = waits or run.status is JobStatus.QUEUED
+        asked: JobRun | None = await work.session.scalar(
+            update(JobRun)
+            .where(JobRun.function == function, JobRun.status == JobStatus.QUEUED)
+            .values(arguments=JobRun.arguments.op("||")(cast(wanted, JSONB)))
+            .returning(JobRun)
+            .execution_options(populate_existing=True)
+            if waits
+            else insert(JobRun)
             .values(
                 tenant_id=work.tenant_id,
                 function=function,
-                arguments=dict(arguments or {}),
+                arguments=wanted,
                 status=JobStatus.QUEUED,
                 trace=tracing.traceparent(),
             )
-            # Somebody else's transaction may have been faster.
             .on_conflict_do_nothing()
             .returning(JobRun)
         )
-        if added is not None:
-            work.enqueue(function, added.id)
-            work.publish(Event(Topic.JOB, added.id))
-            return added
-    return found
+        # Else another transaction was faster: what waited has begun, or another waits.
+        if asked is not None:
+            work.enqueue(function, asked.id)
+            work.publish(Event(Topic.JOB, asked.id))
+            return asked
 
 
 async def start(work: Work, run_id: UUID) -> JobRun | None:

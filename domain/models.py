@@ -6,6 +6,7 @@ from domain.experiments import Experiment
 from domain.indexing import IndexMark
 from domain.interactions import Interaction
 from domain.job_runs import JobRun
+from domain.leases import Lease
 from domain.model_versions import ModelVersion
 from domain.properties import Property
 from domain.tenants import Tenant
@@ -18,6 +19,7 @@ __all__ = [
     "IndexMark",
     "Interaction",
     "JobRun",
+    "Lease",
     "ModelVersion",
     "Property",
     "Tenant",

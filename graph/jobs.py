@@ -190,7 +190,8 @@ class StartJobPayload:
     job: JobRun | None = strawberry.field(
         default=None,
         description="The run; one that waited or ran already, with its own arguments, if there is "
-        "such a one. `jobProgress` follows it.",
+        "such a one. A full reindex is not answered by a lesser one: one that waits becomes full, "
+        "and behind one that runs a full one waits. `jobProgress` follows it.",
     )
     errors: list[UserError] = strawberry.field(
         default_factory=list, description="Why nothing was started; empty if it was."

@@ -10,9 +10,10 @@ from uuid import UUID
 from domain import tenants
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode, invalid
+from domain.leases import LockedError
 from jobs.child import run_cli, training_arguments
 from jobs.routines import SLICE, routine
-from jobs.runs import Context, Run, recorded
+from jobs.runs import Context, JobPostponedError, Run, recorded
 
 if TYPE_CHECKING:
     from jobs.reindexing import Indexer
@@ -40,7 +41,14 @@ async def reindex(context: Context, run: Run) -> None:
     """Have the index hold what the database does; ``full`` writes all of it anew."""
     indexer: Indexer = context["indexer"]
     full = bool(run.arguments.get("full"))
-    done = await indexer.reindex(run.tenant_id, run.report, full=full)
+    try:
+        # A full one may have been asked for while another one runs. That of an attempt that was
+        # killed may hold its lease for a while yet.
+        wait = 1.5 * run.database.lease
+        async with run.database.exclusive(run.tenant_id, "reindexing", wait=wait):
+            done = await indexer.reindex(run.tenant_id, run.report, full=full)
+    except LockedError as reason:
+        raise JobPostponedError(str(reason)) from reason
     run.result.update(done.to_json())
 
 

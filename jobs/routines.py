@@ -24,23 +24,21 @@ Routine = Callable[[Context, UUID], Awaitable[bool]]
 SLICE = 5.0
 """Seconds after which a routine lets those of other tenants go first."""
 
-_SOON = 0.5
-"""Seconds after which a routine that could not go on looks again."""
-
 
 def routine(limit: float) -> Callable[[Routine], Job]:
     """Make of a function a routine job.
 
-    What it leaves is done after what other tenants wait for, and so is what it postpones by a
-    JobPostponedError, which is no failure. Another error is tried again; after
-    ``MOST_ATTEMPTS`` a run is parked with it, once, until the routine succeeds again. Until then
-    it runs whenever it is enqueued: by a change or the sweep, or by whoever requeues that run,
-    which then is recorded as any other is, with ``limit`` seconds at most.
+    What it leaves is done after what other tenants wait for. What it postpones by a
+    JobPostponedError, which is no failure, waits for the next change or the sweep. Another error is
+    tried again; after ``MOST_ATTEMPTS`` a run is parked with it, once, until the routine succeeds
+    again. Until then it runs whenever it is enqueued: by a change or the sweep, or by whoever
+    requeues that run, which then is recorded as any other is, with ``limit`` seconds at most.
     """
 
     def decorate(body: Routine) -> Job:
         name = body.__name__
-        busy: set[UUID] = set()
+        # Those at work here, and whether to look once more in the end.
+        busy: dict[UUID, bool] = {}
 
         async def recorded_body(context: Context, run: Run) -> None:
             while await body(context, run.tenant_id):
@@ -50,15 +48,16 @@ def routine(limit: float) -> Callable[[Routine], Job]:
         async def job(context: Context, *arguments: object) -> None:
             match ids(arguments):
                 case [tenant_id] if tenant_id in busy:
-                    # Two may be in the queue. One that runs finds what is new; the other sees to
-                    # what comes after its last look, and is not to hold a slot until then.
-                    await _again(context, _SOON)
+                    # What changed after the last look of the one that runs is for its next one.
+                    busy[tenant_id] = True
                 case [tenant_id]:
-                    busy.add(tenant_id)
+                    busy[tenant_id] = False
                     try:
-                        await _run(context, name, tenant_id, body)
+                        some_left = await _run(context, name, tenant_id, body)
                     finally:
-                        busy.discard(tenant_id)
+                        asked_again = busy.pop(tenant_id)
+                    if some_left or asked_again:
+                        await _again(context, 0.001)
                 case [tenant_id, run_id]:
                     await attempt(context, tenant_id, run_id, recorded_body, limit)
                 case _:
@@ -69,7 +68,7 @@ def routine(limit: float) -> Callable[[Routine], Job]:
     return decorate
 
 
-async def _run(context: Context, name: str, tenant_id: UUID, body: Routine) -> None:
+async def _run(context: Context, name: str, tenant_id: UUID, body: Routine) -> bool:
     pace: Pace = context["pace"]
     database: Database = context["database"]
     with log_context.about(tenant_id=str(tenant_id)):
@@ -78,8 +77,9 @@ async def _run(context: Context, name: str, tenant_id: UUID, body: Routine) -> N
                 some_left = await body(context, tenant_id)
                 async with database.work(tenant_id) as work:
                     await routines.works_again(work, name)
-            except JobPostponedError:
-                await _again(context, _SOON)
+            except JobPostponedError as reason:
+                logger.info("%s waits for the next change or sweep: %s", name, reason)
+                return False
             except Exception as error:
                 # arq counts over all workers.
                 tries: int = context["job_try"]
@@ -90,8 +90,7 @@ async def _run(context: Context, name: str, tenant_id: UUID, body: Routine) -> N
                 async with database.work(tenant_id) as work:
                     await routines.lay_aside(work, name, f"{type(error).__name__}: {error}")
                 raise
-            if some_left:
-                await _again(context, 0.001)
+    return some_left
 
 
 async def _again(context: Context, seconds: float) -> NoReturn:

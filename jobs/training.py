@@ -17,16 +17,17 @@ from uuid import UUID
 import numpy as np
 
 from domain import clock, experiments, gates, interactions, model_versions, policies, properties
-from domain.database import Database, LockedError
+from domain.database import Database
 from domain.drift import hold as drift_hold
 from domain.errors import DomainError, ErrorCode
+from domain.leases import Held, LockedError
 from domain.model_versions import ModelStatus, ModelVersion
 from domain.policies import Policy
 from domain.snapshots import InteractionLog, ModelKey, PropertyColumns
 from domain.work import Work
 from jobs import drift
 from jobs.beside import in_thread
-from jobs.reindexing import Indexer, Report
+from jobs.reindexing import FILLING, Indexer, Report
 from jobs.reports import keep_report
 from ml.artifacts import Artifact, ArtifactError, unpack
 from ml.config import TrainingConfig, pick_device
@@ -101,24 +102,27 @@ async def train_tenant(
         DomainError: INVALID_INPUT if the tenant has less data than its policy asks for;
             NO_ACTIVE_MODEL if there is none to continue from.
         LockedError: a training of the tenant is going on in another process.
+        LostLeaseError: another process may have begun one meanwhile, and this one is over.
         TrainingError: there is too little to learn from.
     """
     database = indexer.database
-    async with database.exclusive(tenant_id, "training"):
+    # An earlier attempt of the run that was killed may hold the lease for a while yet.
+    wait = 1.5 * database.lease if run_id else 0.0
+    async with database.exclusive(tenant_id, "training", wait=wait) as lease:
         data = _Data(database, tenant_id)
         version = await _begun(database, tenant_id, run_id)
-        await _give_up_others(indexer, tenant_id, version)
+        await _give_up_others(indexer, lease, tenant_id, version)
         if version is None:
-            version = await _trained(data, config, report, run_id, warm=warm)
+            version = await _trained(data, config, report, lease, run_id, warm=warm)
         if version.status is ModelStatus.TRAINED:
-            version = await _judged(database, tenant_id, version.id)
+            version = await _judged(database, lease, tenant_id, version.id)
         waits_for = None
         if version.status in (ModelStatus.EVALUATED, ModelStatus.INDEXED):
 
             async def indexing(share: float, message: str) -> None:
                 await report(TRAINED + (INDEXED - TRAINED) * share, message)
 
-            hold = partial(_held, version)
+            hold = partial(_held, lease, version)
             waits_for = (await indexer.activate(tenant_id, version.id, indexing, hold)).held
             version = await _read(database, tenant_id, version.id)
         no_report = None
@@ -151,14 +155,19 @@ async def _begun(database: Database, tenant_id: UUID, run_id: UUID | None) -> Mo
         return await model_versions.of_run(work, run_id) if run_id else None
 
 
-async def _give_up_others(indexer: Indexer, tenant_id: UUID, mine: ModelVersion | None) -> None:
-    """Leave nothing of the trainings that died, whose lock this one holds now."""
+async def _give_up_others(
+    indexer: Indexer, lease: Held, tenant_id: UUID, mine: ModelVersion | None
+) -> None:
+    """Leave nothing of the trainings that died, whose lease this one holds now."""
+    database = indexer.database
     try:
-        # Not under somebody who fills a space: an activation may have taken one of them over.
+        # Not under somebody who fills a space: an activation may have taken one of them over. One
+        # that died with its training may hold it for a while yet.
         async with (
-            indexer.database.exclusive(tenant_id, "filling"),
-            indexer.database.work(tenant_id) as work,
+            database.exclusive(tenant_id, FILLING, wait=database.lease),
+            database.work(tenant_id) as work,
         ):
+            await lease.confirm(work)
             await model_versions.give_up_unfinished(work, but=mine.id if mine else None)
     except LockedError:
         return
@@ -167,7 +176,13 @@ async def _give_up_others(indexer: Indexer, tenant_id: UUID, mine: ModelVersion 
 
 
 async def _trained(
-    data: "_Data", config: TrainingConfig, report: Report, run_id: UUID | None, *, warm: bool
+    data: "_Data",
+    config: TrainingConfig,
+    report: Report,
+    lease: Held,
+    run_id: UUID | None,
+    *,
+    warm: bool,
 ) -> ModelVersion:
     """A new version, as it comes from training."""
     await report(0.0, "reading properties and interactions")
@@ -184,6 +199,7 @@ async def _trained(
     moved = await in_thread(partial(drift.greatest, active, artifact, columns, log, seconds))
     trained = await _train(columns, log, seconds, config, report, artifact, warm=warm)
     async with data.database.work(data.tenant_id) as work:
+        await lease.confirm(work)
         return await model_versions.add(
             work,
             trained.weights,
@@ -196,9 +212,12 @@ async def _trained(
         )
 
 
-async def _judged(database: Database, tenant_id: UUID, version_id: UUID) -> ModelVersion:
+async def _judged(
+    database: Database, lease: Held, tenant_id: UUID, version_id: UUID
+) -> ModelVersion:
     """The version, evaluated or refused."""
     async with database.work(tenant_id) as work:
+        await lease.confirm(work)
         version = await model_versions.get(work, version_id)
         verdicts = gates.judge(version.metrics, await policies.get(work))
         found = [verdict.to_json() for verdict in verdicts]
@@ -206,8 +225,9 @@ async def _judged(database: Database, tenant_id: UUID, version_id: UUID) -> Mode
         return version
 
 
-async def _held(version: ModelVersion, work: Work) -> str | None:
+async def _held(lease: Held, version: ModelVersion, work: Work) -> str | None:
     """Why the version, which passed its gates, must wait for somebody to activate it."""
+    await lease.confirm(work)
     if await experiments.running(work):
         return EXPERIMENT
     active = await model_versions.active(work)

@@ -1,7 +1,7 @@
 """Keeps the index in step with the database.
 
 indexer.py      what jobs and commands call
-writer.py       turns, in which one reads rows and writes vectors while nobody else does
+writer.py       the index lock, under which one reads rows and writes vectors
 passes.py       writing what is marked, and writing everything
 promotion.py    filling a version's space, having it answer, forgetting what nobody needs
 reindex.py      the reindex job: compare, write, verify, search
@@ -12,12 +12,13 @@ isolation.py    a subject at fault told from a service that is down
 
 from jobs.reindexing.comparison import Differences
 from jobs.reindexing.indexer import Indexer
-from jobs.reindexing.passes import Report
+from jobs.reindexing.passes import FILLING, Report
 from jobs.reindexing.promotion import Activation
 from jobs.reindexing.reindex import Reindexed, SpaceResult
 from jobs.reindexing.writer import PROPERTY_BATCH, Counts
 
 __all__ = [
+    "FILLING",
     "PROPERTY_BATCH",
     "Activation",
     "Counts",

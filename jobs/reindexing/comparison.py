@@ -1,7 +1,7 @@
 """Comparing database and index: by ids, and by what is written."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -48,10 +48,12 @@ class Gaps:
         return 1 - len(self.missing) / self.database if self.database else 1.0
 
 
-async def gaps(writer: Writer, work: Work, model: ModelKey) -> Gaps:
-    """Compare by ids. Outside of a turn what changes meanwhile may show as a gap."""
+async def gaps(writer: Writer, model: ModelKey) -> Gaps:
+    """Compare by ids. What changes meanwhile may show as a gap."""
+    async with writer.database.work(model.tenant_id) as work:
+        known = await properties.ids(work)
+        investors = set(await interactions.active_investors(work))
     space = writer.index.space(model)
-    known, investors = await properties.ids(work), set(await interactions.active_investors(work))
     written, written_users = await space.property_ids(), await space.user_ids()
     return Gaps(
         database=len(known),
@@ -64,52 +66,54 @@ async def gaps(writer: Writer, work: Work, model: ModelKey) -> Gaps:
     )
 
 
-async def miscounted(writer: Writer, work: Work) -> bool:
+async def miscounted(writer: Writer, tenant_id: UUID) -> bool:
     """Whether a complete space holds more or fewer properties than are not marked.
 
-    Outside of a turn what changes meanwhile may look like it.
+    Without the index lock, what changes meanwhile may look like it.
     """
-    versions = await model_versions.get_many(work, await model_versions.indexed(work))
-    complete = [one for one in versions if one.space is SpaceState.COMPLETE]
-    settled = await indexing.settled(work) if complete else None
+    async with writer.database.work(tenant_id) as work:
+        versions = await model_versions.get_many(work, await model_versions.indexed(work))
+        complete = [one.id for one in versions if one.space is SpaceState.COMPLETE]
+        settled = await indexing.settled(work) if complete else None
     if settled is None:
         return False
-    for version in complete:
-        space = writer.index.space(ModelKey(work.tenant_id, version.id))
+    for version_id in complete:
+        space = writer.index.space(ModelKey(tenant_id, version_id))
         if await space.count(settled.marked) != settled.properties:
             return True
     return False
 
 
-async def wrong(writer: Writer, tenant_id: UUID, model: ModelKey, ids: set[UUID]) -> set[UUID]:
+async def wrong(writer: Writer, model: ModelKey, ids: set[UUID]) -> set[UUID]:
     """Those of the properties that the space lacks, or has otherwise than they are now.
 
     Not those that are marked, which is no fault, nor those that do not exist.
     """
-    found = await _differing(writer, tenant_id, model, ids)
+    found: set[UUID] = set()
+    for some in batches(ids, _CHECKED):
+        found |= await _differing_properties(writer, model, some)
     # Once more with nobody writing: what changed between two looks is no difference.
     confirmed: set[UUID] = set()
     for some in batches(found, _CHECKED):
-        async with writer.turn(tenant_id) as work:
-            differing = await _differing_properties(writer, work, model, some)
-            confirmed |= differing - await marked(work, differing)
+        async with writer.index_lock(model.tenant_id):
+            differing = await _differing_properties(writer, model, some)
+            # Looked at last: the change of a row that was read is marked, if it is not written.
+            confirmed |= await _unmarked(writer, model.tenant_id, differing)
     return confirmed
 
 
-async def some_differ(
-    writer: Writer, tenant_id: UUID, model: ModelKey, night: int, without: set[UUID]
-) -> bool:
+async def some_differ(writer: Writer, model: ModelKey, night: int, without: set[UUID]) -> bool:
     """Whether any of some properties, ``without`` those, is ``wrong``.
 
-    They are those whose turn it is in that night, one in ``NIGHTS``, and ``SAMPLE`` drawn at
+    They are those that are due that night, one in ``NIGHTS``, and ``SAMPLE`` drawn at
     random. The many tell an index that was restored from a backup, or that missed many changes,
-    at once; the turns find each that an outage left as it was before.
+    at once; the nights find each that an outage left as it was before.
     """
-    async with writer.database.work(tenant_id) as work:
+    async with writer.database.work(model.tenant_id) as work:
         known = tuple(await properties.ids(work) - without)
     compared = {one for one in known if one.int % NIGHTS == night % NIGHTS}
     compared.update(random.sample(known, min(SAMPLE, len(known))))
-    return bool(await wrong(writer, tenant_id, model, compared))
+    return bool(await wrong(writer, model, compared))
 
 
 @dataclass(slots=True)
@@ -133,62 +137,59 @@ class Differences:
         return bool(self.properties or self.extra or self.users)
 
 
-async def differences(writer: Writer, tenant_id: UUID, model: ModelKey) -> Differences:
+async def differences(writer: Writer, model: ModelKey) -> Differences:
     """Compare every vector and payload of a space with what the database gives now.
 
-    What differs is looked at again within a turn, and what is marked is none: so a difference is
-    one even while others write. It costs about as much as writing everything.
+    What differs is looked at again under the index lock, and what is marked is none: so a
+    difference is one even while others write. It costs about as much as writing everything.
     """
+    tenant_id = model.tenant_id
+    between = await gaps(writer, model)
     async with writer.database.work(tenant_id) as work:
-        between = await gaps(writer, work, model)
         known = await properties.ids(work)
-        investors = set(await interactions.active_investors(work))
-    found = Differences(compared=len(known) + len(investors))
-    found.properties = await wrong(writer, tenant_id, model, known)
-    found.extra = await _strangers(writer, tenant_id, model, between.extra)
-    async with writer.database.work(tenant_id) as work:
-        users = await _differing_users(writer, work, model, investors | between.extra_users)
+    found = Differences(compared=len(known) + len(between.investors))
+    found.properties = await wrong(writer, model, known)
+    found.extra = await _strangers(writer, model, between.extra)
+    users = await _differing_users(writer, model, between.investors | between.extra_users)
     for some in batches(users, _CHECKED):
-        async with writer.turn(tenant_id) as work:
-            differing = await _differing_users(writer, work, model, set(some))
-            moving = await indexing.concerned(work, differing)
-            found.users |= differing - moving - await marked(work, differing)
+        async with writer.index_lock(tenant_id):
+            differing = await _differing_users(writer, model, some)
+            async with writer.database.work(tenant_id) as work:
+                moving = await indexing.concerned(work, differing)
+            found.users |= await _unmarked(writer, tenant_id, differing - moving)
     return found
 
 
-async def _strangers(writer: Writer, tenant_id: UUID, model: ModelKey, ids: set[UUID]) -> set[UUID]:
+async def _strangers(writer: Writer, model: ModelKey, ids: set[UUID]) -> set[UUID]:
     """Those of the ids that the space has and the database has not."""
     if not ids:
         return set()
-    async with writer.turn(tenant_id) as work:
-        ids = ids & await writer.index.space(model).property_ids() - await properties.ids(work)
-        return ids - await marked(work, ids)
+    async with writer.index_lock(model.tenant_id):
+        async with writer.database.work(model.tenant_id) as work:
+            ids = ids - await properties.ids(work)
+        ids = ids & await writer.index.space(model).property_ids()
+        return await _unmarked(writer, model.tenant_id, ids)
 
 
-async def _differing(writer: Writer, tenant_id: UUID, model: ModelKey, ids: set[UUID]) -> set[UUID]:
-    found: set[UUID] = set()
-    for some in batches(ids, _CHECKED):
-        async with writer.database.work(tenant_id) as work:
-            found |= await _differing_properties(writer, work, model, some)
-    return found
-
-
-async def _differing_properties(
-    writer: Writer, work: Work, model: ModelKey, ids: Sequence[UUID]
-) -> set[UUID]:
-    found = await properties.snapshot(work, ids)
+async def _differing_properties(writer: Writer, model: ModelKey, ids: Sequence[UUID]) -> set[UUID]:
+    async with writer.database.work(model.tenant_id) as work:
+        found = await properties.snapshot(work, ids)
     return await writer.index.space(model).differing(found, await writer.twin.items(model, found))
 
 
-async def _differing_users(
-    writer: Writer, work: Work, model: ModelKey, ids: set[UUID]
-) -> set[UUID]:
+async def _differing_users(writer: Writer, model: ModelKey, ids: Iterable[UUID]) -> set[UUID]:
     differing: set[UUID] = set()
     for some in batches(ids, _CHECKED):
-        found = await histories.get_many(work, some)
+        async with writer.database.work(model.tenant_id) as work:
+            found = await histories.get_many(work, some)
         interests = await writer.twin.interests(model, [found[one] for one in some])
         differing |= await writer.index.space(model).differing_users(interests)
     return differing
+
+
+async def _unmarked(writer: Writer, tenant_id: UUID, ids: set[UUID]) -> set[UUID]:
+    async with writer.database.work(tenant_id) as work:
+        return ids - await marked(work, ids)
 
 
 async def marked(work: Work, ids: set[UUID]) -> set[UUID]:

@@ -77,7 +77,7 @@ class Indexer(Writer):
 
     async def differences(self, tenant_id: UUID, version_id: UUID) -> Differences:
         """See ``comparison.differences``."""
-        return await comparison.differences(self, tenant_id, ModelKey(tenant_id, version_id))
+        return await comparison.differences(self, ModelKey(tenant_id, version_id))
 
     async def repair(self, tenant_id: UUID) -> bool:
         """Ask for a reindex where a complete space holds more or fewer properties than it should.
@@ -85,12 +85,12 @@ class Indexer(Writer):
         Whether it does. Cheap enough for every few minutes: it counts, of what is not marked. So
         an index that was emptied, or lost its latest writes, is noticed soon.
         """
-        async with self.database.work(tenant_id) as work:
-            if not await comparison.miscounted(self, work):
-                return False
+        if not await comparison.miscounted(self, tenant_id):
+            return False
         # Once more with nobody writing: what changed between two counts is no difference.
-        async with self.turn(tenant_id) as work:
-            differs = await comparison.miscounted(self, work)
+        async with self.index_lock(tenant_id) as lock:
+            differs = await comparison.miscounted(self, tenant_id)
             if differs:
-                await job_runs.request(work, job_runs.REINDEX)
+                async with lock.work() as work:
+                    await job_runs.request(work, job_runs.REINDEX)
             return differs

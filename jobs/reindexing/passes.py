@@ -8,21 +8,25 @@ from math import inf
 from typing import Any
 from uuid import UUID
 
-from domain import indexing, interactions, properties, property_search
-from domain.database import LockedError
+from domain import indexing, interactions, leases, model_versions, properties, property_search
 from domain.events import Event, Topic
 from domain.indexing import IndexMark, Marked
+from domain.leases import LockedError
+from domain.model_versions import SpaceState
 from domain.snapshots import ModelKey
 from domain.work import Work
 from jobs.reindexing.isolation import is_outage
-from jobs.reindexing.writer import PROPERTY_BATCH, USER_BATCH, Counts, Writer, batches
+from jobs.reindexing.writer import PROPERTY_BATCH, USER_BATCH, Counts, IndexLock, Writer, batches
 from jobs.runs import JobPostponedError
 
 MARKS = 2000
-"""Marks that are taken in one turn."""
+"""Marks that are followed under one index lock."""
 
 TURN = 4
-"""Batches of properties that are written in one turn: so long may a change have to wait for it."""
+"""Batches of properties that are written under one: so long may a change have to wait for it."""
+
+FILLING = "filling"
+"""The purpose of the lease of who fills a space, one at a time."""
 
 Report = Callable[[float, str], Coroutine[Any, Any, None]]
 """Is told how far a piece of work got: a share in [0, 1] and what is done now."""
@@ -36,8 +40,9 @@ async def index_marked(
 ) -> bool:
     """Write what is marked, until nothing is but what cannot be written, which stays marked.
 
-    A mark is deleted in the turn that writes its subject: who dies in between leaves it to the
-    next. Marks of a transaction that commits meanwhile are others, whenever it began.
+    A mark is deleted under the index lock under which its subject was read and written: who dies
+    in between leaves it to the next. Marks that are committed after those were read are others,
+    whenever their transactions began.
 
     Args:
         writer: writes.
@@ -54,10 +59,12 @@ async def index_marked(
     until = time.monotonic() + seconds
     left: set[UUID] = set()
     while True:
-        if not await _write_next(writer, tenant_id, left):
-            async with writer.database.work(tenant_id) as work:
-                everything = await indexing.marks_of_everything(work)
-            if not everything or not await _write_everything_marked(writer, tenant_id, left, long):
+        found = await _write_next(writer, tenant_id, left)
+        # The lock is not taken for nothing, which would cost each change as much again.
+        if not found or not await _is_some_left(writer, tenant_id, left):
+            if not await _is_to_write_everything(writer, tenant_id):
+                return False
+            if not await _write_everything_marked(writer, tenant_id, left, long):
                 return False
         if time.monotonic() > until:
             return True
@@ -65,16 +72,22 @@ async def index_marked(
 
 async def _write_next(writer: Writer, tenant_id: UUID, left: set[UUID]) -> bool:
     """Write the next of what is marked, except ``left``, to which it adds; whether any was."""
-    async with writer.turn(tenant_id) as work:
-        found = await indexing.marks(work, MARKS, left)
-        left |= await write_marked(writer, work, found, Counts())
+    async with writer.index_lock(tenant_id) as lock:
+        async with writer.database.work(tenant_id) as work:
+            found = await indexing.marks(work, MARKS, left)
+        left |= await write_marked(writer, lock, found, Counts())
     return bool(found)
 
 
+async def _is_some_left(writer: Writer, tenant_id: UUID, left: set[UUID]) -> bool:
+    async with writer.database.work(tenant_id) as work:
+        return bool(await indexing.marks(work, 1, left))
+
+
 async def write_marked(
-    writer: Writer, work: Work, found: Sequence[IndexMark], counts: Counts
+    writer: Writer, lock: IndexLock, found: Sequence[IndexMark], counts: Counts
 ) -> set[UUID]:
-    """Within a turn: write what the marks name, each once, and delete them.
+    """Write what the marks name, each once, and delete them.
 
     An investor is known by what it acted on: of a property that is written, those are marked.
 
@@ -82,23 +95,42 @@ async def write_marked(
     """
     if not found:
         return set()
-    targets = await writer.targets(work)
-    failed = await write_subjects(writer, work, found, targets, counts)
-    await indexing.mark_investors(work, _subjects(found, Marked.PROPERTY))
-    await writer.unmark(work, [one for one in found if one.subject_id not in failed], targets)
+    targets = await writer.targets(lock.tenant_id)
+    failed = await write_subjects(writer, lock, found, targets, counts)
+    written = subjects(found, Marked.PROPERTY)
+    async with lock.work() as work:
+        await indexing.mark_investors(work, written)
+        await writer.unmark(work, [one for one in found if one.subject_id not in failed], targets)
+        if written:
+            # At the change itself the index answered as before; now it answers anew.
+            work.publish(Event(Topic.PROPERTIES))
     return {one.id for one in found if one.subject_id in failed}
 
 
 async def write_subjects(
     writer: Writer,
-    work: Work,
+    lock: IndexLock,
     found: Sequence[IndexMark],
     targets: Sequence[ModelKey],
     counts: Counts,
 ) -> set[UUID]:
-    """Within a turn: write what the marks name, each once; the ids of what cannot be written."""
-    failed = await writer.write_properties(work, _subjects(found, Marked.PROPERTY), targets, counts)
-    return failed | await writer.write_users(work, _subjects(found, Marked.USER), targets, counts)
+    """Write what the marks name, each once; the ids of what cannot be written."""
+    failed = await writer.write_properties(lock, subjects(found, Marked.PROPERTY), targets, counts)
+    return failed | await writer.write_users(lock, subjects(found, Marked.USER), targets, counts)
+
+
+async def _is_to_write_everything(writer: Writer, tenant_id: UUID) -> bool:
+    """Whether everything is marked, and nobody is at it.
+
+    Who fills the only space there is reads everything anyway, and deletes the mark at its end; what
+    it leaves, the sweep finds.
+    """
+    async with writer.database.work(tenant_id) as work:
+        if not await indexing.marks_of_everything(work):
+            return False
+        versions = await model_versions.get_many(work, await model_versions.indexed(work))
+        complete = any(one.space is SpaceState.COMPLETE for one in versions)
+        return complete or not await leases.is_held(work, FILLING)
 
 
 async def _write_everything_marked(
@@ -113,20 +145,33 @@ async def _write_everything_marked(
         await _write_next(writer, tenant_id, left)
 
     try:
-        async with long or nullcontext(), writer.database.exclusive(tenant_id, "everything"):
+        async with (
+            long or nullcontext(),
+            writer.exclusive(tenant_id, "everything") as everything,
+        ):
             async with writer.database.work(tenant_id) as work:
                 found = await indexing.marks_of_everything(work)
             if found:
                 counts = await write_everything(writer, tenant_id, meanwhile)
-                async with writer.database.work(tenant_id) as work:
-                    for kind, unwritable in counts.unwritable.items():
-                        await indexing.mark(work, kind, list(unwritable))
-                        marks = await indexing.marks_of(work, unwritable)
-                        left |= {one.id for one in marks}
-                    await writer.unmark(work, found, await writer.targets(work))
+                # Under the lock no version becomes complete that is not among the targets.
+                async with writer.index_lock(tenant_id) as lock:
+                    targets = await writer.targets(tenant_id)
+                    async with lock.work() as work:
+                        await everything.confirm(work)
+                        left |= await mark_unwritable(work, counts)
+                        await writer.unmark(work, found, targets)
     except LockedError:
         return False
     return True
+
+
+async def mark_unwritable(work: Work, counts: Counts) -> set[UUID]:
+    """Mark what cannot be written; the ids of its marks."""
+    found: set[UUID] = set()
+    for kind, unwritable in counts.unwritable.items():
+        await indexing.mark(work, kind, list(unwritable))
+        found |= {one.id for one in await indexing.marks_of(work, unwritable)}
+    return found
 
 
 async def write_everything(
@@ -143,9 +188,9 @@ async def write_everything(
         only: the one version to write; else all that have anything in the index.
     """
     counts = Counts()
+    if not await writer.targets(tenant_id, only):
+        return counts
     async with writer.database.work(tenant_id) as work:
-        if not await writer.targets(work, only):
-            return counts
         total = await property_search.count(work)
         investors = await interactions.active_investors(work)
     everything = max(1, total + len(investors))
@@ -158,8 +203,9 @@ async def write_everything(
         await report(share, f"indexing properties: {len(seen):,} of {total:,}")
     counts.properties = len(seen - counts.unwritable[Marked.PROPERTY])
     for some in batches(investors, USER_BATCH):
-        async with writer.turn(tenant_id) as work:
-            await writer.write_users(work, some, await writer.targets(work, only), counts)
+        async with writer.index_lock(tenant_id) as lock:
+            targets = await writer.targets(tenant_id, only)
+            await writer.write_users(lock, some, targets, counts)
         share = min(1.0, (total + counts.users) / everything)
         await report(share, f"indexing investors: {counts.users:,} of {len(investors):,}")
     await _look_again(writer, tenant_id, seen, set(investors), only, counts)
@@ -169,37 +215,40 @@ async def write_everything(
 async def _write_next_properties(
     writer: Writer, tenant_id: UUID, after: UUID | None, only: UUID | None, counts: Counts
 ) -> list[UUID]:
-    """In one turn: write the next few batches by id; their ids.
+    """Under one index lock: write the next few batches by id; their ids.
 
-    The index takes one batch while the next is read. Both lie within the turn, whose end waits for
-    the last.
+    The index takes one batch while the next is read, and all of them before the lock is given back.
     """
     done: list[UUID] = []
-    async with writer.turn(tenant_id) as work:
-        targets = await writer.targets(work, only)
+    async with writer.index_lock(tenant_id) as lock:
+        targets = await writer.targets(tenant_id, only)
         written, writing = properties.columns([]), None
         try:
             for place in range(TURN + 1):
                 batch = properties.columns([])
                 if place < TURN:
-                    batch = await properties.snapshot_after(work, after, PROPERTY_BATCH)
+                    async with writer.database.work(tenant_id) as work:
+                        batch = await properties.snapshot_after(work, after, PROPERTY_BATCH)
                 if writing is not None:
                     try:
                         await writing
                     except Exception as error:
                         if is_outage(error):
                             raise
-                        await writer.write_properties(work, written.ids, targets, counts)
+                        await writer.write_properties(lock, written.ids, targets, counts)
                     done += written.ids
                 if not len(batch):
                     break
                 written, after = batch, batch.ids[-1]
-                writing = asyncio.create_task(writer.write(batch, targets))
+                writing = asyncio.create_task(writer.write(lock, batch, targets))
         finally:
             if writing is not None:
-                # Nothing is written behind the turn's back, however it ends.
+                # Nothing is written behind the lock's back, however it ends.
                 writing.cancel()
                 await asyncio.wait([writing])
+        if done:
+            async with lock.work() as work:
+                work.publish(Event(Topic.PROPERTIES))
     return done
 
 
@@ -213,11 +262,10 @@ async def _look_again(
 ) -> None:
     """Look again at what the index holds beside the properties seen and the investors."""
     async with writer.database.work(tenant_id) as work:
-        targets = await writer.targets(work, only)
         work.publish(Event(Topic.PROPERTIES))
     others: set[UUID] = set()
     strangers: set[UUID] = set()
-    for model in targets:
+    for model in await writer.targets(tenant_id, only):
         others |= await writer.index.space(model).property_ids() - seen
         strangers |= await writer.index.space(model).user_ids() - investors
     again = Counts()
@@ -233,15 +281,19 @@ async def write_some(
     only: UUID | None,
     counts: Counts,
 ) -> None:
-    """Write those properties and investors, or forget them, in turns of a batch each."""
+    """Write those properties and investors, or forget them, a batch under each index lock."""
     for some in batches(property_ids, PROPERTY_BATCH):
-        async with writer.turn(tenant_id) as work:
-            await writer.write_properties(work, some, await writer.targets(work, only), counts)
+        async with writer.index_lock(tenant_id) as lock:
+            targets = await writer.targets(tenant_id, only)
+            await writer.write_properties(lock, some, targets, counts)
+            async with lock.work() as work:
+                work.publish(Event(Topic.PROPERTIES))
     for some in batches(user_ids, USER_BATCH):
-        async with writer.turn(tenant_id) as work:
-            await writer.write_users(work, some, await writer.targets(work, only), counts)
+        async with writer.index_lock(tenant_id) as lock:
+            targets = await writer.targets(tenant_id, only)
+            await writer.write_users(lock, some, targets, counts)
 
 
-def _subjects(marks: Sequence[IndexMark], kind: Marked) -> list[UUID]:
+def subjects(marks: Sequence[IndexMark], kind: Marked) -> list[UUID]:
     """What the marks of a kind name, each once."""
     return list(dict.fromkeys(one.subject_id for one in marks if one.kind is kind))

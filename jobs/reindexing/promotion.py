@@ -1,21 +1,25 @@
 """Filling a version's space, having it answer, and forgetting spaces that nobody needs."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import islice
+from math import inf
 from uuid import UUID
 
 from domain import clock, indexing, model_versions, retention
-from domain.database import LockedError
+from domain.events import Event, Topic
+from domain.indexing import IndexMark, Marked
+from domain.leases import Held, LockedError
 from domain.model_versions import SpaceState
 from domain.snapshots import ModelKey
 from domain.work import Work
 from jobs.reindexing.comparison import gaps
 from jobs.reindexing.passes import (
+    FILLING,
     MARKS,
     Report,
+    mark_unwritable,
+    subjects,
     write_everything,
     write_some,
     write_subjects,
@@ -23,8 +27,8 @@ from jobs.reindexing.passes import (
 from jobs.reindexing.writer import Counts, Writer
 from jobs.runs import JobError
 
-_AGAIN = 0.5
-
+LOOKS = 10
+"""Looks at what was marked meanwhile, after which what comes is left to who follows the marks."""
 
 Hold = Callable[[Work], Awaitable[str | None]]
 """Says why a version must not be activated now, if anything speaks against it."""
@@ -65,8 +69,9 @@ async def activate(
 ) -> Activation:
     """``fill`` a version's space and have it answer.
 
-    The switch is made in the turn that finds the space complete: nothing that was committed before
-    is missing from it.
+    The switch is made under the index lock, in a transaction that finds every mark followed, so
+    nothing that was committed before is missing from the space. Only where changes never pause, it
+    is made after ``LOOKS`` looks without what was committed since the last look began.
 
     Args:
         writer: writes.
@@ -104,52 +109,45 @@ async def forget_unneeded(writer: Writer, tenant_id: UUID) -> list[UUID]:
     being filled it is left to the next time: that space may be one of those.
     """
     try:
-        async with writer.database.exclusive(tenant_id, "filling"):
-            return await _forget_unneeded(writer, tenant_id)
+        async with writer.exclusive(tenant_id, FILLING) as filling:
+            return await _forget_unneeded(writer, tenant_id, filling)
     except LockedError:
         return []
 
 
-async def _forget_unneeded(writer: Writer, tenant_id: UUID) -> list[UUID]:
-    async with writer.turn(tenant_id) as work:
+async def _forget_unneeded(writer: Writer, tenant_id: UUID, filling: Held) -> list[UUID]:
+    async with writer.database.work(tenant_id) as work:
+        await filling.confirm(work)
         unneeded = await retention.unneeded(work, await clock.now(work))
         for version_id in unneeded:
             await model_versions.forget_space(work, version_id)
     # Only now: had it failed before the commit, versions would be searched that are gone.
-    async with writer.turn(tenant_id) as work:
-        await writer.index.keep_versions(tenant_id, await model_versions.indexed(work))
+    async with writer.index_lock(tenant_id) as lock:
+        async with lock.work() as work:
+            await filling.confirm(work)
+            kept = await model_versions.indexed(work)
+        # Should it come late, it may delete what another has filled since.
+        lock.touched[Marked.EVERYTHING].add(tenant_id)
+        await writer.index.keep_versions(tenant_id, kept)
     return unneeded
-
-
-@asynccontextmanager
-async def _alone(writer: Writer, tenant_id: UUID) -> AsyncIterator[None]:
-    """Wait for the tenant's filling that goes on, and keep others waiting."""
-    while True:
-        lock = writer.database.exclusive(tenant_id, "filling")
-        try:
-            await lock.__aenter__()
-        except LockedError:
-            await asyncio.sleep(_AGAIN)
-            continue
-        break
-    try:
-        yield
-    finally:
-        await lock.__aexit__(None, None, None)
 
 
 class _Filling:
     """Makes a version's space complete, whatever becomes of other versions.
 
-    What is marked is written into this space, and stays marked for whoever follows the marks: who
-    fills a space neither waits for that nor depends on it.
+    What is marked is written into this space. It stays marked for whoever follows the marks, unless
+    no other version is to follow them: who fills a space neither waits for that nor depends on it.
     """
 
     def __init__(self, writer: Writer, model: ModelKey, report: Report) -> None:
         self._writer = writer
         self._model = model
         self._report = report
-        self._followed: set[UUID] = set()
+        # Marks whose subjects were read and written after them.
+        self._followed: dict[UUID, IndexMark] = {}
+        # Of those, the ones that were followed alone: who acted on their properties was not.
+        self._alone: list[IndexMark] = []
+        self._looks = 0
         self.counts = Counts()
         self.reindexed = False
 
@@ -159,9 +157,10 @@ class _Filling:
         Returns the version's number.
         """
         writer, model = self._writer, self._model
-        async with _alone(writer, model.tenant_id):
-            await _forget_unneeded(writer, model.tenant_id)
+        async with writer.exclusive(model.tenant_id, FILLING, wait=inf) as filling:
+            await _forget_unneeded(writer, model.tenant_id, filling)
             async with writer.database.work(model.tenant_id) as work:
+                await filling.confirm(work)
                 version = await model_versions.get(work, model.version_id)
                 model_versions.require_passed(version)
                 self.reindexed = version.space is not SpaceState.COMPLETE
@@ -173,22 +172,22 @@ class _Filling:
                 space = writer.index.space(model)
                 self.counts = Counts(await space.count(), await space.count_users())
             await self._write_gaps()
-            while not await self._complete(switch):
+            while not await self._complete(filling, switch):
                 pass
             return version.number
 
     async def _write_everything(self) -> None:
         async with self._writer.database.work(self._model.tenant_id) as work:
-            marks = await indexing.marks_of_everything(work)
+            marks = await indexing.all_marks(work)
         self.counts = await write_everything(
             self._writer, self._model.tenant_id, self._report, self._model.version_id
         )
-        self._followed |= {one.id for one in marks}
+        self._followed |= {one.id: one for one in marks}
+        self._alone = []
 
     async def _write_gaps(self) -> None:
         """Write what lacks in the space by its ids. What changes from now on is marked."""
-        async with self._writer.database.work(self._model.tenant_id) as work:
-            between = await gaps(self._writer, work, self._model)
+        between = await gaps(self._writer, self._model)
         counts = Counts()
         await write_some(
             self._writer,
@@ -205,25 +204,51 @@ class _Filling:
                     f"{len(unwritable)} of kind {kind} cannot be written, such as {named}"
                 )
 
-    async def _complete(self, switch: Callable[[Work], Awaitable[None]]) -> bool:
+    async def _complete(self, filling: Held, switch: Callable[[Work], Awaitable[None]]) -> bool:
         """Whether all was in the space, which is complete then; else some of what lacked is now."""
         writer, model = self._writer, self._model
-        async with writer.turn(model.tenant_id) as work:
-            version = await model_versions.get(work, model.version_id)
-            if version.space is SpaceState.NONE:
-                # No change reached it since: what was written before may be out of date.
-                raise JobError(f"version {version.number} was given up while it was being indexed")
-            everything = {one.id for one in await indexing.marks_of_everything(work)}
-            if everything <= self._followed:
+        async with writer.index_lock(model.tenant_id) as lock:
+            async with writer.database.work(model.tenant_id) as work:
                 found = await indexing.marks(work, MARKS, self._followed)
-                await write_subjects(
-                    writer, work, found, await writer.targets(work, version.id), Counts()
-                )
-                self._followed |= {one.id for one in found}
-                if len(found) == MARKS:
-                    return False
-                await model_versions.complete(work, version.id)
-                await switch(work)
-                return True
+            targets = await writer.targets(model.tenant_id, model.version_id)
+            counts = Counts()
+            await write_subjects(writer, lock, found, targets, counts)
+            for kind, unwritable in counts.unwritable.items():
+                self.counts.unwritable[kind] |= unwritable
+            self._followed |= {one.id: one for one in found}
+            self._alone += found
+            self._looks += 1
+            async with lock.work() as work:
+                await filling.confirm(work)
+                if found:
+                    work.publish(Event(Topic.PROPERTIES))
+                version = await model_versions.get(work, model.version_id)
+                if version.space is SpaceState.NONE:
+                    # No change reached it since: what was written before may be out of date.
+                    raise JobError(
+                        f"version {version.number} was given up while it was being indexed"
+                    )
+                everything = {one.id for one in await indexing.marks_of_everything(work)}
+                if everything <= self._followed.keys():
+                    late = await indexing.marks(work, 1, self._followed)
+                    if len(found) == MARKS or (late and self._looks < LOOKS):
+                        return False
+                    await self._unmark(work)
+                    if (await indexing.waiting(work)).marks:
+                        work.enqueue(indexing.INDEX_MARKED)
+                    await model_versions.complete(work, version.id)
+                    await switch(work)
+                    return True
         await self._write_everything()
         return False
+
+    async def _unmark(self, work: Work) -> None:
+        """Delete the marks that were followed, if no other version is to follow them."""
+        if await model_versions.indexed(work) != [self._model.version_id]:
+            return
+        await indexing.mark_investors(work, subjects(self._alone, Marked.PROPERTY))
+        if any(one.kind is Marked.EVERYTHING for one in self._followed.values()):
+            await mark_unwritable(work, self.counts)
+        unwritable = set().union(*self.counts.unwritable.values())
+        followed = self._followed.values()
+        await indexing.unmark(work, [one for one in followed if one.subject_id not in unwritable])

@@ -143,30 +143,30 @@ async def reindex(
 
 async def complete_versions(writer: Writer, tenant_id: UUID) -> list[ModelVersion]:
     """Those with a complete space that this code can read, the active one first."""
+    readable = [one.version_id for one in await writer.targets(tenant_id)]
     async with writer.database.work(tenant_id) as work:
-        readable = [one.version_id for one in await writer.targets(work)]
-        found = [await model_versions.get(work, one) for one in readable]
+        found = await model_versions.get_many(work, readable)
     found = [one for one in found if one.space is SpaceState.COMPLETE]
-    return sorted(found, key=lambda one: one.status is not ModelStatus.ACTIVE)
+    return sorted(found, key=lambda one: (one.status is not ModelStatus.ACTIVE, one.number))
 
 
 async def _reindex_space(
     writer: Writer, tenant_id: UUID, version: ModelVersion, report: Report, *, full: bool
 ) -> SpaceResult:
     model = ModelKey(tenant_id, version.id)
-    before = await _gaps(writer, model)
+    before = await comparison.gaps(writer, model)
     if not full:
         full = 1 - before.found > FULL_ABOVE
     if not full:
         night = datetime.now(UTC).toordinal()
-        full = await comparison.some_differ(writer, tenant_id, model, night, before.missing)
+        full = await comparison.some_differ(writer, model, night, before.missing)
     if full:
         counts = await write_everything(writer, tenant_id, report, version.id)
     else:
         counts = await _write_gaps(writer, model, before, report)
-    after = await _gaps(writer, model)
+    after = await comparison.gaps(writer, model)
     suspects = after.missing | counts.unwritable[Marked.PROPERTY]
-    lacking = await comparison.wrong(writer, tenant_id, model, suspects)
+    lacking = await comparison.wrong(writer, model, suspects)
     return SpaceResult(
         version=version.number,
         mode=Mode.FULL if full else Mode.INCREMENTAL,
@@ -182,11 +182,6 @@ async def _reindex_space(
         verified=replace(after, missing=lacking).found,
         smoke=await smoke(writer, tenant_id, model),
     )
-
-
-async def _gaps(writer: Writer, model: ModelKey) -> Gaps:
-    async with writer.database.work(model.tenant_id) as work:
-        return await comparison.gaps(writer, work, model)
 
 
 async def _write_gaps(writer: Writer, model: ModelKey, between: Gaps, report: Report) -> Counts:

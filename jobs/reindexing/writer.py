@@ -1,8 +1,13 @@
-"""Turns: whoever writes a tenant's vectors reads the rows and writes the vectors in one.
+"""The index lock: whoever writes a tenant's vectors reads the rows and writes the vectors under it.
 
-Turns are taken one after the other. So the last to write is the last to have read, and no vector
-of an older state overwrites that of a newer one. What changes while a new version is being filled
-reaches that version as well, for every turn asks anew which versions there are to write.
+It is a lease, see ``domain.leases``, so it is held by one at a time: the last to write is the last
+to have read, and no vector of an older state overwrites that of a newer one. What changes while a
+new version is being filled reaches that version as well, for whoever takes the lock asks anew which
+versions there are to write.
+
+Rows are read in one short transaction, vectors are written in none, and what follows from that,
+such as the end of a mark, is committed in another, with ``IndexLock.work``. What is committed in
+between has marks of its own, which nobody deletes before the next holder has read its rows.
 """
 
 import logging
@@ -10,13 +15,14 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from math import inf
 from uuid import UUID
 
 from domain import histories, indexing, model_versions, properties, tenants, users
 from domain.database import Database
-from domain.errors import not_found
-from domain.events import Event, Topic
+from domain.errors import DomainError, not_found
 from domain.indexing import IndexMark, Marked
+from domain.leases import Held, LostLeaseError
 from domain.model_versions import SpaceState
 from domain.snapshots import ModelKey, PropertyColumns
 from domain.work import Work
@@ -51,6 +57,34 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexLock:
+    """A tenant's index, which nobody else writes; only ``Writer.index_lock`` makes one.
+
+    Attributes:
+        database: of the tenant.
+        tenant_id: the tenant.
+        lease: what the lock is.
+        touched: what was written or deleted under it, as it would be marked.
+    """
+
+    database: Database
+    tenant_id: UUID
+    lease: Held
+    touched: dict[Marked, set[UUID]] = field(default_factory=lambda: {one: set() for one in Marked})
+
+    @asynccontextmanager
+    async def work(self) -> AsyncIterator[Work]:
+        """A transaction to commit what follows from what was written.
+
+        Raises:
+            LostLeaseError: somebody else may have written since.
+        """
+        async with self.database.work(self.tenant_id) as work:
+            await self.lease.confirm(work)
+            yield work
+
+
+@dataclass(frozen=True, slots=True)
 class Writer:
     """Writes the vectors of properties and investors."""
 
@@ -59,20 +93,52 @@ class Writer:
     twin: TwinService
 
     @asynccontextmanager
-    async def turn(self, tenant_id: UUID) -> AsyncIterator[Work]:
-        """A transaction in which nobody else writes vectors of the tenant.
+    async def index_lock(self, tenant_id: UUID) -> AsyncIterator[IndexLock]:
+        """Wait until nobody else writes vectors of the tenant, and keep others waiting.
 
         Raises:
             DomainError: NOT_FOUND if the tenant was deleted; the index holds nothing of it then.
+            LostLeaseError: somebody else may have taken over meanwhile, so that what was written
+                may have come after newer vectors. It is marked, to be written again.
         """
-        async with self.database.work(tenant_id) as work:
-            await tenants.lock(work, "index")
-            if not await tenants.hold(work):
-                await self.index.keep_versions(tenant_id, ())
-                raise not_found("tenant")
-            yield work
+        lock = None
+        try:
+            async with self.exclusive(tenant_id, "index", wait=inf) as lease:
+                lock = IndexLock(self.database, tenant_id, lease)
+                yield lock
+        finally:
+            if lock is not None and lock.lease.lost:
+                await self._mark_again(lock)
 
-    async def targets(self, work: Work, only: UUID | None = None) -> list[ModelKey]:
+    @asynccontextmanager
+    async def exclusive(
+        self, tenant_id: UUID, purpose: str, wait: float = 0.0
+    ) -> AsyncIterator[Held]:
+        """``Database.exclusive``; of a tenant that was deleted meanwhile, all vectors are, too."""
+        try:
+            async with self.database.exclusive(tenant_id, purpose, wait=wait) as lease:
+                yield lease
+        except (DomainError, LostLeaseError):
+            async with self.database.work(tenant_id) as work:
+                exists = await tenants.hold(work)
+            if exists:
+                raise
+            await self.index.keep_versions(tenant_id, ())
+            raise not_found("tenant") from None
+
+    @staticmethod
+    async def _mark_again(lock: IndexLock) -> None:
+        try:
+            async with lock.database.work(lock.tenant_id) as work:
+                if await tenants.hold(work):
+                    for kind, ids in lock.touched.items():
+                        await indexing.mark(work, kind, sorted(ids))
+        except Exception:
+            # The comparison of the next nights finds what is out of date.
+            found = {str(kind): len(ids) for kind, ids in lock.touched.items()}
+            logger.exception("what was written may be out of date, and is not marked: %s", found)
+
+    async def targets(self, tenant_id: UUID, only: UUID | None = None) -> list[ModelKey]:
         """The versions to write: all that have anything in the index, of those ``only`` that one.
 
         One that this code cannot read, as a worker of another release may, is left out if it
@@ -81,26 +147,28 @@ class Writer:
         Raises:
             ArtifactError: another one, or ``only``, cannot be read. Whoever can will write it.
         """
+        async with self.database.work(tenant_id) as work:
+            indexed = await model_versions.indexed(work)
         found = []
-        for version_id in await model_versions.indexed(work):
+        for version_id in indexed:
             if only not in (None, version_id):
                 continue
-            model = ModelKey(work.tenant_id, version_id)
+            model = ModelKey(tenant_id, version_id)
             try:
                 await self.twin.loaded.get(model)
             except ArtifactError as error:
-                if only or await self._is_wanted(work, version_id):
+                if only or await self._is_wanted(model):
                     raise
                 logger.error("version %s is not kept in the index: %s", version_id, error)
             else:
                 found.append(model)
         return found
 
-    @staticmethod
-    async def _is_wanted(work: Work, version_id: UUID) -> bool:
-        version = await model_versions.get(work, version_id)
-        is_complete = version.space is SpaceState.COMPLETE
-        return not is_complete or await model_versions.answers(work, version_id)
+    async def _is_wanted(self, model: ModelKey) -> bool:
+        async with self.database.work(model.tenant_id) as work:
+            version = await model_versions.get(work, model.version_id)
+            is_complete = version.space is SpaceState.COMPLETE
+            return not is_complete or await model_versions.answers(work, model.version_id)
 
     async def unmark(
         self, work: Work, done: Sequence[IndexMark], targets: Iterable[ModelKey]
@@ -117,52 +185,57 @@ class Writer:
                 await model_versions.forget_space(work, version.id)
         await indexing.unmark(work, done)
 
-    async def write(self, batch: PropertyColumns, targets: Iterable[ModelKey]) -> None:
-        """Write properties just read, in every version of ``targets``."""
+    async def write(
+        self, lock: IndexLock, batch: PropertyColumns, targets: Iterable[ModelKey]
+    ) -> None:
+        """Write properties that were read under the lock, in every version of ``targets``."""
         if len(batch):
+            lock.touched[Marked.PROPERTY].update(batch.ids)
             for model in targets:
                 items = await self.twin.items(model, batch)
                 await self.index.space(model).upsert_properties(batch, items)
 
     async def write_properties(
-        self, work: Work, ids: Iterable[UUID], targets: Sequence[ModelKey], counts: Counts
+        self, lock: IndexLock, ids: Iterable[UUID], targets: Sequence[ModelKey], counts: Counts
     ) -> set[UUID]:
-        """Within a turn: write those that exist, and forget those that do not in every version.
+        """Write those that exist, and forget those that do not in every version.
 
         Returns the ids of those that cannot be written, which ``counts`` has, too.
         """
 
         async def attempt(some: Sequence[UUID]) -> None:
-            found = await properties.snapshot(work, some)
+            async with self.database.work(lock.tenant_id) as work:
+                found = await properties.snapshot(work, some)
             gone = set(some).difference(found.ids)
-            await self.index.delete_properties_everywhere(work.tenant_id, gone)
-            await self.write(found, targets)
+            lock.touched[Marked.PROPERTY].update(gone)
+            await self.index.delete_properties_everywhere(lock.tenant_id, gone)
+            await self.write(lock, found, targets)
             counts.properties += len(found)
             counts.removed += len(gone)
 
         unwritable: set[UUID] = set()
         for some in batches(ids, PROPERTY_BATCH):
             unwritable |= await isolate(some, attempt)
-            # At the change itself the index answered as before; now it answers anew.
-            work.publish(Event(Topic.PROPERTIES))
         counts.unwritable[Marked.PROPERTY] |= unwritable
         return unwritable
 
     async def write_users(
-        self, work: Work, ids: Iterable[UUID], targets: Sequence[ModelKey], counts: Counts
+        self, lock: IndexLock, ids: Iterable[UUID], targets: Sequence[ModelKey], counts: Counts
     ) -> set[UUID]:
-        """Within a turn: write those with a history, and forget the others.
+        """Write those with a history, and forget the others.
 
         Returns the ids of those that cannot be written, which ``counts`` has, too.
         """
 
         async def attempt(some: Sequence[UUID]) -> None:
-            found = (await histories.get_many(work, some)).values()
+            async with self.database.work(lock.tenant_id) as work:
+                found = (await histories.get_many(work, some)).values()
+                idle = [history.user_id for history in found if not len(history)]
+                # A version without vectors of late may still have some of who is deleted.
+                gone = set(idle).difference(await users.get_many(work, idle) if idle else ())
             known = [history for history in found if len(history)]
-            idle = [history.user_id for history in found if not len(history)]
-            # A version without vectors of late may still have some of who is deleted.
-            gone = set(idle).difference(await users.get_many(work, idle) if idle else ())
-            await self.index.delete_users_everywhere(work.tenant_id, gone)
+            lock.touched[Marked.USER].update(some)
+            await self.index.delete_users_everywhere(lock.tenant_id, gone)
             for model in targets:
                 space = self.index.space(model)
                 await space.delete_users(idle)

@@ -37,6 +37,7 @@ from domain.experiments import Experiment
 from domain.filters import PropertyFilter
 from domain.indexing import IndexMark, Marked
 from domain.interactions import Interaction
+from domain.leases import Lease
 from domain.models import Base
 from domain.recommendations.cold_start import ColdListing
 from domain.recommendations.concentration import concentration
@@ -67,7 +68,10 @@ async def row_ids(database: Database, tenant: Tenant) -> dict[str, UUID]:
         experiment = Experiment(
             tenant_id=tenant.id, control_id=version.id, treatment_id=second.id, share=0.5
         )
-        work.session.add_all([mark, measured, experiment])
+        lease = Lease(
+            tenant_id=tenant.id, purpose="index", holder_id=uuid4(), expires_at=datetime.now(UTC)
+        )
+        work.session.add_all([mark, measured, experiment, lease])
     ids = {
         "users": user.id,
         "properties": found.id,
@@ -77,6 +81,7 @@ async def row_ids(database: Database, tenant: Tenant) -> dict[str, UUID]:
         "index_marks": mark.id,
         "drift_measurements": measured.id,
         "experiments": experiment.id,
+        "leases": lease.id,
     }
     assert sorted(ids) == SCOPED_TABLES, "a new table needs its row here"
     return ids

@@ -14,7 +14,7 @@ import pytest
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
 
-from domain import indexing, job_runs, policies, tenants
+from domain import indexing, job_runs, policies
 from domain.database import Database
 from domain.indexing import IndexMark, Marked
 from domain.job_runs import JobRun, JobStatus
@@ -97,9 +97,8 @@ async def test_a_killed_worker_takes_its_training_along_and_the_next_completes_i
     await ask(tenant.id, job_runs.TRAIN, epochs=2, batch_size=32)
     worker = start_worker("training")
     await wait_for_run(tenant, trains)
-    # Whoever fills the index waits for its turn, so the training cannot end before it is killed.
-    async with database.work(tenant.id) as work:
-        await tenants.lock(work, "index")
+    # Whoever fills the index waits for its lock, so the training cannot end before it is killed.
+    async with database.exclusive(tenant.id, "index", wait=60):
         await wait_for_run(tenant, fills_the_index)
         (child,) = worker.children()
         os.kill(worker.pid, signal.SIGKILL)
@@ -126,8 +125,7 @@ async def test_a_stopped_worker_stops_its_training_and_the_next_takes_it_up(
     await ask(tenant.id, job_runs.TRAIN, epochs=2, batch_size=32)
     worker = start_worker("training")
     await wait_for_run(tenant, trains)
-    async with database.work(tenant.id) as work:
-        await tenants.lock(work, "index")
+    async with database.exclusive(tenant.id, "index", wait=60):
         await wait_for_run(tenant, fills_the_index)
         (child,) = worker.children()
         worker.terminate()
@@ -155,8 +153,7 @@ async def test_a_deployment_loses_no_reindex(
 ) -> None:
     run = await ask(trained.id, job_runs.REINDEX, full=True)
     old = start_worker("indexing")
-    async with database.work(trained.id) as work:
-        await tenants.lock(work, "index")
+    async with database.exclusive(trained.id, "index", wait=60):
         await wait_for_run(trained, running)
         # Both at once: the new one leaves alone what the old one does.
         start_worker("indexing")
@@ -186,8 +183,7 @@ async def test_what_a_flushed_queue_lost_is_swept_up(
         work.session.add(mark)
     await ask(trained.id, job_runs.REINDEX, full=True)
     worker = start_worker("indexing", SWEEP_INTERVAL="1", JOB_LEASE="1")
-    async with database.work(trained.id) as work:
-        await tenants.lock(work, "index")
+    async with database.exclusive(trained.id, "index", wait=60):
         await wait_for_run(trained, running)
         await ask(trained.id, job_runs.DRIFT)
         await redis.flushdb()

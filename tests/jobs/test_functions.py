@@ -1,10 +1,19 @@
 """The jobs as arq calls them."""
 
+import inspect
 from uuid import uuid4
 
+import pytest
+
+from domain.database import Database
 from domain.indexing import INDEX_MARKED
+from domain.tenants import Tenant
 from domain.work import Job
+from jobs import functions
 from jobs.queue import JobQueue
+from jobs.reindexing import Indexer
+from jobs.runs import JobPostponedError, Run
+from runtime import Runtime, Services
 from tests.jobs.conftest import WorkOff
 
 
@@ -15,3 +24,23 @@ async def test_the_index_of_a_tenant_that_was_deleted_follows_nothing(
     worker = await work_off()
 
     assert (worker.jobs_complete, worker.jobs_retried, worker.jobs_failed) == (1, 0, 0)
+
+
+async def test_a_reindex_waits_for_another_one_of_its_tenant(
+    rt: Runtime, services: Services, tenant: Tenant
+) -> None:
+    """A full one may be asked for while another one runs."""
+
+    async def nothing(_: object) -> None: ...
+
+    reindex = inspect.unwrap(functions.reindex)
+    context = {"indexer": Indexer(rt.database, rt.index, rt.twin)}
+    # As long as a killed attempt may hold the lease, it waits for it; this one not long.
+    hasty = Database(services.database_url, nothing, lease=0.1)
+    async with rt.database.exclusive(tenant.id, "reindexing"):
+        with pytest.raises(JobPostponedError, match="reindexing of tenant"):
+            await reindex(context, Run(hasty, tenant.id, uuid4()))
+    await hasty.close()
+    run = Run(rt.database, tenant.id, uuid4())
+    await reindex(context, run)
+    assert run.result["spaces"] == []

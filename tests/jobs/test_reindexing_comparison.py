@@ -98,20 +98,20 @@ async def test_an_index_with_more_or_less_than_it_should_have_is_repaired(
 
 
 async def test_who_counts_keeps_nobody_from_writing(place: Place) -> None:
-    async with place.indexer.turn(place.id), asyncio.timeout(20):
+    async with place.indexer.index_lock(place.id), asyncio.timeout(20):
         assert not await place.indexer.repair(place.id)
 
 
 async def test_every_property_is_compared_within_some_nights(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As what a write leaves that comes late, after its turn was lost: one of many, and no more."""
+    """As what a write leaves that comes late, after its lock was lost: one of many, and no more."""
     monkeypatch.setattr(comparison, "SAMPLE", 0)
     stale = place.town.south[0]
     await place.set_price(stale, 5e6, marked=False)
 
     async def found(night: int, without: set[UUID]) -> bool:
-        return await comparison.some_differ(place.indexer, place.id, place.model, night, without)
+        return await comparison.some_differ(place.indexer, place.model, night, without)
 
     first = date(2026, 1, 1).toordinal()
     nights = range(first, first + comparison.NIGHTS)
@@ -139,7 +139,7 @@ async def test_every_tenant_is_counted_whatever_becomes_of_another(
     assert await ruined.asked(job_runs.REINDEX) == []
 
 
-async def test_counting_and_writing_take_turns(place: Place) -> None:
+async def test_nothing_is_counted_while_it_is_written(place: Place) -> None:
     """Else what is committed between the two counts would look lost."""
 
     async def add() -> None:

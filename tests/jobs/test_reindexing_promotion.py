@@ -219,11 +219,11 @@ async def test_changes_are_followed_while_a_space_is_compared(
 ) -> None:
     new = await place.new_version()
 
-    async def slowly(writer: Writer, work: Work, model: ModelKey) -> Gaps:
+    async def slowly(writer: Writer, model: ModelKey) -> Gaps:
         await place.set_price(place.town.south[0], 5e6)
         async with asyncio.timeout(20):
             await place.index_marked()
-        return await gaps(writer, work, model)
+        return await gaps(writer, model)
 
     monkeypatch.setattr("jobs.reindexing.promotion.gaps", slowly)
     await place.indexer.activate(place.id, new.version_id, unheard)

@@ -14,6 +14,7 @@ from domain.errors import DomainError
 from domain.model_versions import ModelStatus, ModelVersion, SpaceState
 from domain.snapshots import ModelKey
 from domain.tenants import Tenant
+from jobs.reindexing import Counts
 from runtime import Runtime, Services
 from tests.factories import Town
 from tests.jobs.indexing import Place, unheard
@@ -182,16 +183,14 @@ async def test_whatever_is_done_for_a_tenant_that_was_deleted_deletes_its_vector
         assert await place.space().count() == await place.space().count_users() == 0
 
 
-async def test_a_tenant_is_not_deleted_in_the_middle_of_a_turn(
+async def test_a_tenant_that_is_deleted_while_its_index_is_locked_leaves_nothing(
     place: Place, superuser: Database
 ) -> None:
-    async with place.indexer.turn(place.id):
-        removing = asyncio.create_task(remove_tenant(superuser, place.id))
-        await asyncio.wait([removing], timeout=0.5)
-        assert not removing.done()
-    await removing
     with pytest.raises(DomainError, match="No such tenant"):
-        await place.index_marked()
+        async with place.indexer.index_lock(place.id) as lock:
+            await remove_tenant(superuser, place.id)
+            await place.indexer.write_properties(lock, place.town.south, [place.model], Counts())
+    assert await place.space().count() == await place.space().count_users() == 0
 
 
 async def test_a_tenant_that_is_deleted_while_it_is_indexed_leaves_nothing(

@@ -153,24 +153,44 @@ async def test_a_tenant_with_much_to_do_lets_others_go_first(
     assert order.count(busy) == 2 * MOST_ATTEMPTS
 
 
-async def test_what_is_postponed_is_no_failure(
-    queue: JobQueue, work_off: WorkOff, tenant: Tenant, runs: Runs, monkeypatch: pytest.MonkeyPatch
+async def test_what_is_postponed_waits_for_the_next_to_ask_and_is_no_failure(
+    queue: JobQueue, redis: ArqRedis, work_off: WorkOff, tenant: Tenant, runs: Runs
 ) -> None:
-    monkeypatch.setattr("jobs.routines._SOON", 0.001)
     begun = 0
 
     async def body(_: UUID) -> bool:
         nonlocal begun
         begun += 1
-        if begun < 2 * MOST_ATTEMPTS:
-            raise JobPostponedError("others are first")
+        raise JobPostponedError("others are first")
+
+    for times in range(1, 2 * MOST_ATTEMPTS):
+        await queue.enqueue([Job(INDEX_MARKED, tenant.id)])
+        worker = await work_off(body)
+        assert (begun, worker.jobs_retried) == (times, 0)
+        assert await redis.keys() == []
+    assert await runs(tenant.id) == []
+
+
+async def test_who_finds_the_tenants_slot_taken_asks_no_more(
+    queue: JobQueue, redis: ArqRedis, work_off: WorkOff, tenant: Tenant
+) -> None:
+    """It wakes the one that runs, instead of looking again and again."""
+    begun = 0
+
+    async def body(_: UUID) -> bool:
+        nonlocal begun
+        begun += 1
+        if begun == 1:
+            await queue.enqueue([Job(INDEX_MARKED, tenant.id)])
+            async with asyncio.timeout(20):
+                while await redis.zcard(INDEXING_QUEUE) > 1:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
         return False
 
     await queue.enqueue([Job(INDEX_MARKED, tenant.id)])
-    await work_off(body)
+    worker = await work_off(body)
 
-    assert begun == 2 * MOST_ATTEMPTS
-    assert await runs(tenant.id) == []
+    assert (begun, worker.jobs_retried) == (2, 1)
 
 
 async def test_a_tenant_has_one_slot_at_a_time(
