@@ -68,7 +68,11 @@ class Interaction(TenantScoped, Base):
             unique=True,
             postgresql_where=text(_IS_THUMB),
         ),
-        Index("ix_interactions_history", "tenant_id", "user_id", text("occurred_at DESC")),
+        # As histories are read, so that no more than their newest acts are.
+        Index(
+            "ix_interactions_history",
+            "tenant_id", "user_id", text("occurred_at DESC"), text("id DESC"),
+        ),
         Index(None, "tenant_id", "property_id"),
         Index(None, "tenant_id", "occurred_at"),
     )  # fmt: skip

@@ -63,7 +63,7 @@ def default(name: str) -> float:
         f"refreshed every {MAX_AGE / 60:g} minutes",
         f"at most every {MIN_INTERVAL:g} seconds",
         f"believed for {RECHECKED_AFTER:g} seconds",
-        f"looked at again every {RECHECK_EVERY:g} seconds",
+        f"they end within {RECHECK_EVERY + RECHECKED_AFTER:g} seconds",
     ],
 )
 def test_the_manual_states_the_figure_of_the_code(statement: str) -> None:
