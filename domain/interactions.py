@@ -105,6 +105,16 @@ async def _lock(work: Work, user_id: UUID, property_id: UUID) -> None:
         raise not_found("property", ("propertyId",))
 
 
+async def hold_for_totals(work: Work, property_ids: Sequence[UUID]) -> None:
+    """Have others wait who would change the totals of those properties, or delete one."""
+    await work.session.execute(
+        select(Property.id)
+        .where(Property.id.in_(property_ids))
+        .order_by(Property.id)
+        .with_for_update(key_share=True)
+    )
+
+
 async def refresh_totals(work: Work, property_ids: Sequence[UUID] | None = None) -> None:
     """Recompute the engagement and owners of the given properties, or of all.
 
@@ -112,12 +122,7 @@ async def refresh_totals(work: Work, property_ids: Sequence[UUID] | None = None)
     """
     if property_ids is not None:
         # Two investors may act on one property at once; the second counts both acts.
-        await work.session.execute(
-            select(Property.id)
-            .where(Property.id.in_(property_ids))
-            .order_by(Property.id)
-            .with_for_update(key_share=True)
-        )
+        await hold_for_totals(work, property_ids)
     buyer = case((Interaction.kind == InteractionKind.DEAL, Interaction.user_id))
     totals = (
         select(

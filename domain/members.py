@@ -19,7 +19,7 @@ from domain.errors import DomainError, invalid, not_found
 from domain.events import Event, Topic
 from domain.indexing import Marked
 from domain.input_rules import NO_ZERO_BYTE, OutsideInput, Text
-from domain.interactions import Interaction, refresh_totals
+from domain.interactions import Interaction, hold_for_totals, refresh_totals
 from domain.property_upsert import Outcome
 from domain.users import User
 from domain.vocabulary import Role
@@ -113,6 +113,9 @@ async def remove(work: Work, user_id: UUID, *field: str) -> None:
         select(Interaction.property_id).where(Interaction.user_id == user_id).distinct()
     )
     property_ids = list(touched)
+    # Before what was done with them, as whoever deletes a property does: else each of two could
+    # wait for the other.
+    await hold_for_totals(work, property_ids)
     await work.session.execute(delete(User).where(User.id == user_id))
     if had_admin and not await _has_admin(work):
         raise _last_admin(*field)

@@ -25,9 +25,12 @@ from settings import Settings
 from tests.factories import add_property, add_user
 from tests.pooler import PROGRAM, pgbouncer
 
-pytestmark = pytest.mark.skipif(
-    PROGRAM is None, reason="needs pgbouncer: apt-get install pgbouncer, or have it on the PATH"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        PROGRAM is None, reason="needs pgbouncer: apt-get install pgbouncer, or have it on the PATH"
+    ),
+]
 
 THUMB = """mutation ($house: ID!) { submitFeedback(input: {
     propertyId: $house, sentiment: THUMBS_UP}) { errors { message } } }"""

@@ -14,6 +14,8 @@ from jobs.queue import TRAINING_QUEUE
 from jobs.runs import JobError, JobPostponedError
 from tests.jobs.conftest import Ask, Runs, WorkOff
 
+pytestmark = pytest.mark.slow
+
 
 def script(path: Path, *lines: str) -> str:
     """A program that the shell runs."""
@@ -65,6 +67,9 @@ async def test_a_training_whose_process_was_killed_is_tried_again(
     await work_off(TRAINING_QUEUE)
 
     (run,) = await runs(tenant.id)
-    # There is nothing to learn from, which the second attempt found out.
+    # There is nothing to learn from, which the second attempt found out, and which is on record.
     assert (run.status, run.attempt, run.failures) == (JobStatus.FAILED, 2, 1)
-    assert "0 positive interactions" in (run.message or "")
+    problem = "there are 0 positive interactions of at least 100; 0 properties of at least 50; 0"
+    assert problem in (run.error or "")
+    assert problem in (run.message or "")
+    assert "Traceback" not in (run.error or "")

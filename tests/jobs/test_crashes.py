@@ -25,6 +25,8 @@ from runtime import Runtime
 from tests.factories import build_town, train
 from tests.jobs.conftest import Ask, Runs, WaitFor, WaitForRun, WorkOff
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 LEASE = timedelta(seconds=2)
 StartWorker = Callable[..., psutil.Popen]

@@ -12,7 +12,7 @@ from domain.tenants import Tenant
 from domain.work import Job
 from jobs.pace import Pace
 from jobs.reindexing import Indexer
-from jobs.schedules import Decided, Round, sweep
+from jobs.schedules import Decided, sweep_tenant
 from runtime import Runtime
 from tests.clock import app_clock
 
@@ -31,10 +31,10 @@ async def test_the_sweep_takes_up_what_is_silent(
             long_ago = func.now() - timedelta(minutes=30)
             await work.session.execute(update(JobRun).values(heartbeat_at=long_ago))
     enqueued.clear()
-    context = {"database": database, "decided": Decided(), "sweeping": Round(), "pace": Pace()}
+    context = {"database": database, "decided": Decided(), "pace": Pace()}
     with app_clock(ahead):
-        await sweep(context)
-    assert [job.run_id for job in enqueued if job.tenant_id == tenant.id] == [run.id] * silent
+        await sweep_tenant(context, tenant.id)
+    assert [job.run_id for job in enqueued] == [run.id] * silent
 
 
 async def test_vectors_of_late_are_kept(rt: Runtime, database: Database, tenant: Tenant) -> None:

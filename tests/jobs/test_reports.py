@@ -19,6 +19,8 @@ from ml.evaluation.protocols import EvaluationError, Protocol
 from runtime import Runtime
 from tests.factories import build_town, train
 
+pytestmark = pytest.mark.slow
+
 
 async def test_a_training_keeps_the_evaluation_of_its_version(
     rt: Runtime, database: Database, tenant: Tenant, other_tenant: Tenant

@@ -11,6 +11,8 @@ from tests.jobs.conftest import Ask
 from tests.jobs.working import MakeWorker, finish
 from tests.tracing import PARENT, TRACE, collecting, trace_of
 
+pytestmark = pytest.mark.slow
+
 
 async def test_a_job_goes_on_with_the_trace_of_who_asked_for_it(
     exporter: InMemorySpanExporter, ask: Ask, make_worker: MakeWorker, tenant: Tenant

@@ -29,6 +29,8 @@ from tests.conftest import new_tenant
 from tests.factories import build_town, train
 from tests.jobs.streets import build_streets, shuffle_labels, train_streets
 
+pytestmark = pytest.mark.slow
+
 SMALL = TrainingConfig(epochs=1, batch_size=32, rerank_epochs=1, device="cpu")
 
 

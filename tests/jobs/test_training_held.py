@@ -18,6 +18,8 @@ from runtime import Runtime
 from tests.conftest import new_tenant
 from tests.factories import Town, build_town, train
 
+pytestmark = pytest.mark.slow
+
 
 async def prices_times(database: Database, tenant: Tenant, factor: float) -> None:
     """As a feed does that sends cents, or that is mended."""

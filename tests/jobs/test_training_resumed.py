@@ -18,6 +18,8 @@ from runtime import Runtime
 from tests.factories import build_town, train
 from tests.jobs.streets import train_streets
 
+pytestmark = pytest.mark.slow
+
 SMALL = TrainingConfig(epochs=1, batch_size=32, rerank_epochs=1, device="cpu")
 
 

@@ -1,0 +1,55 @@
+"""A user who is forgotten while what it acted on is deleted."""
+
+import asyncio
+
+from sqlalchemy import func, select, text
+
+from domain import members, properties
+from domain.database import Database
+from domain.interactions import Interaction
+from domain.tenants import Tenant
+from domain.vocabulary import InteractionKind
+from tests.factories import add_interaction, add_property, add_user
+
+WAITING = text(
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+
+
+async def until_waiting(database: Database, transactions: int) -> None:
+    """Wait until so many transactions wait for a lock."""
+    found = 0
+    async with asyncio.timeout(60):
+        while found != transactions:
+            await asyncio.sleep(0.02)
+            # Anew each time: a transaction sees the same activity until it ends.
+            async with database.work(None) as work:
+                found = await work.session.scalar(WAITING) or 0
+
+
+async def test_a_user_and_what_it_acted_on_may_be_deleted_at_once(
+    database: Database, tenant: Tenant
+) -> None:
+    async with database.work(tenant.id) as work:
+        user, house = await add_user(work), await add_property(work)
+        await add_interaction(work, user.id, house.id, InteractionKind.SAVE)
+
+    async def delete_house() -> None:
+        async with database.work(tenant.id) as work:
+            await properties.remove(work, house.id)
+
+    async def delete_user() -> None:
+        async with database.work(tenant.id) as work:
+            await members.remove(work, user.id)
+
+    async with database.work(tenant.id) as work:
+        # Who deletes the house marks its investors before it deletes what they did, and waits.
+        await work.session.execute(text("LOCK TABLE index_marks IN SHARE MODE"))
+        deleting = asyncio.create_task(delete_house())
+        await until_waiting(database, 1)
+        forgetting = asyncio.create_task(delete_user())
+        await until_waiting(database, 2)
+    await asyncio.gather(deleting, forgetting)
+    async with database.work(tenant.id) as work:
+        assert await work.session.scalar(select(func.count()).select_from(Interaction)) == 0
