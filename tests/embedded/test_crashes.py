@@ -11,6 +11,8 @@ import embedded
 from embedded.state import ServiceState
 from tests.embedded.processes import kill, wait_until
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.mark.parametrize("name", ["postgres", "redis", "qdrant"])
 def test_a_crashed_service_is_named_and_started_again(data_dir: Path, name: str) -> None:

@@ -17,6 +17,8 @@ import embedded
 from embedded.state import RunFolder
 from tests.embedded.processes import User, kill, runs, wait_until
 
+pytestmark = pytest.mark.integration
+
 StartUser = Callable[..., User]
 
 

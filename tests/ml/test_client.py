@@ -14,6 +14,8 @@ from qdrant_client import AsyncQdrantClient, models
 import embedded
 from ml.client import connect
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
