@@ -5,6 +5,7 @@ process works in a clone of that database, and has a Redis of its own.
 """
 
 import asyncio
+import gc
 import os
 import shutil
 import time
@@ -46,7 +47,7 @@ _ANY_TIME = hypothesis.settings(
     database=None,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
-hypothesis.settings.register_profile("fixed", _ANY_TIME, derandomize=True)
+hypothesis.settings.register_profile("fixed", _ANY_TIME, derandomize=True, max_examples=50)
 hypothesis.settings.register_profile("random", _ANY_TIME, max_examples=300)
 hypothesis.settings.load_profile("fixed")
 
@@ -90,10 +91,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         tiers = {mark.name for mark in item.iter_markers()} & {"integration", "slow"}
         if not tiers:
-            uses_services = "services" in getattr(item, "fixturenames", ())
+            uses_services = "settings" in getattr(item, "fixturenames", ())
             item.add_marker("integration" if uses_services else "unit")
     files = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in files)
+
+
+def pytest_collection_finish() -> None:
+    """Have the collector pass over what was imported: most of the heap, and here to stay."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

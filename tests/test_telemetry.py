@@ -118,6 +118,7 @@ def test_a_collector_needs_a_url() -> None:
         configured(otel_exporter_otlp_endpoint="localhost:4317")
 
 
+@pytest.mark.integration
 def test_nothing_of_opentelemetry_is_imported_without_a_collector() -> None:
     code = (
         "import sys, settings, telemetry\n"
@@ -154,6 +155,7 @@ def sent(folder: Path, dotenv: str = "") -> list[tuple[str, bytes]]:
     return got
 
 
+@pytest.mark.integration
 def test_spans_reach_a_collector_as_a_process_ends(tmp_path: Path) -> None:
     ((path, body),) = sent(tmp_path)
     assert path == "/v1/traces"
@@ -161,6 +163,7 @@ def test_spans_reach_a_collector_as_a_process_ends(tmp_path: Path) -> None:
     assert all(part in body for part in (b"going on", b"twin-server", b"twin.rows"))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("sampler", "kept"), [("traceidratio", False), ("parentbased_traceidratio", True)]
 )

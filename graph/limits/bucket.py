@@ -56,6 +56,9 @@ they are. A full bucket and no bucket are the same, so it may expire once it wou
 MAX_TENANTS = 10_000
 """Whose points a process holds in hand; those of the one that asked longest ago are let go."""
 
+TIMEOUT = 0.5
+"""Seconds that Redis may take to answer; every operation waits for it."""
+
 RETRY_AFTER = 1.0
 """Seconds that Redis is left alone after it failed, so that not every request waits for it."""
 
@@ -107,7 +110,7 @@ class Buckets:
     @staticmethod
     def connect(redis_url: str, capacity: int, refill: int) -> "Buckets":
         """The buckets in that Redis; connections open as they are needed."""
-        redis = Redis.from_url(redis_url, socket_timeout=0.5, socket_connect_timeout=0.5)
+        redis = Redis.from_url(redis_url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
         return Buckets(redis, capacity, refill)
 
     async def take(self, tenant_id: UUID, points: int) -> None:

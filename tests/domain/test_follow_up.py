@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 import runtime
@@ -28,7 +28,7 @@ def checked_at_the_commit(table: str, what: str) -> str:
     """
 
 
-SLOW_COMMIT = checked_at_the_commit("slowly", "PERFORM pg_sleep(1)")
+HELD_COMMIT = checked_at_the_commit("held", "PERFORM pg_advisory_xact_lock(7)")
 FAILING_COMMIT = checked_at_the_commit("failing", "RAISE EXCEPTION 'too late'")
 
 
@@ -66,39 +66,44 @@ async def test_a_commit_is_followed_up_though_its_task_is_cancelled(
 
 
 async def test_a_commit_that_is_cancelled_is_followed_up(
-    services: runtime.Services, tenant: Tenant
+    services: runtime.Services, database: Database, tenant: Tenant
 ) -> None:
     done: list[str] = []
 
     async def enqueue(jobs: Sequence[Job]) -> None:
         done.extend(job.function for job in jobs)
 
-    database = Database(services.database_url, enqueue)
-    committing = asyncio.Event()
+    own = Database(services.database_url, enqueue)
 
     async def write() -> None:
-        async with database.work(tenant.id) as work:
-            # Checked at the commit, which takes as long.
-            await work.session.execute(text(SLOW_COMMIT))
-            await work.session.execute(text("INSERT INTO slowly VALUES (1)"))
+        async with own.work(tenant.id) as work:
+            # Checked at the commit, which waits for the lock.
+            await work.session.execute(text(HELD_COMMIT))
+            await work.session.execute(text("INSERT INTO held VALUES (1)"))
             work.enqueue("index_property")
-            event.listen(work.session.sync_session, "before_commit", lambda _: committing.set())
 
-    writing = asyncio.create_task(write())
-    async with asyncio.timeout(20):
-        await committing.wait()
-    await asyncio.sleep(0.1)
-    assert done == []
-    writing.cancel()
-    await asyncio.sleep(0)
-    writing.cancel()
+    async with database.work(tenant.id) as work:
+        await work.session.execute(text("SELECT pg_advisory_xact_lock(7)"))
+        writing = asyncio.create_task(write())
+        waiting = text(
+            "SELECT pg_sleep(0.01), count(*) FROM pg_locks WHERE locktype = 'advisory' "
+            "AND NOT granted AND database = "
+            "(SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+        async with asyncio.timeout(60):
+            while not (await work.session.execute(waiting)).one()[1]:
+                pass
+        assert done == []
+        writing.cancel()
+        await asyncio.sleep(0)
+        writing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await writing
     assert done == ["index_property"]
     # The connection is of use again.
-    async with database.work(tenant.id) as work:
-        assert await work.session.scalar(text("SELECT count(*) FROM slowly")) == 1
-    await database.close()
+    async with own.work(tenant.id) as work:
+        assert await work.session.scalar(text("SELECT count(*) FROM held")) == 1
+    await own.close()
 
 
 async def test_a_commit_that_fails_is_not_followed_up(

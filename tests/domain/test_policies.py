@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from domain import policies, retention
 from domain.database import Database
@@ -60,8 +61,14 @@ async def test_who_changes_other_rules_at_the_same_time_loses_none(
     async with database.work(tenant.id) as work:
         await policies.change(work, {"least_investors": 7})
         changing = asyncio.gather(*map(change, names))
-        # All have read by then, and wait.
-        await asyncio.sleep(0.5)
+        waiting = text(
+            "SELECT pg_sleep(0.01), count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        async with asyncio.timeout(60):
+            while (await work.session.execute(waiting)).one()[1] < len(names):
+                # What PostgreSQL tells stays the same within a transaction, unless it is let go.
+                await work.session.execute(text("SELECT pg_stat_clear_snapshot()"))
     await changing
 
     async with database.work(tenant.id) as work:

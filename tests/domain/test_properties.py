@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import properties, property_search
@@ -63,7 +63,6 @@ ORDERS = st.builds(
 )
 
 
-@settings(max_examples=60)
 @given(order=ORDERS, size=st.integers(1, 50), backward=st.booleans())
 async def test_pages_join_up_to_the_whole_list(
     database: Database,

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import property_search
@@ -81,7 +81,6 @@ def expected(found: Sequence[Property], facet: Facet) -> Counts:
     return Counts(first, missing, len(found) - missing - sum(count for _, count in first))
 
 
-@settings(max_examples=80)
 @given(where=FILTERS, facets=st.lists(FACETS, min_size=1, max_size=9))
 async def test_facets_leave_out_their_own_part_of_the_filter(
     database: Database, tenant: Tenant, where: PropertyFilter, facets: list[Facet]

@@ -1,6 +1,7 @@
 """Points with every kind of payload, and random filters and vectors for them."""
 
 import random
+from math import cos, sin, tau
 from typing import Any
 from uuid import UUID
 
@@ -63,10 +64,26 @@ def boxes(draw: st.DrawFn) -> models.GeoBoundingBox:
     )
 
 
+def polygon(*corners: tuple[float, float]) -> models.GeoPolygon:
+    """What lies within a ring of corners: (latitude, longitude)."""
+    ring = [models.GeoPoint(lat=latitude, lon=longitude) for latitude, longitude in corners]
+    return models.GeoPolygon(exterior=models.GeoLineString(points=[*ring, ring[0]]))
+
+
 @st.composite
 def polygons(draw: st.DrawFn) -> models.GeoPolygon:
-    ring = draw(st.lists(places, min_size=3, max_size=6))
-    return models.GeoPolygon(exterior=models.GeoLineString(points=[*ring, ring[0]]))
+    """A ring around a centre that does not cross itself: of others, local mode tells otherwise."""
+    count = draw(st.integers(3, 6))
+    latitude, longitude = draw(st.tuples(st.floats(-2, 2), st.floats(-2, 2)))
+    # Less than half a turn from each corner to the next.
+    turns = [(number + draw(st.floats(0, 0.4))) / count for number in range(count)]
+    radii = draw(st.lists(st.floats(0.1, 3), min_size=count, max_size=count))
+    return polygon(
+        *(
+            (latitude + radius * sin(tau * turn), longitude + radius * cos(tau * turn))
+            for turn, radius in zip(turns, radii, strict=True)
+        )
+    )
 
 
 def matching(key: str, match: st.SearchStrategy[Any]) -> st.SearchStrategy[models.FieldCondition]:

@@ -12,6 +12,8 @@ from qdrant_client import AsyncQdrantClient, models
 import embedded
 from tests.embedded.processes import client_of, kill, wait_until
 
+pytestmark = pytest.mark.integration
+
 NAME = "collection"
 TENANT = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
 

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from qdrant_client import AsyncQdrantClient, models
 
-from tests.embedded.qdrant_points import COUNT, IDS, POINTS, SIZE, filters, vectors
+from tests.embedded.qdrant_points import COUNT, IDS, POINTS, SIZE, filters, polygon, vectors
+
+pytestmark = pytest.mark.integration
 
 NAME = "properties"
 
@@ -64,7 +66,6 @@ def assert_same(ours: models.QueryResponse, theirs: models.QueryResponse) -> Non
             np.testing.assert_allclose(our.vector, their.vector, atol=1e-5)  # type: ignore[arg-type]
 
 
-@settings(max_examples=60)
 @given(condition=filters, vector=vectors)
 async def test_random_filters_select_the_same_points(
     filled: AsyncQdrantClient,
@@ -84,6 +85,38 @@ async def test_random_filters_select_the_same_points(
     assert {point.id: point.score for point in ours.points} == pytest.approx(
         {point.id: point.score for point in theirs.points}, abs=1e-5
     )
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+async def test_inside_is_what_a_ring_winds_around_and_its_lines_are_outside(
+    remote: AsyncQdrantClient, indexed: bool
+) -> None:
+    """Also where the ring crosses itself, of which local mode tells otherwise."""
+    places = {
+        1: (0.0, 0.0),  # the middle of the star: twice around, which local mode takes for outside
+        2: (0.5, 1.8),  # a tip
+        3: (2.0, -1.0),  # between two tips
+        4: (1.0, 1.4),  # on a line that bounds the star
+        5: (1.0, 0.0),  # on a line within the star, between its middle and a tip
+        6: (3.0, 0.0),  # a corner
+    }
+    star = polygon((3, 0), (-3, 2), (1, -3), (1, 3), (-3, -2))
+    await remote.create_collection(
+        "places", models.VectorParams(size=2, distance=models.Distance.COSINE)
+    )
+    if indexed:
+        await remote.create_payload_index("places", "at", models.PayloadSchemaType.GEO)
+    await remote.upsert(
+        "places",
+        [
+            models.PointStruct(id=key, vector=[1.0, 0.0], payload={"at": {"lat": lat, "lon": lon}})
+            for key, (lat, lon) in places.items()
+        ],
+    )
+    inside = models.Filter(must=[models.FieldCondition(key="at", geo_polygon=star)])
+    found, _ = await remote.scroll("places", scroll_filter=inside)
+    assert {one.id for one in found} == {1, 2}
+    await remote.delete_collection("places")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ import pytest
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client import grpc as messages
 
+pytestmark = pytest.mark.integration
+
 NAME = "refusals"
 VECTORS = models.VectorParams(size=4, distance=models.Distance.COSINE)
 VECTOR = [1.0, 2.0, 3.0, 4.0]

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from graphql import (
     GraphQLEnumType,
     GraphQLInputObjectType,
@@ -22,6 +23,11 @@ def test_the_exported_schema_is_that_of_the_code() -> None:
     exported = (ROOT / "schema.graphql").read_text(encoding="utf-8")
     again = "run: python -m graph.schema > schema.graphql"
     assert exported == build_schema().as_str() + "\n", again
+
+
+@pytest.mark.integration
+def test_the_command_prints_the_exported_schema() -> None:
+    exported = (ROOT / "schema.graphql").read_text(encoding="utf-8")
     command = [sys.executable, "-m", "graph.schema"]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert printed.stdout == exported

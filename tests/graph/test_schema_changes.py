@@ -8,6 +8,8 @@ import pytest
 
 from graph.schema_changes import breaking, changes, describe
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).parents[2]
 OLD = "type Query { a: Int b(x: Int): String! }"
 

@@ -128,6 +128,7 @@ async def test_ping(queue: JobQueue) -> None:
     await queue.ping()
 
 
+@pytest.mark.integration
 async def test_the_queue_survives_a_restart_of_redis(tmp_path: Path) -> None:
     url = embedded.ensure(tmp_path, postgres=False, qdrant=False).redis_url
     assert url is not None

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.folded_reranker import FoldedReranker
@@ -25,7 +25,6 @@ def trained(seed: int, *, all_used: bool = True) -> Reranker:
     return reranker
 
 
-@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10_000),
     acted=st.integers(0, 33),

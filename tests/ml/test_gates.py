@@ -5,7 +5,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.snapshots import InteractionLog, PropertyColumns
@@ -51,7 +51,6 @@ def random_log(seed: int, users: int, items: int, count: int) -> InteractionLog:
 
 
 @given(st.integers(0, 2**32), st.integers(1, 8), st.integers(2, 60), st.integers(1, 200))
-@settings(max_examples=60)
 def test_each_approval_has_a_stranger_beside_it(
     seed: int, users: int, items: int, count: int
 ) -> None:

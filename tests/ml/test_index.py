@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from qdrant_client import AsyncQdrantClient, models
@@ -230,7 +230,6 @@ def matches(columns: PropertyColumns, where: PropertyFilter) -> NDArray[np.bool_
     return keep
 
 
-@settings(max_examples=150)
 @given(where=FILTERS, seed=st.integers(0, 5), limit=st.integers(1, 60))
 async def test_filters_agree_with_their_definition(
     filled: Space, columns: PropertyColumns, where: PropertyFilter, seed: int, limit: int
@@ -268,6 +267,7 @@ async def test_bounds_belong_to_the_filter(
         assert await space.query(unit(1)[0], where, (), 5) == []
 
 
+@pytest.mark.integration
 async def test_points_of_an_earlier_build_are_outdated(
     own_qdrant: AsyncQdrantClient, columns: PropertyColumns, items: Items
 ) -> None:
@@ -315,7 +315,6 @@ async def test_candidates_are_the_nearest_to_any_interest(
         )
 
 
-@settings(max_examples=60)
 @given(
     where=FILTERS,
     seed=st.integers(0, 5),

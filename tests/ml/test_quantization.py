@@ -11,6 +11,8 @@ from ml.index import EmbeddingIndex
 from ml.items import Items
 from ml.points import PROPERTIES, USERS
 
+pytestmark = pytest.mark.integration
+
 
 async def test_collections_are_quantized_as_the_setting_says(
     own_qdrant: AsyncQdrantClient, columns: PropertyColumns, items: Items

@@ -62,8 +62,9 @@ def test_the_encoder_stays_and_the_calibration_is_new(
     columns, log = checkerboard
     # Other properties than those before, which would have other statistics.
     dearer = replace(columns, numeric=columns.numeric * 1.001)
-    warm = fit(dearer, log, CONFIG, quiet, before).artifact
-    full = fit(dearer, log, CONFIG, quiet).artifact
+    short = replace(CONFIG, epochs=1, rerank_epochs=1, warm_epochs=1, warm_rerank_epochs=1)
+    warm = fit(dearer, log, short, quiet, before).artifact
+    full = fit(dearer, log, short, quiet).artifact
     assert warm.statistics == before.statistics != full.statistics
     assert warm.calibration != before.calibration
     assert warm.examples_until == full.examples_until > before.examples_until
@@ -73,7 +74,8 @@ def test_the_encoder_stays_and_the_calibration_is_new(
 def test_the_version_continued_from_is_left_as_it_is(checkerboard: World, before: Artifact) -> None:
     stages = (before.tower, before.reranker)
     kept = [{k: v.clone() for k, v in stage.state_dict().items()} for stage in stages]
-    warm = fit(*checkerboard, CONFIG, quiet, before).artifact
+    short = replace(CONFIG, warm_epochs=1, warm_rerank_epochs=1)
+    warm = fit(*checkerboard, short, quiet, before).artifact
     for stage, state in zip(stages, kept, strict=True):
         assert all(
             torch.equal(weights, state[name]) for name, weights in stage.state_dict().items()

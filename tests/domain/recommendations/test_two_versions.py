@@ -1,5 +1,6 @@
 """While two versions answer: each investor's answers come from its own, and none mixes them."""
 
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
@@ -29,9 +30,9 @@ from tests.factories import Town, add_property, build_town, train
 ALL = PropertyFilter()
 
 
-@pytest.fixture
-async def split(rt: Runtime, database: Database) -> Town:
-    """A town with two versions in the index, the second one active; nothing runs yet."""
+@pytest.fixture(scope="module")
+async def versions(rt: Runtime, database: Database) -> Town:
+    """A town with two versions in the index, the second one active."""
     town = await build_town(database, await new_tenant(database))
     async with database.work(town.tenant.id) as work:
         # Two epochs make no good version, but another one.
@@ -39,6 +40,14 @@ async def split(rt: Runtime, database: Database) -> Town:
     for seed in (1, 2):
         await train(rt, town.tenant, epochs=2, seed=seed)
     return town
+
+
+@pytest.fixture
+async def split(database: Database, versions: Town) -> AsyncIterator[Town]:
+    """That town, in which no experiment runs yet; that of the test ends with it."""
+    yield versions
+    async with database.work(versions.tenant.id) as work:
+        await experiments.stop(work)
 
 
 async def begin(database: Database, town: Town) -> dict[UUID, UUID | None]:

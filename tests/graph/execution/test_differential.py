@@ -30,6 +30,7 @@ def schema() -> GraphQLSchema:
     return build_world()._schema
 
 
+@pytest.mark.slow
 async def test_answers_as_strawberrys_executor_does(schema: GraphQLSchema) -> None:
     outcome = await compare(schema, world_context(schema), range(200))
     assert not outcome.differences, outcome.differences[0]
@@ -177,7 +178,7 @@ class _Everything:
         _floats_unchecked,
         _nulls_anywhere,
         _objects_of_any_class,
-        _casts_ignored,
+        pytest.param(_casts_ignored, marks=pytest.mark.slow),
         _keys_in_another_order,
         _plain_fields_first,
         _one_variant_for_all,

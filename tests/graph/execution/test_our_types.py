@@ -9,6 +9,7 @@ from tests.graph.execution.values import Maker
 
 # What is cancelled before it begins, because a field beside it failed, was never awaited.
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]

@@ -5,6 +5,7 @@ import enum
 from collections.abc import AsyncIterator, Callable, Generator
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import cache
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -32,6 +33,21 @@ NEAR: dict[str, list[Any]] = {
     "DateTime": [date(2026, 1, 1), "2026-01-01", datetime(2026, 1, 1)],
 }
 """What is nearly right."""
+
+SCALARS: dict[str, Callable[[Random], Any]] = {
+    "String": lambda random: random.choice(["", "a", "ß☃", "null"]),
+    "ID": lambda random: random.choice(["1", "Tree:1"]),
+    "Int": lambda random: random.choice([0, 7, -(2**31), 2**31 - 1]),
+    "Float": lambda random: random.choice([0.0, -1.5, 1e308, 3, random.random()]),
+    "Boolean": lambda random: random.random() < 0.5,
+    "DateTime": lambda random: datetime(2026, 1, 2, 3, 4, 5, random.randrange(9), UTC),
+    "Date": lambda _: date(2026, 2, 1),
+    "Time": lambda _: time(1, 2, 3),
+    "Decimal": lambda _: Decimal("1.50"),
+    "UUID": lambda random: UUID(int=random.randrange(99)),
+    "Loud": lambda random: random.choice(["hush", ""]),
+}
+"""What is expected."""
 
 
 class Text(str):
@@ -68,6 +84,19 @@ class Lazy:
         if not name.startswith("__"):
             self._reads.append(name)
         return getattr(self._inner, name)
+
+
+@cache
+def _attributes(kind: GraphQLObjectType) -> tuple[type, list[tuple[str, Any]]]:
+    """The class of a type, and its attributes; those that are no fields are without a type."""
+    definition: Any = kind.extensions["strawberry-definition"]
+    basic = {one.python_name for one in definition.fields if one.is_basic_field}
+    types = {
+        one.extensions["strawberry-definition"].python_name: one.type
+        for one in kind.fields.values()
+    }
+    names = [one.name for one in dataclasses.fields(definition.origin)]
+    return definition.origin, [(name, types[name] if name in basic else None) for name in names]
 
 
 class Maker:
@@ -119,20 +148,14 @@ class Maker:
         return self._scalar(kind.name)
 
     def _object(self, kind: GraphQLObjectType, depth: int) -> Any:
-        definition: Any = kind.extensions["strawberry-definition"]
-        basic = {one.python_name: one for one in definition.fields if one.is_basic_field}
-        types = {
-            one.extensions["strawberry-definition"].python_name: one.type
-            for one in kind.fields.values()
-        }
+        origin, names = _attributes(kind)
         values = {}
-        for one in dataclasses.fields(definition.origin):
-            if one.name in basic:
-                values[one.name] = self.make(types[one.name], depth=depth + 1)
-            elif one.name in self._fillers:
-                values[one.name] = self._fillers[one.name](self)
-        made = definition.origin(**values)
-        return self._disguised(made, kind, values)
+        for name, type_ in names:
+            if type_ is not None:
+                values[name] = self.make(type_, depth=depth + 1)
+            elif name in self._fillers:
+                values[name] = self._fillers[name](self)
+        return self._disguised(origin(**values), kind, values)
 
     def _disguised(self, made: Any, kind: GraphQLObjectType, values: dict[str, Any]) -> Any:
         """Now and then another object that stands for it."""
@@ -157,21 +180,7 @@ class Maker:
         return made
 
     def _scalar(self, name: str) -> Any:
-        random = self.random
-        made: dict[str, Callable[[], Any]] = {
-            "String": lambda: random.choice(["", "a", "ß☃", "null"]),
-            "ID": lambda: random.choice(["1", "Tree:1"]),
-            "Int": lambda: random.choice([0, 7, -(2**31), 2**31 - 1]),
-            "Float": lambda: random.choice([0.0, -1.5, 1e308, 3, random.random()]),
-            "Boolean": lambda: random.random() < 0.5,
-            "DateTime": lambda: datetime(2026, 1, 2, 3, 4, 5, random.randrange(9), UTC),
-            "Date": lambda: date(2026, 2, 1),
-            "Time": lambda: time(1, 2, 3),
-            "Decimal": lambda: Decimal("1.50"),
-            "UUID": lambda: UUID(int=random.randrange(99)),
-            "Loud": lambda: random.choice(["hush", ""]),
-        }
-        return made[name]()
+        return SCALARS[name](self.random)
 
     def _odd_value(self, kind: GraphQLOutputType, depth: int) -> Any:
         random = self.random

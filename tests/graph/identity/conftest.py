@@ -145,6 +145,6 @@ def clock() -> Clock:
 
 async def until(happened: Callable[[], bool]) -> None:
     """Let others run until it happened."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not happened():  # noqa: ASYNC110  (no event tells of it)
             await asyncio.sleep(0.005)

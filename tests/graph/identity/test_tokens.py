@@ -12,7 +12,7 @@ from uuid import UUID
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import DomainError
@@ -241,7 +241,6 @@ def test_an_issuer_signs_with_public_keys_alone(algorithms: tuple[str, ...]) -> 
         Issuer("https://a.example", "b", algorithms=algorithms)
 
 
-@settings(max_examples=300)
 @given(data=st.data())
 async def test_no_altered_token_is_believed(
     server: IssuerServer, keys: IssuerKeys, config: IdentityConfig, rsa_one: SigningKey,

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -56,12 +57,13 @@ async def spend(buckets: Buckets, tenant_id: UUID, points: int, times: int) -> i
 
 
 async def test_processes_together_never_spend_more_than_there_is(process: MakeBuckets) -> None:
-    tenant_id = uuid4()
+    tenant_id, began = uuid4(), time.monotonic()
     processes = [process() for _ in range(4)]
     tasks = [spend(one, tenant_id, 7, 100) for one in processes for _ in range(3)]
     taken = sum(await asyncio.gather(*tasks))
+    gained = SLOW * (time.monotonic() - began + 1)
     # Each may be left with a block in hand and a few points that are not enough.
-    assert 1000 - 4 * (10 + 7) <= 7 * taken <= 1000 + 10 * SLOW
+    assert 1000 - 4 * (10 + 7) <= 7 * taken <= 1000 + gained
 
 
 async def test_what_is_refused_is_not_taken_and_says_how_long(process: MakeBuckets) -> None:
@@ -76,9 +78,8 @@ async def test_what_is_refused_is_not_taken_and_says_how_long(process: MakeBucke
 
 async def test_a_bucket_refills_by_the_clock_of_redis(process: MakeBuckets) -> None:
     tenant_id, buckets = uuid4(), process(refill=1000)
-    await buckets.take(tenant_id, 1000)
     with pytest.raises(ExhaustedError) as refused:
-        await buckets.take(tenant_id, 500)
+        await spend_all(buckets, tenant_id)
     await asyncio.sleep(refused.value.retry_after)
     await buckets.take(tenant_id, 500)
 
@@ -87,10 +88,13 @@ async def test_a_bucket_holds_no_more_than_its_capacity(process: MakeBuckets, re
     tenant_id, buckets = uuid4(), process(refill=100_000)
     await buckets.take(tenant_id, 1000)
     await asyncio.sleep(0.05)
-    with pytest.raises(ExhaustedError):
-        await buckets.take(tenant_id, 1100)
-    # What is full may be forgotten: it will be full again.
-    assert 0 < await redis.pttl(key(tenant_id)) <= 1010
+    left = -1
+    while left < 0:
+        with pytest.raises(ExhaustedError):
+            await buckets.take(tenant_id, 1100)
+        # What is full may be forgotten, a second later: it will be full again.
+        left = await redis.pttl(key(tenant_id))
+    assert 0 < left <= 1010
 
 
 async def test_what_was_not_used_is_given_back(process: MakeBuckets) -> None:
@@ -120,13 +124,14 @@ async def test_little_that_is_given_back_is_spent_without_a_round_trip(
 async def test_one_tenant_never_spends_anothers(process: MakeBuckets) -> None:
     greedy, modest, buckets = uuid4(), uuid4(), process()
     await asyncio.gather(spend(buckets, greedy, 100, 20), spend(process(), greedy, 100, 20))
+    # Less than a hundred are left, to which a point comes each second.
     with pytest.raises(ExhaustedError):
-        await buckets.take(greedy, 100)
+        await buckets.take(greedy, 500)
     assert buckets.remaining(modest) == 1000
     await buckets.take(modest, 1000)
     await buckets.give_back(modest, 900)
     with pytest.raises(ExhaustedError):
-        await buckets.take(greedy, 100)
+        await buckets.take(greedy, 500)
 
 
 async def test_a_process_forgets_the_tenant_that_asked_longest_ago(
@@ -159,12 +164,15 @@ async def until_up(url: str) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
 async def test_without_redis_operations_run_unmetered_and_the_log_says_so_once(
     server: tuple[subprocess.Popen[bytes], str],
     number: signal.Signals,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(bucket, "TIMEOUT", 2.0)
     started, url = server
     await until_up(url)
     tenant_id, buckets = uuid4(), Buckets.connect(url, 1000, SLOW)
@@ -182,9 +190,11 @@ async def test_without_redis_operations_run_unmetered_and_the_log_says_so_once(
     await buckets.close()
 
 
+@pytest.mark.integration
 async def test_metering_goes_on_once_redis_is_back(
     server: tuple[subprocess.Popen[bytes], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bucket, "TIMEOUT", 2.0)
     monkeypatch.setattr(bucket, "RETRY_AFTER", 0.0)
     started, url = server
     await until_up(url)
@@ -199,6 +209,7 @@ async def test_metering_goes_on_once_redis_is_back(
 
 
 async def spend_all(buckets: Buckets, tenant_id: UUID) -> None:
-    """Spend until it is refused; what was taken while Redis was away may be in hand still."""
-    for _ in range(3):
-        await buckets.take(tenant_id, 500)
+    """Spend until it is refused."""
+    async with asyncio.timeout(60):
+        while True:
+            await buckets.take(tenant_id, 500)

@@ -13,7 +13,7 @@ from graphql import (
     parse,
     visit,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.graph.execution.queries import QueryMaker
@@ -25,7 +25,6 @@ SEEDS = st.integers(min_value=0, max_value=2**32)
 KINDS = st.sampled_from([OperationType.QUERY, OperationType.MUTATION])
 
 
-@settings(max_examples=200)
 @given(SEEDS, SEEDS, KINDS, st.booleans())
 def test_nothing_costs_more_than_was_asked(
     seed: int, world: int, kind: OperationType, full: bool
@@ -57,7 +56,6 @@ class Inline(Visitor):
         )
 
 
-@settings(max_examples=200)
 @given(SEEDS, SEEDS)
 def test_fragments_cost_what_they_stand_for(seed: int, values: int) -> None:
     maker = QueryMaker(SCHEMA, seed)

@@ -29,7 +29,6 @@ def rankings(
 
 
 @given(rankings())
-@settings(max_examples=200)
 def test_ranking_metrics_are_what_they_say(
     ranking: tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.intp]],
 ) -> None:
@@ -111,7 +110,6 @@ def test_classification_of_a_case_by_hand() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 10)), min_size=2, max_size=60))
-@settings(max_examples=200)
 def test_classification_is_that_of_scikit_learn(pairs: list[tuple[bool, int]]) -> None:
     """With equal affinities, and with nobody or everybody said to approve."""
     label = np.array([approved for approved, _ in pairs])

@@ -10,6 +10,9 @@ from ml.evaluation.evaluate import Evaluation
 from ml.evaluation.figures import draw
 from ml.evaluation.report import page, write
 
+# Drawing takes its time.
+pytestmark = pytest.mark.slow
+
 FIGURES = {"ranking", "training", "roc", "reliability", "confusion", "embeddings", "variety"}
 
 
