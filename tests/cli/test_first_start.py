@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 import runtime
 from cli.first_start import INVESTOR, SLUG, prepare_sample
 from cli.supervision import ServingError
-from domain import model_versions, policies, property_search, tenants, users
+from domain import indexing, model_versions, policies, property_search, tenants, users
 from domain.database import Database
 from domain.properties import Property
 from domain.tenants import Tenant
@@ -67,6 +67,8 @@ async def test_the_sample_says_what_is_simulated(database: Database) -> None:
         (version,) = await model_versions.page(work, 100)
         assert tenant.active_model_version_id == version.id
         assert await property_search.count(work) == HOUSES
+        # The import marked everything, and the training put everything into the index.
+        assert (await indexing.waiting(work)).marks == 0
         investor = await users.find(work, INVESTOR)
         assert investor.simulated
         sources = await work.session.scalars(

@@ -170,7 +170,7 @@ async def test_nothing_is_shown_twice_or_missed_while_others_write(
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(writers.write(random.Random(seed))) for seed in range(2)]
         for turn in range(ROUNDS):
-            for size in (3, 7) if turn % 2 == 0 else (1, 5):
+            for size in (5, 11) if turn % 2 == 0 else (1, 3):
                 seen = await page_through(session, name, of, size, writers)
                 again = {one for one in seen if seen.count(one) > 1}
                 assert again <= set(map(property_id, writers.changed))

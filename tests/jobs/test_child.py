@@ -5,14 +5,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from domain import job_runs
+from domain import job_runs, tracing
 from domain.job_runs import JobStatus
 from domain.tenants import Tenant
 from jobs.child import ChildError, run_cli
 from jobs.queue import TRAINING_QUEUE
 from jobs.runs import JobError, JobPostponedError
 from tests.jobs.conftest import Ask, Runs, WorkOff
+from tests.tracing import PARENT, TRACE, collecting
 
 pytestmark = pytest.mark.slow
 
@@ -49,11 +51,12 @@ async def test_only_a_command_used_wrongly_would_fail_again(
     assert (raised.type, str(raised.value)) == (kind, message)
 
 
-async def test_a_training_whose_process_was_killed_is_tried_again(
+async def test_a_training_whose_process_was_killed_is_tried_again_in_the_same_trace(
     tenant: Tenant,
     ask: Ask,
     work_off: WorkOff,
     runs: Runs,
+    exporter: InMemorySpanExporter,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -63,8 +66,11 @@ async def test_a_training_whose_process_was_killed_is_tried_again(
         f"touch {tmp_path}/killed; kill -KILL $$",
     )
     monkeypatch.setattr(sys, "executable", killed_once)
-    await ask(tenant.id, job_runs.TRAIN)
-    await work_off(TRAINING_QUEUE)
+    with collecting() as (url, got):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+        with tracing.span("asking", parent=PARENT):
+            await ask(tenant.id, job_runs.TRAIN)
+        await work_off(TRAINING_QUEUE)
 
     (run,) = await runs(tenant.id)
     # There is nothing to learn from, which the second attempt found out, and which is on record.
@@ -73,3 +79,10 @@ async def test_a_training_whose_process_was_killed_is_tried_again(
     assert problem in (run.error or "")
     assert problem in (run.message or "")
     assert "Traceback" not in (run.error or "")
+
+    *_, job = (one for one in exporter.get_finished_spans() if one.name == "job train_twin")
+    assert job.context is not None
+    told = b"".join(part for _, part in got)
+    assert b"twin-training" in told
+    assert bytes.fromhex(TRACE) in told
+    assert job.context.span_id.to_bytes(8, "big") in told
