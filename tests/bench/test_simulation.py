@@ -12,6 +12,8 @@ from sample.export import Sample, build_sample
 from sample.simulation import KINDS
 from tests.ml.evaluation.conftest import NearestTwin
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def sample() -> Sample:

@@ -20,6 +20,8 @@ from ml.training import Fit, TrainedTwin, _calibrate, fit, train
 from ml.validation import METRICS
 from tests.ml.worlds import KINDS, make_history, make_streets
 
+pytestmark = pytest.mark.slow
+
 CONFIG = TrainingConfig(
     epochs=6, rerank_epochs=5, rerank_examples=800, rerank_negatives=48, device="cpu"
 )

@@ -14,6 +14,8 @@ from ml.tower_training import Progress
 from ml.training import fit, train
 from ml.warm import LEAST_NEW, LEAST_REPLAYED, new_and_replayed
 
+pytestmark = pytest.mark.slow
+
 CONFIG = TrainingConfig(
     epochs=6, rerank_epochs=3, rerank_examples=400, rerank_negatives=48, device="cpu"
 )

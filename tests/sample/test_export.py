@@ -12,6 +12,8 @@ from sample.__main__ import main
 from sample.export import DEFAULT_SEED, WRITERS, Sample, write_properties, write_sample
 from sample.simulation import KINDS, simulate
 
+pytestmark = pytest.mark.slow
+
 Rows = list[dict[str, str]]
 PROPERTY_FILES = ("properties", "properties-derived", "properties-simulated")
 # The columns an import of properties knows.
@@ -132,7 +134,6 @@ def test_users_cannot_be_mistaken_for_people(files: dict[str, Rows]) -> None:
         assert row["name"].startswith("Simulated investor ")
 
 
-@pytest.mark.slow
 def test_the_same_seed_writes_the_same_bytes(sample: Sample, tmp_path: Path) -> None:
     # Another process, with one thread where this one may have more.
     command = [sys.executable, "-m", "sample", str(tmp_path / "a"), "--investors", "12"]

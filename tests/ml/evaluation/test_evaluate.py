@@ -11,6 +11,8 @@ from ml.evaluation.probes import DIVERSITIES, responsiveness
 from ml.evaluation.protocols import EvaluationError, Protocol, Query, split
 from tests.ml.evaluation.conftest import NearestTwin, interactions
 
+pytestmark = pytest.mark.slow
+
 Tenant = tuple[PropertyColumns, InteractionLog]
 
 

@@ -19,6 +19,8 @@ from ml.evaluation.protocols import EvaluationError, Protocol
 from ml.training import TrainedTwin, train
 from tests.ml.worlds import make_streets
 
+pytestmark = pytest.mark.slow
+
 CONFIG = TrainingConfig(epochs=2, rerank_epochs=2, rerank_examples=300, device="cpu", seed=3)
 World = tuple[PropertyColumns, InteractionLog]
 
@@ -58,7 +60,6 @@ def test_it_measures_on_what_is_new_to_the_twin(
     assert not report["simulated"]
 
 
-@pytest.mark.slow
 def test_it_measures_that_very_twin(
     trained: TrainedTwin, world: World, report: dict[str, Any]
 ) -> None:
@@ -127,7 +128,6 @@ def test_another_form_is_named(report: dict[str, Any]) -> None:
         restore({name: value for name, value in report.items() if name != "results"})
 
 
-@pytest.mark.slow
 def test_workers_need_nothing_that_draws() -> None:
     """The extra ``evaluation`` is for people who look at reports."""
     hidden = "import sys; sys.modules |= dict.fromkeys(['matplotlib', 'sklearn', 'threadpoolctl'])"
