@@ -69,7 +69,7 @@ async def measure(folder: Path, region: str) -> None:
         async with rt.database.work(tenant_id) as work:
             await tenants.create(work, "served")
             await import_properties(work, properties)
-            await import_interactions(work, past, create_users=True)
+            await import_interactions(work, past, create_users=True, role=Role.ADMIN)
             known = {user.external_id: user.id for user in await users.list_all(work)}
             work.jobs.clear()
         indexer = await Indexer.open(rt.database, rt.index, rt.twin)

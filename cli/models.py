@@ -76,6 +76,8 @@ def train(
                     indexer, trained_id, config, report, run_id=run_id, warm=warm,
                     # Whoever waits for it in a terminal can ask for one: twin models report.
                     with_report=run_id is not None,
+                    # Whoever supervises it starts it again after it was killed.
+                    patient=supervised,
                 )
             )  # fmt: skip
 

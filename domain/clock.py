@@ -16,8 +16,8 @@ _NOW = Statement(select(func.clock_timestamp()))
 async def now(reader: Reader) -> datetime:
     """The time in UTC, of this statement.
 
-    Not of the transaction's beginning, which lies before what it waited for: whoever asks once it
-    holds a lock gets a later time than all who held that lock before.
+    Not of the start of the transaction, which may since have waited for a lock: a transaction that
+    asks while it holds a lock gets a later time than every earlier holder of that lock.
     """
     rows = await reader.fetch(_NOW)
     moment: datetime = rows[0][0]

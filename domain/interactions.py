@@ -7,10 +7,13 @@ from uuid import UUID
 
 import numpy as np
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
     ForeignKeyConstraint,
     Index,
     Text,
+    Uuid,
+    any_,
     case,
     cast,
     delete,
@@ -106,10 +109,11 @@ async def _lock(work: Work, user_id: UUID, property_id: UUID) -> None:
 
 
 async def hold_for_totals(work: Work, property_ids: Sequence[UUID]) -> None:
-    """Have others wait who would change the totals of those properties, or delete one."""
+    """Lock the properties, so that one transaction at a time changes their totals."""
     await work.session.execute(
         select(Property.id)
-        .where(Property.id.in_(property_ids))
+        # As one value: there may be more than a statement can have parameters.
+        .where(Property.id == any_(cast(list(property_ids), ARRAY(Uuid))))
         .order_by(Property.id)
         .with_for_update(key_share=True)
     )

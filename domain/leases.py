@@ -34,6 +34,9 @@ LIFETIME = 15.0
 _POLL = 0.1
 """Seconds between two attempts of one who waits."""
 
+_LONG = 10.0
+"""Seconds of waiting after which the attempts are that much rarer."""
+
 _COURTESY = 2.5 * _POLL
 """Seconds that a holder lets those who wait go first."""
 
@@ -81,7 +84,7 @@ _RELEASE = text(
 
 
 async def is_held(work: Work, purpose: str) -> bool:
-    """Whether somebody holds the tenant's lease of that purpose, and gave a sign of late."""
+    """Whether the tenant's lease of that purpose is held and has not expired."""
     query = select(Lease.id).where(
         Lease.purpose == purpose, Lease.expires_at > func.clock_timestamp()
     )
@@ -126,7 +129,7 @@ class Held:
     async def _take(self, wait: float) -> float:
         """Take the lease; a moment of ``time.monotonic`` from which on it lasts, at least."""
         values = self._values | {"tenant_id": self._tenant_id, "seconds": self._seconds}
-        until = time.monotonic() + wait
+        began = time.monotonic()
         while True:
             asked = time.monotonic()
             async with self._open(self._tenant_id) as work:
@@ -136,9 +139,9 @@ class Held:
                     return asked
                 if wait:
                     await work.session.execute(_AWAIT, {"purpose": values["purpose"]})
-            if asked >= until:
+            if asked >= began + wait:
                 raise LockedError(f"{self._name} is already going on elsewhere")
-            await asyncio.sleep(_POLL)
+            await asyncio.sleep(_POLL if asked < began + _LONG else _LONG * _POLL)
 
     async def _keep(self, renewed: float, block: "asyncio.Task[object]") -> None:
         """Renew the lease until it is lost, and interrupt the block then."""

@@ -37,7 +37,7 @@ def routine(limit: float) -> Callable[[Routine], Job]:
 
     def decorate(body: Routine) -> Job:
         name = body.__name__
-        # Those at work here, and whether to look once more in the end.
+        # The tenants being worked on in this process, and whether to run again for each.
         busy: dict[UUID, bool] = {}
 
         async def recorded_body(context: Context, run: Run) -> None:

@@ -81,6 +81,7 @@ async def train_tenant(
     run_id: UUID | None = None,
     warm: bool = False,
     with_report: bool = True,
+    patient: bool = False,
 ) -> Training:
     """Train on the tenant's data, judge the new version by its gates, index it, activate it.
 
@@ -97,6 +98,7 @@ async def train_tenant(
         run_id: the job run that this is; what an earlier attempt of it did is not done again.
         warm: continue from the active version, see ``ml.warm``.
         with_report: whether to measure the version for its report, after it answers.
+        patient: wait for the lease that a training holds on for a while after it was killed.
 
     Raises:
         DomainError: INVALID_INPUT if the tenant has less data than its policy asks for;
@@ -106,8 +108,7 @@ async def train_tenant(
         TrainingError: there is too little to learn from.
     """
     database = indexer.database
-    # An earlier attempt of the run that was killed may hold the lease for a while yet.
-    wait = 1.5 * database.lease if run_id else 0.0
+    wait = 1.5 * database.lease if patient else 0.0
     async with database.exclusive(tenant_id, "training", wait=wait) as lease:
         data = _Data(database, tenant_id)
         version = await _begun(database, tenant_id, run_id)

@@ -10,9 +10,9 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -38,6 +38,12 @@ ENVIRONMENT = {
     # Several processes share the cores: threads that spin for one another cost more than they save.
     "OMP_NUM_THREADS": "1",
 }
+FOLDER = "twin-tests-"
+"""What the folder of a run is called, before letters of its own."""
+
+KEPT_FOR = 86_400.0
+"""Seconds after which a later run removes the folder of one that failed."""
+
 TEMPLATE = "twin"
 """The database that is migrated once and cloned."""
 
@@ -48,7 +54,7 @@ _ANY_TIME = hypothesis.settings(
     suppress_health_check=list(hypothesis.HealthCheck),
 )
 hypothesis.settings.register_profile("fixed", _ANY_TIME, derandomize=True, max_examples=50)
-hypothesis.settings.register_profile("random", _ANY_TIME, max_examples=300)
+hypothesis.settings.register_profile("random", _ANY_TIME, derandomize=False, max_examples=300)
 hypothesis.settings.load_profile("fixed")
 
 _own_folder = pytest.StashKey[Path]()
@@ -58,14 +64,18 @@ _own_folder = pytest.StashKey[Path]()
 def pytest_configure(config: pytest.Config) -> None:
     """Whatever services this shell points at, the tests start their own, in a new folder.
 
-    pytest's default folder is closed to other users at each start of pytest, also below a
-    PostgreSQL of root's, which runs as another user.
+    pytest closes its default folder to other users at every start, which would lock out the
+    PostgreSQL of another run: started by root, it does not run as root.
     """
     for name in Settings.model_fields:
         os.environ.pop(name.upper(), None)
     os.environ.update(ENVIRONMENT)
     if config.option.basetemp is None:
-        folder = config.stash[_own_folder] = Path(mkdtemp(prefix="twin-tests-"))
+        for folder in Path(gettempdir()).glob(f"{FOLDER}*"):
+            with suppress(OSError):
+                if time.time() - folder.stat().st_mtime > KEPT_FOR:
+                    shutil.rmtree(folder, ignore_errors=True)
+        folder = config.stash[_own_folder] = Path(mkdtemp(prefix=FOLDER))
         config.option.basetemp = folder / "run"
 
 
@@ -74,7 +84,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     folder = session.config.stash.get(_own_folder, None)
     if folder is None:
         return
-    if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+    if exitstatus in (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERNAL_ERROR):
         print(f"\nwhat the tests wrote is kept in {folder}")  # noqa: T201
         return
     deadline = time.monotonic() + 60

@@ -56,7 +56,7 @@ def pooled(services: runtime.Services) -> Iterator[runtime.Services]:
 
 @pytest.fixture
 async def pooled_database(pooled: runtime.Services) -> AsyncIterator[Database]:
-    async with runtime.connect_database(pooled, statement_timeout=3) as (opened, _, _):
+    async with runtime.connect_database(pooled, statement_timeout=30) as (opened, _, _):
         yield opened
 
 
@@ -82,7 +82,7 @@ async def test_notifications_are_heard_past_the_pooler(pooled_database: Database
     async with pooled_database.listen("greetings") as payloads:
         async with pooled_database.work(None) as work:
             await work.session.execute(text("NOTIFY greetings, 'hello'"))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await anext(payloads) == "hello"
 
 
@@ -90,7 +90,7 @@ async def test_the_timeout_of_statements_holds_behind_a_pooler(
     pooled_database: Database, tenant: Tenant
 ) -> None:
     async with pooled_database.work(tenant.id) as work:
-        assert await work.session.scalar(text("SHOW statement_timeout")) == "3s"
+        assert await work.session.scalar(text("SHOW statement_timeout")) == "30s"
 
 
 def test_migrations_run_through_the_pooler(pooled: runtime.Services) -> None:
@@ -112,6 +112,8 @@ async def test_two_servers_and_an_import_share_the_poolers_connections(
         | {
             "DATABASE_URL": pooled.database_url,
             "DATABASE_DIRECT_URL": pooled.database_direct_url or "",
+            # Ten at a time wait for two connections.
+            "OPERATION_TIMEOUT": "60",
         },
     )
 

@@ -10,12 +10,14 @@ such as the end of a mark, is committed in another, with ``IndexLock.work``. Wha
 between has marks of its own, which nobody deletes before the next holder has read its rows.
 """
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from math import inf
+from typing import Any
 from uuid import UUID
 
 from domain import histories, indexing, model_versions, properties, tenants, users
@@ -108,7 +110,7 @@ class Writer:
                 yield lock
         finally:
             if lock is not None and lock.lease.lost:
-                await self._mark_again(lock)
+                await _uninterrupted(self._mark_again(lock))
 
     @asynccontextmanager
     async def exclusive(
@@ -248,6 +250,19 @@ class Writer:
             unwritable |= await isolate(some, attempt)
         counts.unwritable[Marked.USER] |= unwritable
         return unwritable
+
+
+async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
+    """Finish the work even if cancelled meanwhile, as by the loss of a second lease."""
+    task, cancelled = asyncio.create_task(work), False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
+    task.result()
 
 
 def batches(ids: Iterable[UUID], size: int) -> Iterator[list[UUID]]:

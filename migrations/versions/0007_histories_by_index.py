@@ -1,4 +1,7 @@
-"""Order the index of histories as histories are read, so that reading one can stop at its limit."""
+"""Order the index of histories as histories are read, so that reading one can stop at its limit.
+
+While the index is built, interactions can be read but not written.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -7,16 +10,19 @@ revision: str = "0007"
 down_revision: str | None = "0006"
 
 INDEX = "ix_interactions_history"
+NEW = "ix_interactions_history_new"
 
 
 def upgrade() -> None:
-    _index(sa.text("occurred_at DESC"), sa.text("id DESC"))
+    _replace(sa.text("occurred_at DESC"), sa.text("id DESC"))
 
 
 def downgrade() -> None:
-    _index(sa.text("occurred_at DESC"))
+    _replace(sa.text("occurred_at DESC"))
 
 
-def _index(*order: sa.TextClause) -> None:
+def _replace(*order: sa.TextClause) -> None:
+    op.create_index(NEW, "interactions", ["tenant_id", "user_id", *order])
+    # Only now, for this keeps readers waiting until the migration ends.
     op.drop_index(INDEX, "interactions")
-    op.create_index(INDEX, "interactions", ["tenant_id", "user_id", *order])
+    op.execute(f"ALTER INDEX {NEW} RENAME TO {INDEX}")

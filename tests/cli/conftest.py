@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -66,9 +66,12 @@ def twin_processes(folder: Path) -> Iterator[StartTwin]:
         yield start
     finally:
         for process in started:
-            family = [*process.children(recursive=True), process] if process.is_running() else []
+            family: list[psutil.Process] = [process]
+            with suppress(psutil.NoSuchProcess):
+                family += process.children(recursive=True)
             for one in family:
-                one.kill()
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
             process.wait()
 
 

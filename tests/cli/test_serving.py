@@ -53,7 +53,7 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 def requests_counted(port: str) -> float:
     """Of a server's page of metrics, whichever of its processes answers."""
-    page = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    page = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=60).text
     (line,) = (one for one in page.splitlines() if one.startswith("twin_requests_total"))
     return float(line.split()[-1])
 
@@ -91,11 +91,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 def test_serve_answers_from_all_its_processes(served: Running) -> None:
     assert f"http://127.0.0.1:{served.port}/graphql" in served.said
-    ready = httpx.get(f"http://127.0.0.1:{served.port}/readyz")
+    ready = httpx.get(f"http://127.0.0.1:{served.port}/readyz", timeout=60)
     assert ready.status_code == 200, ready.text
     # Each on a connection of its own, which either of the two processes may take.
     for _ in range(8):
-        httpx.post(f"http://127.0.0.1:{served.port}/graphql", json={"query": "{ __typename }"})
+        httpx.post(
+            f"http://127.0.0.1:{served.port}/graphql", json={"query": "{ __typename }"}, timeout=60
+        )
     assert {requests_counted(served.port) for _ in range(8)} == {8.0}
     assert len(served.process.children()) == 3
     assert of_folder(served.folder)
@@ -105,7 +107,7 @@ def test_a_second_server_is_refused(served: Running) -> None:
     with twin_processes(served.log.parent) as start:
         taken = start("serve", "--no-sample", PORT=served.port)
         again = start("serve", "--no-sample", PORT="0")
-        assert (taken.wait(60), again.wait(60)) == (1, 1)
+        assert (taken.wait(150), again.wait(150)) == (1, 1)
     assert f"port {served.port} of 127.0.0.1 is taken by process" in served.said
     another = f"another server runs on {served.folder} (process {served.process.pid})"
     assert another in served.said
@@ -130,7 +132,7 @@ def test_a_killed_part_is_started_again_and_named(served: Running) -> None:
 def test_ctrl_c_stops_the_server_with_all_that_it_started(served: Running) -> None:
     family = served.process.children(recursive=True)
     served.process.send_signal(signal.SIGINT)
-    assert served.process.wait(60) == 0
+    assert served.process.wait(150) == 0
     assert alive(family) == []
     wait_until(lambda: not of_folder(served.folder), "the end of the services")
     assert "Traceback" not in served.said

@@ -101,7 +101,7 @@ def test_crashes_of_a_part_that_was_up_in_between_are_not_in_a_row(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_the_parts_in_order(
+def test_a_signal_stops_the_parts(
     play: Callable[..., None], started: list[subprocess.Popen[bytes]], number: signal.Signals
 ) -> None:
     play(

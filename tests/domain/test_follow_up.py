@@ -53,7 +53,7 @@ async def test_a_commit_is_followed_up_though_its_task_is_cancelled(
             work.events.append(Event(Topic.FEEDBACK))
 
     writing = asyncio.create_task(write())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await reached.wait()
     writing.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from domain import histories, interactions, properties
 from domain.database import Database
@@ -20,6 +20,7 @@ from domain.tenants import Tenant
 from domain.vocabulary import INTERACTION_WEIGHTS, InteractionKind
 from domain.work import Job, Work
 from tests.factories import add_interaction, add_property, add_user, take_marks
+from tests.waiting import until_waiting
 
 KINDS = list(InteractionKind)
 
@@ -284,9 +285,7 @@ async def test_a_property_that_is_deleted_meanwhile_is_not_found(
     async with database.work(tenant.id) as work:
         await properties.remove(work, pair.property_id)
         acting = asyncio.create_task(attempt())
-        waiting = text("SELECT pg_sleep(0.01), count(*) FROM pg_locks WHERE NOT granted")
-        while not acting.done() and not (await work.session.execute(waiting)).one()[1]:
-            pass
+        await until_waiting(database, 1)
     with pytest.raises(DomainError) as refused:
         await acting
     assert (refused.value.code, refused.value.field) == (ErrorCode.NOT_FOUND, ("propertyId",))

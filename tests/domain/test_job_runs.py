@@ -28,6 +28,7 @@ from domain.errors import DomainError, ErrorCode
 from domain.job_runs import AGAIN, UNFINISHED, JobRun, JobStatus
 from domain.tenants import Tenant
 from domain.work import Job, Work
+from tests.drawing import few
 
 Result = TypeVar("Result")
 FUNCTIONS = ("reindex", "train_twin")
@@ -221,11 +222,12 @@ class Runs(RuleBasedStateMachine):
             assert waiting.count(JobStatus.QUEUED) <= 1
 
 
+@pytest.mark.hypothesis
 def test_runs_keep_to_their_states(services: runtime.Services) -> None:
     Runs.services = services
     run_state_machine_as_test(
         Runs,
-        settings=settings(max_examples=6, stateful_step_count=20),
+        settings=settings(few(6), stateful_step_count=20),
     )
 
 

@@ -10,22 +10,25 @@ from domain.interactions import Interaction
 from domain.tenants import Tenant
 from domain.vocabulary import InteractionKind
 from tests.factories import add_interaction, add_property, add_user
-
-WAITING = text(
-    "SELECT count(*) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-)
+from tests.waiting import until_waiting
 
 
-async def until_waiting(database: Database, transactions: int) -> None:
-    """Wait until so many transactions wait for a lock."""
-    found = 0
-    async with asyncio.timeout(60):
-        while found != transactions:
-            await asyncio.sleep(0.02)
-            # Anew each time: a transaction sees the same activity until it ends.
-            async with database.work(None) as work:
-                found = await work.session.scalar(WAITING) or 0
+async def test_a_user_who_acted_on_more_than_a_statement_has_parameters_is_forgotten(
+    database: Database, tenant: Tenant
+) -> None:
+    async with database.work(tenant.id) as work:
+        user = await add_user(work)
+        for statement in (
+            "INSERT INTO properties (tenant_id, external_id)"
+            " SELECT :tenant, n FROM generate_series(1, 33000) AS n",
+            "INSERT INTO interactions (tenant_id, user_id, property_id, kind, occurred_at)"
+            " SELECT :tenant, :user, id, 'VIEW', now() FROM properties",
+        ):
+            named = {"tenant": tenant.id, "user": user.id}
+            await work.session.execute(text(statement), named)
+    async with database.work(tenant.id) as work:
+        await members.remove(work, user.id)
+        assert await work.session.scalar(select(func.count()).select_from(Interaction)) == 0
 
 
 async def test_a_user_and_what_it_acted_on_may_be_deleted_at_once(

@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
 
 from domain import policies, retention
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
 from domain.policies import Policy
 from domain.tenants import Tenant
+from tests.waiting import until_waiting
 
 
 @pytest.mark.parametrize(
@@ -61,14 +61,7 @@ async def test_who_changes_other_rules_at_the_same_time_loses_none(
     async with database.work(tenant.id) as work:
         await policies.change(work, {"least_investors": 7})
         changing = asyncio.gather(*map(change, names))
-        waiting = text(
-            "SELECT pg_sleep(0.01), count(*) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        async with asyncio.timeout(60):
-            while (await work.session.execute(waiting)).one()[1] < len(names):
-                # What PostgreSQL tells stays the same within a transaction, unless it is let go.
-                await work.session.execute(text("SELECT pg_stat_clear_snapshot()"))
+        await until_waiting(database, len(names))
     await changing
 
     async with database.work(tenant.id) as work:

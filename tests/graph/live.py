@@ -52,6 +52,6 @@ def open_socket(address: str, **options: Any) -> connect:
 
 async def closed(socket: ClientConnection) -> tuple[int | None, str | None]:
     """The code and reason that the server closes with, once it does."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await socket.wait_closed()
     return socket.close_code, socket.close_reason

@@ -98,7 +98,7 @@ async def test_a_stream_ends_with_what_its_user_may_do(
     ):
         await anext(answers)
         await demote(app, database, session)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert [name async for name, _ in answers] == []
 
 
@@ -144,13 +144,13 @@ async def test_a_failure_to_look_again_ends_nothing_before_the_token_does(
 ) -> None:
     monkeypatch.setattr(connections, "RECHECK_EVERY", 0.01)
     monkeypatch.setattr(connections, "RECHECKED_AFTER", 0.01)
-    until = datetime.now(UTC) + timedelta(seconds=0.3)
+    until = datetime.now(UTC) + timedelta(seconds=2)
     principal = Principal(uuid4(), uuid4(), Role.ADMIN, until)
 
     async def fail() -> Any:
         raise ConnectionError("the database is gone")
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         error = await end_of_token(context(rt, principal), fail)
     assert (error.code, datetime.now(UTC) >= until) == (ErrorCode.UNAUTHENTICATED, True)
     assert len(caplog.records) > 1
@@ -195,7 +195,7 @@ async def test_a_stream_that_nobody_reads_is_cut_off(
             await never.wait()
 
     received = messages()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await app(scope, received.__anext__, send)
     assert app.state.connections._open == before
     assert session.tenant_id not in rt.broker._channels

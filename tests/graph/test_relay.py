@@ -4,10 +4,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.vocabulary import Role
+from tests.drawing import few
 from tests.factories import Town
 from tests.graph.conftest import Session, SignIn, property_id, user_id
 
@@ -61,7 +62,7 @@ async def page_of(session: Session, town: Town, name: str, **arguments: Any) -> 
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=20)
+@few(20)
 @given(
     st.integers(1, 40),
     st.integers(0, 39),

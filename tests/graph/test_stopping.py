@@ -20,7 +20,7 @@ def passed_on() -> Iterator[list[int]]:
 
 
 async def until(passed_on: list[int], count: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(passed_on) < count:  # noqa: ASYNC110 - signals set no event
             await asyncio.sleep(0.01)
 

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from domain import model_versions
 from domain.database import Database
+from domain.indexing import Marked
 from domain.leases import LostLeaseError
 from domain.property_input import PropertyInput
 from domain.property_upsert import upsert
@@ -24,6 +25,7 @@ from runtime import Runtime
 from tests.factories import Town
 from tests.jobs.indexing import Place, unheard
 from tests.jobs.test_reindexing_marks import PausingTwin, with_twin
+from tests.waiting import until_waiting
 
 OPEN = text(
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
@@ -123,7 +125,7 @@ async def test_no_transaction_is_open_while_qdrant_is_written_to(
     line.hold_up()
     writing = asyncio.ensure_future(work())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await line.waiting.wait()
             while await open_transactions(place):
                 assert not writing.done()
@@ -177,6 +179,28 @@ async def test_what_is_written_after_the_lock_was_lost_is_written_again(
     assert await place.is_in_step()
 
 
+async def test_what_a_lost_lock_touched_is_marked_though_its_process_is_told_to_stop(
+    place: Place, patient: Database
+) -> None:
+    writer = Indexer(patient, place.indexer.index, place.indexer.twin)
+
+    async def lose() -> None:
+        async with writer.index_lock(place.id) as lock:
+            lock.touched[Marked.PROPERTY].add(place.town.south[0])
+            async with place.database.work(place.id) as work:
+                taken_over = "UPDATE leases SET holder_id = gen_random_uuid()"
+                await work.session.execute(text(taken_over))
+
+    async with place.database.work(place.id) as work:
+        await work.session.execute(text("LOCK TABLE index_marks IN SHARE MODE"))
+        losing = asyncio.create_task(lose())
+        await until_waiting(place.database, 1)
+        losing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await losing
+    assert await place.marks() == 1
+
+
 class LateIndex(EmbeddingIndex):
     """Forgets versions once something else was done, as a process that is stopped before."""
 
@@ -213,7 +237,7 @@ async def test_who_writes_one_tenants_index_keeps_nobody_from_anothers(
 ) -> None:
     other = await Place.found(rt, place.database, town, houses=4)
     await other.add_properties(1)
-    async with place.indexer.index_lock(place.id), asyncio.timeout(20):
+    async with place.indexer.index_lock(place.id), asyncio.timeout(60):
         await other.index_marked()
     assert await other.marks() == 0
     assert await other.is_in_step()

@@ -98,7 +98,7 @@ async def test_an_index_with_more_or_less_than_it_should_have_is_repaired(
 
 
 async def test_who_counts_keeps_nobody_from_writing(place: Place) -> None:
-    async with place.indexer.index_lock(place.id), asyncio.timeout(20):
+    async with place.indexer.index_lock(place.id), asyncio.timeout(60):
         assert not await place.indexer.repair(place.id)
 
 

@@ -221,7 +221,7 @@ async def test_changes_are_followed_while_a_space_is_compared(
 
     async def slowly(writer: Writer, model: ModelKey) -> Gaps:
         await place.set_price(place.town.south[0], 5e6)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await place.index_marked()
         return await gaps(writer, model)
 

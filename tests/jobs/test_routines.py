@@ -182,7 +182,7 @@ async def test_who_finds_the_tenants_slot_taken_asks_no_more(
         begun += 1
         if begun == 1:
             await queue.enqueue([Job(INDEX_MARKED, tenant.id)])
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while await redis.zcard(INDEXING_QUEUE) > 1:  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
         return False

@@ -29,7 +29,7 @@ async def test_a_search_that_nobody_answers_ends(monkeypatch: pytest.MonkeyPatch
     )
     space = Space(client, ModelKey(uuid4(), uuid4()))
     with pytest.raises(grpc.aio.AioRpcError) as failed:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await space.query(np.ones(16, dtype=np.float32), PropertyFilter(), (), 5)
     assert failed.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     await client.close()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -15,6 +15,7 @@ from ml import reranker as module
 from ml.features import ATTRIBUTE_NAMES, FeatureStatistics
 from ml.items import EARTH_RADIUS_KM, Acts, Items, Opinions, positions
 from ml.reranker import PRIOR, Part, Reranker
+from tests.drawing import few
 from tests.ml.worlds import (
     KINDS,
     joined,
@@ -38,7 +39,7 @@ SEED = st.integers(0, 10_000)
 ACT = st.tuples(st.integers(0, 3), st.integers(0, len(KINDS) - 1), st.floats(0, 12, width=32))
 PAST = st.lists(ACT, max_size=12)
 
-FEWER = settings(max_examples=40)
+FEWER = few(40)
 
 Act = tuple[int, int, float]
 

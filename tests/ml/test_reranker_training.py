@@ -5,7 +5,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.snapshots import InteractionLog
@@ -13,6 +13,7 @@ from domain.vocabulary import InteractionKind
 from ml import reranker_training
 from ml.dataset import Events, Histories, events, examples, histories
 from ml.reranker_training import _draw, _first_deals, owned_before
+from tests.drawing import few
 from tests.ml.worlds import KINDS, make_items
 
 ITEMS = 60
@@ -77,7 +78,7 @@ def drawn(
     return data, learned, past, found.rows, found.log_count
 
 
-@settings(max_examples=15)
+@few(15)
 @given(seed=st.integers(0, 1000))
 def test_neither_the_target_nor_what_was_acted_on_is_a_negative(seed: int) -> None:
     data, learned, past, rows, log_count = drawn(40, seed)

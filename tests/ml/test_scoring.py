@@ -7,7 +7,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.filters import Range
@@ -22,6 +22,7 @@ from ml.items import Items
 from ml.model import INTERESTS
 from ml.scoring import LoadedTwin
 from ml.training import fit
+from tests.drawing import few
 from tests.ml.worlds import make_history, make_streets, point, with_values
 
 KINDS = ["VIEW", "SAVE", "OUTREACH", "DEAL", "THUMBS_UP", "THUMBS_DOWN", "DISMISS"]
@@ -49,7 +50,7 @@ def without(history: InvestorHistory, property_id: UUID) -> InvestorHistory:
     )
 
 
-@settings(max_examples=40)
+@few(40)
 @given(acts=ACTS)
 def test_interests_are_what_is_approved_of_the_most_approved_first(
     twin: LoadedTwin, columns: PropertyColumns, acts: list[tuple[int, str]]
@@ -112,7 +113,7 @@ def test_only_the_strongest_opinions_are_compared(
     assert set(columns.ids[40:60]) <= set(investor.properties)
 
 
-@settings(max_examples=12)
+@few(12)
 @given(acts=ACTS)
 def test_the_causes_in_the_history_are_worth_what_they_say(
     twin: LoadedTwin, columns: PropertyColumns, acts: list[tuple[int, str]]
@@ -131,7 +132,7 @@ def test_the_causes_in_the_history_are_worth_what_they_say(
             assert cause.strength == pytest.approx(scores[row] - score, abs=2e-3)
 
 
-@settings(max_examples=30)
+@few(30)
 @given(acts=ACTS, boxed=st.booleans())
 def test_causes_are_strong_and_the_strongest_first(
     twin: LoadedTwin, columns: PropertyColumns, acts: list[tuple[int, str]], boxed: bool

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -19,6 +19,7 @@ from domain.property_input import PROPERTY_COLUMNS, PropertyInput
 from domain.property_upsert import STAMPED, Outcome, upsert
 from domain.tenants import Tenant
 from domain.vocabulary import ListingStatus, PropertyType
+from tests.drawing import few
 
 
 def number(low: float, high: float) -> SearchStrategy[float]:
@@ -78,7 +79,7 @@ def as_json_lines(batch: list[PropertyInput]) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["file.csv", "file.jsonl"])
-@settings(max_examples=40)
+@few(40)
 @given(batch=batches.filter(bool))
 async def test_file_to_database(
     database: Database, tenant: Tenant, tmp_path: Path, name: str, batch: list[PropertyInput]

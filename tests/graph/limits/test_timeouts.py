@@ -138,7 +138,7 @@ async def test_what_nobody_waits_for_is_ended_in_the_database_too(
 
     await until(backends(1))
     client.left.set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await asking
     await until(backends(0))
     assert client.received == []

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
@@ -20,6 +20,7 @@ from graph.metrics import SEVERAL
 from graph.schema import build_schema
 from runtime import Runtime
 from settings import Settings
+from tests.drawing import few
 from tests.factories import Town, add_property, add_user
 from tests.graph.conftest import Session, SignIn
 from tests.graph.live import open_socket, serving
@@ -153,7 +154,7 @@ def config(request: pytest.FixtureRequest) -> Settings:
 NAMES = st.from_regex(r"[_A-Za-z][_0-9A-Za-z]{0,200}", fullmatch=True)
 
 
-@settings(max_examples=30)
+@few(30)
 @given(st.lists(NAMES, min_size=2, max_size=8, unique=True), st.sampled_from(["me", "__typename"]))
 async def test_no_name_of_a_stranger_becomes_a_label(
     client: httpx.AsyncClient, names: list[str], field: str

@@ -4,12 +4,13 @@ from math import log2
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics as sklearn_metrics
 
 from ml.evaluation.metrics import METRICS, classification, ranking_metrics, top
+from tests.drawing import few
 
 
 @st.composite
@@ -131,7 +132,7 @@ def test_classification_is_that_of_scikit_learn(pairs: list[tuple[bool, int]]) -
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=20)
+@few(20)
 def test_honest_affinities_have_little_calibration_error(seed: int) -> None:
     rng = np.random.default_rng(seed)
     affinity = rng.random(20_000)
