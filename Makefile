@@ -56,7 +56,7 @@ test-random: $(DEV) ## search for faults with random examples (SEED=n repeats a 
 	$(PYTEST) -m hypothesis --hypothesis-profile=random --hypothesis-seed=$(SEED) $(ARGS)
 	$(BIN)/python -m tests.graph.execution.differential --seed $(SEED)
 
-coverage: ## the same, and which lines the tests leave out; a third slower
+coverage: ## run the tests and list the lines that they leave out; a third slower
 	@$(MAKE) --silent --no-print-directory -j2 $(DEV) $(GRAPHIQL)
 	$(PYTEST) --cov --cov-report=term:skip-covered $(ARGS)
 
