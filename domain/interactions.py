@@ -26,6 +26,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.sql.expression import CollectionAggregate
 
 from domain import clock, indexing
 from domain.base import Base, TenantScoped, one_of, storable, vocabulary
@@ -38,6 +39,11 @@ from domain.snapshots import InteractionLog
 from domain.users import User
 from domain.vocabulary import INTERACTION_WEIGHTS, THUMBS, InteractionKind
 from domain.work import Work
+
+MANY = 100
+"""Properties above which their totals are computed as for all."""
+
+_NESTED_LOOPS = text("SELECT set_config('enable_nestloop', :allowed, true)")
 
 REASON_LIMIT = 2000
 """Characters in the reason of a thumb."""
@@ -112,11 +118,15 @@ async def hold_for_totals(work: Work, property_ids: Sequence[UUID]) -> None:
     """Lock the properties, so that one transaction at a time changes their totals."""
     await work.session.execute(
         select(Property.id)
-        # As one value: there may be more than a statement can have parameters.
-        .where(Property.id == any_(cast(list(property_ids), ARRAY(Uuid))))
+        .where(Property.id == _any(property_ids))
         .order_by(Property.id)
         .with_for_update(key_share=True)
     )
+
+
+def _any(ids: Sequence[UUID]) -> CollectionAggregate[Any]:
+    """Any of the ids, as one value: there may be more than a statement can have parameters."""
+    return any_(cast(list(ids), ARRAY(Uuid)))
 
 
 async def refresh_totals(work: Work, property_ids: Sequence[UUID] | None = None) -> None:
@@ -139,9 +149,9 @@ async def refresh_totals(work: Work, property_ids: Sequence[UUID] | None = None)
         .group_by(Property.id, Property.owners)
     )
     if property_ids is not None:
-        totals = totals.where(Property.id.in_(property_ids))
+        totals = totals.where(Property.id == _any(property_ids))
     fresh = totals.subquery()
-    written = await work.session.execute(
+    changed = (
         update(Property)
         .where(
             Property.id == fresh.c.id,
@@ -151,6 +161,14 @@ async def refresh_totals(work: Work, property_ids: Sequence[UUID] | None = None)
         .returning(Property.id, fresh.c.owners != fresh.c.owners_before)
         .execution_options(synchronize_session=False)
     )
+    many = property_ids is None or len(property_ids) > MANY
+    if many:
+        # Of a new tenant PostgreSQL expects one row until it has analysed the tables, and would
+        # compare all properties with all.
+        await work.session.execute(_NESTED_LOOPS, {"allowed": "off"})
+    written = (await work.session.execute(changed)).all()
+    if many:
+        await work.session.execute(_NESTED_LOOPS, {"allowed": "on"})
     await indexing.follow(work, Marked.PROPERTY, [row[0] for row in written if row[1]])
 
 

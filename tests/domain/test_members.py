@@ -3,19 +3,27 @@
 import asyncio
 
 from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
+import runtime
 from domain import members, properties
 from domain.database import Database
 from domain.interactions import Interaction
 from domain.tenants import Tenant
 from domain.vocabulary import InteractionKind
-from tests.factories import add_interaction, add_property, add_user
+from tests.factories import add_interaction, add_property, add_user, build_town
 from tests.waiting import until_waiting
 
 
 async def test_a_user_who_acted_on_more_than_a_statement_has_parameters_is_forgotten(
-    database: Database, tenant: Tenant
+    services: runtime.Services, database: Database, tenant: Tenant, other_tenant: Tenant
 ) -> None:
+    """While PostgreSQL's statistics know of other tenants alone."""
+    await build_town(database, other_tenant)
+    engine = create_async_engine(str(services.migration_database_url))
+    async with engine.begin() as connection:
+        await connection.execute(text("ANALYZE properties, interactions"))
+    await engine.dispose()
     async with database.work(tenant.id) as work:
         user = await add_user(work)
         for statement in (
