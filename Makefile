@@ -30,7 +30,7 @@ endef
 
 # Tests wait for processes as much as they compute: more of them at once than there are cores. The
 # order is that of tests/conftest.py, which has the slow files first.
-PYTEST = $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -81,6 +82,10 @@ def held_for_a_lease(run: JobRun) -> bool:
     return run.heartbeat_at is not None and run.heartbeat_at - run.started_at > LEASE
 
 
+def started_after(moment: datetime, run: JobRun) -> bool:
+    return run.started_at > moment
+
+
 def ended(run: JobRun) -> bool:
     return run.status not in job_runs.UNFINISHED
 
@@ -143,28 +148,30 @@ async def test_a_stopped_worker_stops_its_training_and_the_next_takes_it_up(
     assert (run.status, run.attempt) == (JobStatus.SUCCEEDED, 1)
 
 
-@pytest.mark.parametrize(("number", "attempts"), [(signal.SIGTERM, 1), (signal.SIGKILL, 2)])
-async def test_a_deployment_loses_no_reindex(
+async def test_deployments_lose_no_reindex(
     database: Database,
     trained: Tenant,
     ask: Ask,
     start_worker: StartWorker,
     wait_for_run: WaitForRun,
-    number: signal.Signals,
-    attempts: int,
 ) -> None:
     run = await ask(trained.id, job_runs.REINDEX, full=True)
     old = start_worker("indexing")
     async with database.exclusive(trained.id, "index", wait=60):
-        await wait_for_run(trained, running)
-        # Both at once: the new one leaves alone what the old one does.
-        start_worker("indexing")
-        await wait_for_run(trained, held_for_a_lease)
-        old.send_signal(number)
-        old.wait(150)
+        began = (await wait_for_run(trained, running)).started_at
+        for number, attempt in ((signal.SIGTERM, 1), (signal.SIGKILL, 2)):
+            # Both at once: the new one leaves alone what the old one does.
+            new = start_worker("indexing")
+            seen = await wait_for_run(trained, held_for_a_lease)
+            assert seen.started_at == began
+            old.send_signal(number)
+            old.wait(150)
+            seen = await wait_for_run(trained, partial(started_after, began))
+            assert seen.attempt == attempt
+            old, began = new, seen.started_at
 
     seen = await wait_for_run(trained, ended)
-    assert (seen.id, seen.status, seen.attempt) == (run.id, JobStatus.SUCCEEDED, attempts)
+    assert (seen.id, seen.status, seen.attempt) == (run.id, JobStatus.SUCCEEDED, 2)
 
 
 async def test_what_a_flushed_queue_lost_is_swept_up(
