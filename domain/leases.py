@@ -34,8 +34,11 @@ LIFETIME = 15.0
 _POLL = 0.1
 """Seconds between two attempts of one who waits."""
 
-_LONG = 10.0
-"""Seconds of waiting after which the attempts are that much rarer."""
+_PATIENT_AFTER = 10.0
+"""Seconds of waiting after which the pause is ``_PATIENT_POLL``."""
+
+_PATIENT_POLL = 1.0
+"""Seconds between two attempts of one who has waited for long."""
 
 _COURTESY = 2.5 * _POLL
 """Seconds that a holder lets those who wait go first."""
@@ -141,7 +144,7 @@ class Held:
                     await work.session.execute(_AWAIT, {"purpose": values["purpose"]})
             if asked >= began + wait:
                 raise LockedError(f"{self._name} is already going on elsewhere")
-            await asyncio.sleep(_POLL if asked < began + _LONG else _LONG * _POLL)
+            await asyncio.sleep(_POLL if asked < began + _PATIENT_AFTER else _PATIENT_POLL)
 
     async def _keep(self, renewed: float, block: "asyncio.Task[object]") -> None:
         """Renew the lease until it is lost, and interrupt the block then."""
