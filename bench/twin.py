@@ -123,7 +123,8 @@ def _training(device: torch.device, trainings: tuple[tuple[int, int], ...]) -> T
         gains: list[float] = []
 
         def keep(progress: Progress, gains: list[float] = gains) -> None:
-            gains.append(progress.metrics["gain"])
+            if progress.metrics is not None:
+                gains.append(progress.metrics["gain"])
 
         config = TrainingConfig(device="cuda" if device.type == "cuda" else "cpu", test_share=0.0)
         began, cpu = time.perf_counter(), time.process_time()

@@ -37,8 +37,9 @@ from ml.training import TrainedTwin, train
 
 logger = logging.getLogger(__name__)
 
-LOADED, TRAINED, INDEXED = 0.05, 0.7, 0.9
-"""Shares of the work that are done once the data is loaded, the twin trained, and indexed."""
+LOADED, EMBEDS, TRAINED, INDEXED = 0.05, 0.4, 0.7, 0.9
+"""Shares of the work that are done once the data is loaded, the towers trained, the re-ranker
+trained, and the index filled."""
 
 EXPERIMENT = "an experiment is running: activate the version once that has ended"
 
@@ -321,11 +322,14 @@ async def _train(
     loop = asyncio.get_running_loop()
 
     def after_epoch(progress: Progress) -> None:
-        share = LOADED + (TRAINED - LOADED) * progress.epoch / progress.epochs
-        message = (
-            f"epoch {progress.epoch} of {progress.epochs}: loss {progress.loss:.3f}, "
-            f"validation NDCG@10 {progress.metrics['ndcg@10']:.3f}"
-        )
+        done = progress.epoch / progress.epochs
+        message = f"epoch {progress.epoch} of {progress.epochs}: loss {progress.loss:.3f}"
+        if progress.metrics is None:
+            share = EMBEDS + (TRAINED - EMBEDS) * done
+            message = f"re-ranker, {message}"
+        else:
+            share = LOADED + (EMBEDS - LOADED) * done
+            message = f"{message}, validation NDCG@10 {progress.metrics['ndcg@10']:.3f}"
         asyncio.run_coroutine_threadsafe(report(share, message), loop).result()
 
     def work() -> TrainedTwin:

@@ -106,9 +106,10 @@ def fit_offline(
     history: list[dict[str, Any]] = []
 
     def report(progress: Progress) -> None:
-        history.append(
-            {"epoch": progress.epoch, "loss": progress.loss, "metrics": progress.metrics}
-        )
+        if progress.metrics is not None:
+            history.append(
+                {"epoch": progress.epoch, "loss": progress.loss, "metrics": progress.metrics}
+            )
 
     began = time.perf_counter()
     trained = fit(properties, log, replace(config, test_share=0.0), report)

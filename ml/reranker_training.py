@@ -6,6 +6,7 @@ et al. 2019), so that the loss remains that of a softmax over the whole catalogu
 correction, hard negatives teach to dislike what is near.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from ml.config import TrainingConfig
 from ml.dataset import KIND_WEIGHTS, Events, Histories, histories
 from ml.items import Acts, Items
 from ml.reranker import Reranker
+from ml.tower_training import Progress
 
 _POOL = 100_000
 """Properties among which the first stage's best are looked for; of more, a sample."""
@@ -62,6 +64,7 @@ def train_reranker(
     data: Events,
     learned: Tensor,
     config: TrainingConfig,
+    report: Callable[[Progress], None],
 ) -> list[float]:
     """Train in place on the examples ``learned`` (positions of events); the losses by epoch.
 
@@ -72,6 +75,7 @@ def train_reranker(
         data: what happened.
         learned: int64 (e,), the events to learn from.
         config: how to train.
+        report: called after each epoch.
     """
     rng = np.random.default_rng(config.seed)
     most, negatives = config.rerank_examples, config.rerank_negatives
@@ -96,7 +100,7 @@ def train_reranker(
     steps = config.rerank_epochs * len(batches)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     losses = []
-    for _ in range(config.rerank_epochs):
+    for epoch in range(1, config.rerank_epochs + 1):
         total = 0.0
         for place in rng.permutation(len(batches)):
             batch = batches[place]
@@ -126,6 +130,7 @@ def train_reranker(
             optimizer.step()
             schedule.step()
         losses.append(total / len(learned))
+        report(Progress(epoch, config.rerank_epochs, losses[-1], None))
     return losses
 
 

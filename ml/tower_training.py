@@ -31,13 +31,14 @@ class Progress:
         epoch: how many are done, from 1.
         epochs: how many there will be at most.
         loss: mean over the epoch.
-        metrics: of the validation slice, see ``ml.validation.METRICS``.
+        metrics: of the validation slice, see ``ml.validation.METRICS``; None while the re-ranker
+            is trained, which is not measured after each epoch.
     """
 
     epoch: int
     epochs: int
     loss: float
-    metrics: RankingMetrics
+    metrics: RankingMetrics | None
 
 
 def train_tower(

@@ -64,7 +64,7 @@ def train(
     warm: Artifact | None = None,
     active: Artifact | None = None,
 ) -> TrainedTwin:
-    """Trains a twin and measures it; ``report`` is called after each epoch.
+    """Trains a twin and measures it; ``report`` is called after each epoch of either stage.
 
     With ``warm``, training continues from that twin: see ``ml.warm``. ``active``, the version that
     answers now, is measured beside the new one.
@@ -75,9 +75,10 @@ def train(
     epochs: list[dict[str, Any]] = []
 
     def after_epoch(progress: Progress) -> None:
-        figures = {name: _finite(value) for name, value in progress.metrics.items()}
-        loss = _finite(progress.loss)
-        epochs.append({"epoch": progress.epoch, "loss": loss, "metrics": figures})
+        if progress.metrics is not None:
+            figures = {name: _finite(value) for name, value in progress.metrics.items()}
+            loss = _finite(progress.loss)
+            epochs.append({"epoch": progress.epoch, "loss": loss, "metrics": figures})
         report(progress)
 
     fitted = fit(properties, log, config, after_epoch, warm)
@@ -199,7 +200,7 @@ def fit(
     reranker = (Reranker() if warm is None else trainable(warm.reranker)).to(device)
     reranker.fit_tenant(properties, statistics, config.seed)
     items = items_of(tower, reranker, statistics, properties)
-    losses = train_reranker(reranker, items, features, data, learned, config)
+    losses = train_reranker(reranker, items, features, data, learned, config, report)
     reranker.eval()
     with torch.inference_mode():
         items = replace(
