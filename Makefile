@@ -34,7 +34,7 @@ PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope
 SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-fast test-random coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-freshness bench-warm bench-served prior evaluate evaluate-simulation schema schema-check migrate constraints clean
+.PHONY: help serve test test-fast test-random coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-freshness bench-start bench-warm bench-served prior evaluate evaluate-simulation schema schema-check migrate constraints clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-20s %s\n", $$1, $$2}' Makefile
@@ -120,6 +120,9 @@ bench-quantization: $(SERVE) ## measure what quantized vectors save and cost (AR
 
 bench-freshness: $(SERVE) ## measure how soon a change is found (ARGS="--properties 100000")
 	$(BIN)/python -m bench.freshness $(ARGS)
+
+bench-start: $(SERVE) ## measure how soon a fresh clone answers (ARGS="--python python3.13 --cached")
+	$(BIN)/python -m bench.first_start $(ARGS)
 
 bench-warm: $(SERVE) ## measure what continuing from a version brings beside training in full
 	$(BIN)/python -m bench.warm $(ARGS)
@@ -222,6 +225,6 @@ endef
 # Each in a folder of its own: they run beside the above.
 $(GRAPHIQL) $(AUDITS) $(TYPESCRIPT): %/node_modules/.installed: %/package.json %/package-lock.json | $(CREATED)
 	@echo "Installing the packages of npm into $*/node_modules"
-	@$(WITH_NODE); "$$@" ci --prefix $* --ignore-scripts --no-audit --no-fund --loglevel=error >&2 \
+	@$(WITH_NODE); "$$@" ci --prefix $* --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null \
 		|| { echo "error: npm could not install what $*/package.json names" >&2; exit 1; }
 	@touch $@

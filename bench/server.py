@@ -80,7 +80,7 @@ async def trained_sample(data_dir: Path, *, quick: bool = False) -> AsyncIterato
             tenant_id = await load_sample(rt.database)
         if tenant is None or tenant.active_model_version_id is None:
             indexer = await Indexer.open(rt.database, rt.index, rt.twin)
-            config = TrainingConfig(epochs=int(QUICKLY[1])) if quick else TrainingConfig()
+            config = TrainingConfig(**QUICKLY) if quick else TrainingConfig()
             await train_tenant(indexer, tenant_id, config, silent)
         async with rt.database.work(tenant_id) as work:
             investors = (await users.list_all(work))[:INVESTORS]

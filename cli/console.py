@@ -19,9 +19,6 @@ from typer.core import TyperGroup
 Update = Callable[[float, str], None]
 """Is told how far the work got: a share in [0, 1] and what is done now."""
 
-_PLAIN_EVERY = 5.0
-"""Seconds between two lines of progress where there is no terminal to draw a bar on."""
-
 # Errors whose message is meant for the user. By name: what was never imported was never raised,
 # and importing it here would make every command wait for PyTorch.
 _EXPECTED = (
@@ -102,11 +99,17 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Update]:
-    """Show progress on stderr: a bar on a terminal, else a line now and then."""
+def progress(title: str, *, every: float = 5.0, transient: bool = False) -> Iterator[Update]:
+    """Show progress on stderr: a bar on a terminal, else a line now and then.
+
+    Args:
+        title: what makes progress.
+        every: seconds between two lines where there is no terminal to draw a bar on.
+        transient: whether the bar disappears when the block ends.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _plain_progress(title)
+        yield _plain_progress(title, every)
         return
     columns = (
         TextColumn("{task.fields[title]}"),
@@ -115,7 +118,7 @@ def progress(title: str) -> Iterator[Update]:
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
     )
-    with Progress(*columns, console=console) as bar:
+    with Progress(*columns, console=console, transient=transient) as bar:
         task = bar.add_task("", total=1.0, title=title)
 
         def update(share: float, message: str) -> None:
@@ -125,12 +128,12 @@ def progress(title: str) -> Iterator[Update]:
         update(1.0, "done")
 
 
-def _plain_progress(title: str) -> Update:
-    said = -_PLAIN_EVERY
+def _plain_progress(title: str, every: float) -> Update:
+    said = -every
 
     def update(share: float, message: str) -> None:
         nonlocal said
-        if time.monotonic() - said >= _PLAIN_EVERY:
+        if time.monotonic() - said >= every:
             said = time.monotonic()
             typer.echo(f"{title}: {share:.0%} {message}".rstrip(), err=True)
 

@@ -1,70 +1,124 @@
-"""The first start on a machine of one's own: a sample to look at, loaded and trained on.
+"""The first start on a machine of one's own: a sample to look at, loaded and then trained on.
 
-The import is one transaction and the training activates its version in the end, so that an
-interrupted first start is finished by the next one.
+The import is one transaction and the training is a job like any other, so that a first start which
+was interrupted at any point is finished by the next one.
 """
 
 import asyncio
 import csv
 import gzip
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from uuid import UUID, uuid4
 
+import typer
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 
+import runtime
 from cli.console import Update, progress
-from cli.supervision import ServingError, start_twin
-from domain import tenants
+from domain import job_runs, tenants
 from domain.database import Database
 from domain.imports import import_interactions, import_properties
+from domain.job_runs import JobRun
 from domain.tenants import Tenant
 from domain.users import User
 from domain.vocabulary import Role
-from domain.work import Job, Work
+from domain.work import Work
 from sample.export import DEFAULT_INVESTORS, build_sample, write_sample
 
 SLUG = "king-county"
 NAME = "King County (real houses, simulated investors)"
-INVESTOR = "investor-001@simulated.example"
+INVESTOR = "investor-001"
 PROPERTY_FILES = ("properties-simulated.csv.gz", "properties-derived.csv.gz", "properties.csv.gz")
 """The records come last, so that a house as a whole has their source and confidence."""
 
 
-QUICKLY = ("--epochs", "8")
-"""Options of ``twin train`` that do for a first look; the sample learns little from more."""
+QUICKLY: dict[str, Any] = {"epochs": 8}
+"""Options of a training that do for a first look; the sample learns little from more."""
+
+LOOK_EVERY = 0.5
+"""Seconds between two looks at how far the training got."""
 
 
-def prepare_sample(
-    database_url: str,
+async def prepare_sample(
+    database: Database,
     *,
     investors: int = DEFAULT_INVESTORS,
     most_houses: int | None = None,
-    training: Sequence[str] = QUICKLY,
+    training: Mapping[str, object] = QUICKLY,
 ) -> None:
-    """Load the sample and train a twin on it, as far as that was not done before.
+    """Load the sample and request a training on it, as far as that was not done before.
 
     Args:
-        database_url: of the application's role.
+        database: where to.
         investors: how many to simulate.
         most_houses: how many houses to take at most, from all over the county; all if None.
-        training: options of ``twin train``.
-
-    Raises:
-        ServingError: the training failed; what it wrote says why.
+        training: options of the training job.
     """
-    tenant = asyncio.run(_tenant(database_url))
+    tenant = await _tenant(database)
     if tenant is None:
-        with progress("Sample") as update:
-            asyncio.run(_load(database_url, investors, most_houses, update))
+        with progress("Loading the sample", transient=True) as update:
+            tenant_id = await load_sample(database, update, investors, most_houses)
+    else:
+        tenant_id = tenant.id
     if tenant is None or tenant.active_model_version_id is None:
-        # A process of its own: it leaves no threads and no used-up memory behind in this one.
-        with start_twin(["train", f"--tenant={SLUG}", *training], detached=False) as child:
-            failed = child.wait() != 0
-        if failed:
-            raise ServingError("the training on the sample failed; a new start retries it")
+        async with database.work(tenant_id) as work:
+            await job_runs.request(work, job_runs.TRAIN, training)
+
+
+@contextmanager
+def training_shown(found: runtime.Services) -> Iterator[None]:
+    """Show how far the sample's training got while the block runs, if one is under way."""
+    over = threading.Event()
+    shows = threading.Thread(target=lambda: asyncio.run(_show(found, over)), daemon=True)
+    shows.start()
+    try:
+        yield
+    finally:
+        over.set()
+        shows.join()
+
+
+async def _show(found: runtime.Services, over: threading.Event) -> None:
+    async with runtime.connect_database(found) as (database, _, _):
+        tenant = await _tenant(database)
+        if tenant is None:
+            return
+        async with database.work(tenant.id) as work:
+            under_way = await job_runs.unfinished(work)
+        run = next((one for one in under_way if one.function == job_runs.TRAIN), None)
+        if run is None:
+            return
+        with progress("Training", every=30.0, transient=True) as update:
+            while run.status in job_runs.UNFINISHED and not over.is_set():
+                update(run.progress, run.message or "waiting for the training worker")
+                await asyncio.sleep(LOOK_EVERY)
+                run = await _look(database, run)
+        typer.echo(f"Training: {_outcome(run)}", err=True)
+
+
+async def _look(database: Database, run: JobRun) -> JobRun:
+    try:
+        async with database.work(run.tenant_id) as work:
+            return await job_runs.get(work, run.id)
+    except (DBAPIError, OSError):
+        # PostgreSQL is being started again; the next look tells.
+        return run
+
+
+def _outcome(run: JobRun) -> str:
+    if run.status in job_runs.UNFINISHED:
+        return "interrupted; the next start continues it"
+    if run.result is None:
+        return f"{run.status}: {run.message}"
+    if refusal := run.result.get("refusal"):
+        return f"version {run.result['number']} was refused: {refusal}"
+    return f"version {run.result['number']} of the twin answers now"
 
 
 async def load_sample(
@@ -99,27 +153,10 @@ async def load_sample(
             return work.tenant_id
 
 
-@asynccontextmanager
-async def _database(url: str) -> AsyncIterator[Database]:
-    async def drop(_: Sequence[Job]) -> None:
-        """The training puts everything into the index anyway."""
-
-    database = Database(url, drop)
-    try:
-        yield database
-    finally:
-        await database.close()
-
-
-async def _tenant(database_url: str) -> Tenant | None:
-    async with _database(database_url) as database, database.work(None) as work:
+async def _tenant(database: Database) -> Tenant | None:
+    async with database.work(None) as work:
         found: Tenant | None = await work.session.scalar(select(Tenant).where(Tenant.slug == SLUG))
         return found
-
-
-async def _load(database_url: str, investors: int, most_houses: int | None, update: Update) -> None:
-    async with _database(database_url) as database:
-        await load_sample(database, update, investors, most_houses)
 
 
 async def _add_users(work: Work, path: Path) -> None:

@@ -14,7 +14,7 @@ import typer
 import settings
 import telemetry
 from cli import serving, supervision
-from cli.session import SupervisedOption, keep_services, start_services
+from cli.session import SupervisedOption, keep_services, run_on_database, start_services
 
 
 class Queue(StrEnum):
@@ -36,15 +36,18 @@ def serve(
     port = serving.usable_port(loaded.host, loaded.port)
     # In production the data folder is not used.
     with nullcontext() if loaded.production else serving.sole_server(loaded.data_dir):
-        _, found = start_services()
-        investor = None
-        if sample and found.embedded and loaded.database_url is None:
-            from cli import first_start
+        serving.serve(loaded, port, workers, sample=sample)
 
-            first_start.prepare_sample(found.database_url)
-            investor = (first_start.SLUG, first_start.INVESTOR)
-        keep_up = partial(keep_services, loaded, found)
-        serving.serve(loaded.host, port, workers, investor, keep_up)
+
+def sample(supervised: SupervisedOption = False) -> None:
+    """Load the sample and request a training on it: ``twin serve`` runs this."""
+    if supervised:
+        # As Ctrl-C does, so that the terminal gets back the cursor that a bar hides.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        supervision.end_with_parent(signal.SIGTERM)
+    from cli.first_start import prepare_sample
+
+    run_on_database(lambda database, _: prepare_sample(database))
 
 
 def api(host: str, port: int, workers: int, supervised: SupervisedOption = False) -> None:

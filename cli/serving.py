@@ -2,58 +2,99 @@
 
 import fcntl
 import os
+import shutil
 import socket
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 
+import settings
+from cli.session import keep_services, start_services
 from cli.supervision import WORKERS, Part, ServingError, run_together
 
+SAMPLE = Part("sample", ["sample"], once=True)
 
-def serve(
-    host: str,
-    port: int,
-    workers: int,
-    sample_user: tuple[str, str] | None,
-    keep_up: Callable[[], None],
-) -> None:
-    """Run the API and both workers until SIGINT or SIGTERM.
+
+def serve(loaded: settings.Settings, port: int, workers: int, *, sample: bool) -> None:
+    """Run the API and both workers until SIGINT or SIGTERM, and say so in five lines.
+
+    In production the processes write to stderr; else each has a log in DATA_DIR/run.
 
     Args:
-        host: where to listen.
+        loaded: the settings.
         port: where to listen.
         workers: processes that answer requests.
-        sample_user: a tenant's slug and a user's email to show as an example.
-        keep_up: called every second; what it raises ends the server.
+        sample: load the sample and train on it first, where the database is an embedded one.
 
     Raises:
         ServingError: a part cannot start or keeps crashing, or was not ready in time.
     """
-    api = Part("API", ["api", host, str(port), str(workers)])
-    shown = f"[{host}]" if ":" in host else host
+    logs = None if loaded.production else loaded.data_dir / "run"
+    where = "" if logs is None else f"; logs: {logs}/*.log"
+    _print(f"Portfolio Twin is starting {_started_here(loaded)}{where}")
+    _, found = start_services()
+    with_sample = sample and found.embedded and loaded.database_url is None
+    api = Part("API", ["api", loaded.host, str(port), str(workers)])
+    url = f"http://{_shown(loaded.host)}:{port}"
+    with ExitStack() as until_stopped:
+
+        def announce() -> None:
+            _print(f"Portfolio Twin is ready: {url}/graphql (health: /healthz, /readyz)")
+            _print(_how_to_sign_in(loaded, with_sample=with_sample))
+            _print("To stop: Ctrl-C")
+            if with_sample:
+                from cli.first_start import training_shown
+
+                until_stopped.enter_context(training_shown(found))
+
+        run_together(
+            [api, *WORKERS, *([SAMPLE] if with_sample else [])],
+            is_ready=lambda: answers(f"{url}/readyz"),
+            announce=announce,
+            keep_up=partial(keep_services, loaded, found),
+            logs=logs,
+        )
+
+
+def _started_here(loaded: settings.Settings) -> str:
+    urls = {"PostgreSQL": loaded.database_url, "Redis": loaded.redis_url}
+    urls["Qdrant"] = loaded.qdrant_url
+    services = [name for name, url in urls.items() if url is None and not loaded.production]
+    listed = ", ".join([*services, "the API"])
+    return f"{listed} and its workers"
+
+
+def _shown(host: str) -> str:
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
-        shown = "localhost"
-    url = f"http://{shown}:{port}"
-    lines = ["", f"Portfolio Twin is ready: {url}/graphql", f"Health: {url}/healthz {url}/readyz"]
-    if sample_user:
-        tenant, user = sample_user
-        lines.append(f"Sample: tenant {tenant}, simulated investor {user}")
-        lines.append(f"Token: twin token --tenant {tenant} --user {user}")
-    lines.append("Ctrl-C stops everything.")
+        return "localhost"
+    return f"[{host}]" if ":" in host else host
 
-    def announce() -> None:
-        sys.stdout.write("\n".join([*lines, ""]))
-        sys.stdout.flush()
 
-    run_together(
-        [api, *WORKERS],
-        is_ready=lambda: answers(f"{url}/readyz"),
-        announce=announce,
-        keep_up=keep_up,
-    )
+def _how_to_sign_in(loaded: settings.Settings, *, with_sample: bool) -> str:
+    if loaded.oidc_issuer is not None:
+        return f"To sign in: a token of {loaded.oidc_issuer}"
+    if with_sample:
+        from cli.first_start import INVESTOR, SLUG
+
+        token = f"{_command()} token --tenant {SLUG} --user {INVESTOR}"
+        return f"Signed in: GraphiQL, as a simulated investor. Elsewhere: {token}"
+    return f"To sign in: {_command()} token --tenant SLUG --user EMAIL"
+
+
+def _command() -> str:
+    """How to call this command from here."""
+    if shutil.which("twin") == str(Path(sys.argv[0]).absolute()):
+        return "twin"
+    return os.path.relpath(sys.argv[0])
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 @contextmanager

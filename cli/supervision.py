@@ -7,10 +7,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import BinaryIO
 
 import typer
 
@@ -25,6 +26,8 @@ MOST_CRASHES = 5
 """Crashes in a row, each of a process that was not up yet, after which all end."""
 FIRST_WAIT = 0.5
 """Seconds until a crashed process is started again; twice as many after each further crash."""
+LOG_LIMIT = 5_000_000
+"""Bytes; a longer log begins anew when its process starts."""
 _PACE = 0.1
 _UPKEEP = 1.0  # seconds between two calls of what keeps the services up
 
@@ -35,10 +38,18 @@ class ServingError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One process of the server: a name for people, and the arguments of ``twin``."""
+    """One process of the server.
+
+    Attributes:
+        name: for people.
+        arguments: of ``twin``.
+        once: whether it ends by itself when its work is done. The server is not ready before, and
+            what it prints goes to the terminal.
+    """
 
     name: str
     arguments: Sequence[str]
+    once: bool = False
 
 
 WORKERS = (
@@ -47,20 +58,32 @@ WORKERS = (
 )
 
 
-def start_twin(arguments: Sequence[str], *, detached: bool = True) -> subprocess.Popen[bytes]:
+def start_twin(arguments: Sequence[str], log: Path | None = None) -> subprocess.Popen[bytes]:
     """Start ``twin`` with those arguments and ``--supervised``: it ends when this process does.
+
+    A terminal's Ctrl-C does not reach it: whoever supervises it stops it.
 
     Args:
         arguments: of the command line.
-        detached: keep a terminal's Ctrl-C from it, so that whoever supervises it stops it.
+        log: file that gets its output; this process's own stdout and stderr if None.
     """
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return subprocess.Popen(  # noqa: S603 - our own command line
-        [sys.executable, "-m", "cli", *arguments, "--supervised"],
-        stdin=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": path},
-        start_new_session=detached,
-    )
+    with nullcontext() if log is None else _appended(log) as output:
+        return subprocess.Popen(  # noqa: S603 - our own command line
+            [sys.executable, "-m", "cli", *arguments, "--supervised"],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            env=os.environ | {"PYTHONPATH": path},
+            start_new_session=True,
+        )
+
+
+def _appended(log: Path) -> BinaryIO:
+    """The file, opened to append to it; one that became too long begins anew."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    too_long = log.exists() and log.stat().st_size > LOG_LIMIT
+    return log.open("wb" if too_long else "ab")
 
 
 def end_with_parent(number: signal.Signals = signal.SIGKILL) -> None:
@@ -83,6 +106,7 @@ def run_together(
     is_ready: Callable[[], bool] | None = None,
     announce: Callable[[], None] = lambda: None,
     keep_up: Callable[[], None] = lambda: None,
+    logs: Path | None = None,
 ) -> None:
     """Run the parts until SIGINT or SIGTERM, then stop them.
 
@@ -91,10 +115,12 @@ def run_together(
 
     Args:
         parts: what to run.
-        is_ready: asked until it says so; then all parts count as up, which they otherwise do once
-            they have run for ``UP_AFTER`` seconds.
+        is_ready: asked until it says so, once the parts that run once are done; then all parts
+            count as up, which they otherwise do once they have run for ``UP_AFTER`` seconds.
         announce: called once it has said so.
         keep_up: called every second; what it raises ends all.
+        logs: folder where each part that goes on running has a log; without one the parts write to
+            this process's stdout and stderr.
 
     Raises:
         ServingError: a part cannot start or keeps crashing, or was not ready in time.
@@ -108,7 +134,7 @@ def run_together(
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     running: list[_Supervised] = []
     try:
-        running.extend(map(_Supervised, parts))
+        running.extend(_Supervised(part, logs) for part in parts)
         began = kept_up = time.monotonic()
         ready = is_ready is None
         while not stopping:
@@ -118,7 +144,8 @@ def run_together(
             if now - kept_up > _UPKEEP:
                 keep_up()
                 kept_up = now
-            if not ready and is_ready is not None and is_ready():
+            done = all(one.done for one in running if one.part.once)
+            if not ready and done and is_ready is not None and is_ready():
                 ready = True
                 for one in running:
                     one.was_up = True
@@ -135,14 +162,18 @@ def run_together(
 class _Supervised:
     """A part and its present process."""
 
-    def __init__(self, part: Part) -> None:
-        self._part = part
+    def __init__(self, part: Part, logs: Path | None) -> None:
+        self.part = part
+        self._log = None if logs is None or part.once else log_of(logs, part)
         self._crashes = 0  # in a row
         self.was_up = False
+        self.done = False
         self._start()
 
     def step(self) -> None:
         """Look after the process once. Raises ServingError if it is of no use to start it again."""
+        if self.done:
+            return
         now = time.monotonic()
         if self._due is not None:
             if now >= self._due:
@@ -152,18 +183,21 @@ class _Supervised:
             self.was_up = True
             self._crashes = 0
         code = self.process.poll()
-        if code is not None:
+        if code == 0 and self.part.once:
+            _end(self.process)
+            self.done = True
+        elif code is not None:
             self._record_crash(code, now)
 
     def _start(self) -> None:
-        self.process = start_twin(self._part.arguments)
+        self.process = start_twin(self.part.arguments, self._log)
         self._started = time.monotonic()
         self._due: float | None = None
 
     def _record_crash(self, code: int, now: float) -> None:
         _end(self.process)
         how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
-        what = f"the {self._part.name} ended by itself ({how})"
+        what = f"the {self.part.name} ended by itself ({how}{_last_words(self._log)})"
         # Who is killed did not choose to; who says no at the first start will go on saying it.
         if code >= 0 and not self.was_up:
             raise ServingError(f"{what}; everything is stopped")
@@ -173,6 +207,20 @@ class _Supervised:
         wait = FIRST_WAIT * 2 ** (self._crashes - 1)
         typer.echo(f"twin: {what}; it is started again in {wait:g} s", err=True)
         self._due = now + wait
+
+
+def log_of(logs: Path, part: Part) -> Path:
+    """The log of a part in a folder of logs."""
+    return logs / f"{part.name.lower().replace(' ', '-')}.log"
+
+
+def _last_words(log: Path | None) -> str:
+    """The last line of the log, and where to read on."""
+    if log is None:
+        return ""
+    lines = log.read_text(errors="replace").split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
+    return f"; {log} ends with: {last[:300]}"
 
 
 def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -13,8 +14,12 @@ from typer.testing import CliRunner, Result
 
 import runtime
 from cli import app
+from cli.first_start import prepare_sample
 
 ROOT = Path(__file__).parents[2]
+small_sample = partial(
+    prepare_sample, investors=6, most_houses=400, training={"epochs": 1, "device": "cpu"}
+)
 Twin = Callable[..., Result]
 StartTwin = Callable[..., psutil.Popen]
 

@@ -1,25 +1,24 @@
 """The sample on a fresh machine, and after a first start that was interrupted."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
 import runtime
-from cli.first_start import INVESTOR, SLUG, prepare_sample
-from cli.supervision import ServingError
-from domain import indexing, model_versions, policies, property_search, tenants, users
+from cli.first_start import INVESTOR, SLUG, training_shown
+from domain import indexing, job_runs, property_search, tenants, users
 from domain.database import Database
+from domain.job_runs import JobRun, JobStatus
 from domain.properties import Property
 from domain.tenants import Tenant
+from domain.work import Work
 from sample.king_county import load_houses
-from tests.conftest import without_jobs
+from tests.cli.conftest import small_sample
 
-pytestmark = pytest.mark.slow
-
-MOST_HOUSES = 400
-HOUSES = len(load_houses().thinned(MOST_HOUSES))
+HOUSES = len(load_houses().thinned(small_sample.keywords["most_houses"]))
 
 
 async def find(database: Database) -> Tenant:
@@ -27,52 +26,96 @@ async def find(database: Database) -> Tenant:
         return await tenants.by_slug(work, SLUG)
 
 
-async def open_gates(database_url: str) -> None:
-    """One epoch on few investors makes no good twin."""
-    async with without_jobs(database_url) as database:
-        tenant = await find(database)
-        async with database.work(tenant.id) as work:
-            rules = {"least_f1": 0, "least_accuracy": 0, "ndcg_tolerance": 1}
-            await policies.change(work, rules | {"least_approvals": 1, "least_investors": 1})
+async def trainings(database: Database) -> list[JobRun]:
+    tenant = await find(database)
+    async with database.work(tenant.id) as work:
+        return [run for run in await job_runs.recent(work) if run.function == job_runs.TRAIN]
 
 
-def prepare(url: str, training: Sequence[str]) -> None:
-    prepare_sample(url, investors=6, most_houses=MOST_HOUSES, training=training)
+async def test_an_interrupted_first_start_is_finished_by_the_next(database: Database) -> None:
+    await small_sample(database)
+    (asked,) = await trainings(database)
+    assert (asked.status, asked.arguments) == (
+        JobStatus.QUEUED,
+        {"epochs": 1, "device": "cpu"},
+    )
 
+    await small_sample(database)
+    (again,) = await trainings(database)
+    assert again.id == asked.id
 
-def test_an_interrupted_first_start_is_finished_by_the_next(
-    environment: None,
-    services: runtime.Services,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    url = services.database_url
-    with pytest.raises(ServingError, match="new start retries"):
-        prepare(url, training=["--epochs=0"])
-    first = capfd.readouterr().err
-    assert "epochs must be at least 1" in first
-    assert "Sample: " in first
-    asyncio.run(open_gates(url))
-
-    prepare(url, training=["--epochs=1"])
-    second = capfd.readouterr()
-    assert "Sample: " not in second.err
-    assert f"Version 1 answers now: {HOUSES:,} properties" in second.out
-
-    prepare_sample(url)
-    assert capfd.readouterr() == ("", "")
+    async with database.work(asked.tenant_id) as work:
+        await job_runs.start(work, asked.id)
+        await job_runs.fail(work, asked.id, "no")
+    await small_sample(database)
+    assert [run.status for run in await trainings(database)] == [
+        JobStatus.QUEUED,
+        JobStatus.FAILED,
+    ]
 
 
 async def test_the_sample_says_what_is_simulated(database: Database) -> None:
     tenant = await find(database)
     async with database.work(tenant.id) as work:
-        (version,) = await model_versions.page(work, 100)
-        assert tenant.active_model_version_id == version.id
         assert await property_search.count(work) == HOUSES
-        # The import marked everything, and the training put everything into the index.
-        assert (await indexing.waiting(work)).marks == 0
+        assert (await indexing.waiting(work)).marks > 0
         investor = await users.find(work, INVESTOR)
         assert investor.simulated
         sources = await work.session.scalars(
             select(func.distinct(Property.provenance["listing_status"]["source"].astext))
         )
         assert list(sources) == ["simulated"]
+
+
+Ending = Callable[[Work, JobRun], Any]
+
+
+async def _interrupted(_work: Work, _run: JobRun) -> None:
+    """Leaves it to the end of the block."""
+
+
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [
+        (
+            lambda work, run: job_runs.succeed(work, run.id, {"number": 3, "refusal": None}),
+            "Training: version 3 of the twin answers now",
+        ),
+        (
+            lambda work, run: job_runs.succeed(work, run.id, {"number": 3, "refusal": "F1 0.2"}),
+            "Training: version 3 was refused: F1 0.2",
+        ),
+        (
+            lambda work, run: job_runs.fail(work, run.id, "secret", "too little to learn from"),
+            "Training: failed: too little to learn from",
+        ),
+        (_interrupted, "Training: interrupted; the next start continues it"),
+    ],
+    ids=["answers", "refused", "failed", "interrupted"],
+)
+async def test_the_terminal_follows_the_training(
+    database: Database,
+    services: runtime.Services,
+    capfd: pytest.CaptureFixture[str],
+    ending: Ending,
+    said: str,
+) -> None:
+    await small_sample(database)
+    (run, *_) = await trainings(database)
+    async with database.work(run.tenant_id) as work:
+        await job_runs.start(work, run.id)
+        await job_runs.progress(work, run.id, 0.5, "epoch 4 of 8")
+
+    printed = ""
+    with training_shown(services):
+        async with asyncio.timeout(60):
+            while "Training: 50% epoch 4 of 8\n" not in printed:
+                printed += capfd.readouterr().err
+                await asyncio.sleep(0.02)
+        async with database.work(run.tenant_id) as work:
+            await ending(work, run)
+        async with asyncio.timeout(60):
+            while ending is not _interrupted and said not in printed:
+                printed += capfd.readouterr().err
+                await asyncio.sleep(0.02)
+    assert f"{said}\n" in printed + capfd.readouterr().err

@@ -1,5 +1,6 @@
 """The server's processes: started together, stopped together."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -12,11 +13,17 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from redis import Redis
 
 import embedded
+import runtime
+from cli.first_start import INVESTOR, SLUG
 from cli.serving import sole_server, usable_port
 from cli.supervision import ServingError
-from tests.cli.conftest import StartTwin, twin_processes
+from domain import policies, tenants
+from jobs.queue import INDEXING_QUEUE, TRAINING_QUEUE
+from settings import Settings
+from tests.cli.conftest import StartTwin, small_sample, twin_processes
 
 pytestmark = pytest.mark.slow
 
@@ -69,20 +76,47 @@ class Running:
 
     @property
     def said(self) -> str:
-        """What it and its parts printed so far."""
+        """What it printed so far, and its parts where they have no logs."""
         return self.log.read_text()
+
+    def logged(self, part: str) -> str:
+        """What the log of a part says so far."""
+        log = self.folder / "run" / f"{part}.log"
+        return log.read_text() if log.exists() else ""
+
+
+def load_small_sample(data_dir: Path) -> None:
+    """Load a sample into the folder's own services, as an interrupted first start would."""
+    found = runtime.services(Settings(_env_file=None, data_dir=data_dir))
+
+    async def load() -> None:
+        async with runtime.connect_database(found) as (database, _, _):
+            await small_sample(database)
+            async with database.work(None) as work:
+                tenant = await tenants.by_slug(work, SLUG)
+            async with database.work(tenant.id) as work:
+                # One epoch on few investors makes no good twin.
+                await policies.change(work, dict.fromkeys(("least_f1", "least_accuracy"), 0.0))
+                await policies.change(work, {"ndcg_tolerance": 1, "least_approvals": 1})
+
+    try:
+        runtime.migrate(found)
+        asyncio.run(load())
+    finally:
+        embedded.release(data_dir)
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One server of two processes for the tests that follow one another; the last stops it."""
     folder = tmp_path_factory.mktemp("served")
+    load_small_sample(folder / "data")
     log = folder / "out.log"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     with twin_processes(folder) as start:
-        process = start("serve", "--no-sample", "--workers=2", PORT=port)
+        process = start("serve", "--workers=2", PORT=port)
         found = Running(process, port, folder / "data", log)
         wait_until(lambda: "is ready" in found.said or process.poll() is not None, "the banner")
         assert process.poll() is None, found.said
@@ -103,6 +137,29 @@ def test_serve_answers_from_all_its_processes(served: Running) -> None:
     assert of_folder(served.folder)
 
 
+def test_the_terminal_gets_five_lines(served: Running) -> None:
+    wait_until(lambda: "of the twin answers now" in served.said, "the first training")
+    starting, ready, signed_in, stop, *training = served.said.splitlines()
+    assert starting == (
+        "Portfolio Twin is starting PostgreSQL, Redis, Qdrant, the API and its workers; "
+        f"logs: {served.folder}/run/*.log"
+    )
+    url = f"http://127.0.0.1:{served.port}"
+    assert ready == f"Portfolio Twin is ready: {url}/graphql (health: /healthz, /readyz)"
+    assert signed_in.startswith("Signed in: GraphiQL, as a simulated investor. Elsewhere: ")
+    assert signed_in.endswith(f" token --tenant {SLUG} --user {INVESTOR}")
+    assert stop == "To stop: Ctrl-C"
+    # Without a terminal to draw a bar on, it says how far it got now and then.
+    assert training[-1] == "Training: version 1 of the twin answers now"
+    assert all(line.startswith("Training: ") for line in training)
+
+
+def test_what_the_processes_log_goes_to_files(served: Running) -> None:
+    assert "Uvicorn running" in served.logged("api")
+    for name in ("indexing-worker", "training-worker"):
+        assert "Starting worker" in served.logged(name)
+
+
 def test_a_second_server_is_refused(served: Running) -> None:
     with twin_processes(served.log.parent) as start:
         taken = start("serve", "--no-sample", PORT=served.port)
@@ -114,16 +171,17 @@ def test_a_second_server_is_refused(served: Running) -> None:
 
 
 def test_a_killed_part_is_started_again_and_named(served: Running) -> None:
-    wait_until(lambda: served.said.count("Starting worker") == 2, "both workers")
+    starts = served.logged("training-worker").count("Starting worker")
     parts = served.process.children()
     (training,) = (one for one in parts if "--queue=training" in one.cmdline())
     training.kill()
 
-    wait_until(lambda: served.said.count("Starting worker") == 3, "another worker")
-    assert (
-        "twin: the training worker ended by itself (signal SIGKILL); it is started again in 0.5 s"
-        in served.said
+    wait_until(
+        lambda: served.logged("training-worker").count("Starting worker") == starts + 1,
+        "another worker",
     )
+    assert "twin: the training worker ended by itself (signal SIGKILL; " in served.said
+    assert "it is started again in 0.5 s" in served.said
     again = {one.pid for one in served.process.children()}
     assert len(again) == 3
     assert training.pid not in again
@@ -138,13 +196,23 @@ def test_ctrl_c_stops_the_server_with_all_that_it_started(served: Running) -> No
     assert "Traceback" not in served.said
 
 
+def both_work(folder: Path) -> bool:
+    """Whether both workers have started and look into their queues."""
+    found = embedded.status(folder).get("redis")
+    if found is None or not found.urls:
+        return False
+    with Redis.from_url(found.urls["redis_url"]) as redis:
+        names = [f"{queue}:health-check" for queue in (INDEXING_QUEUE, TRAINING_QUEUE)]
+        return bool(redis.exists(*names) == len(names))
+
+
 @pytest.fixture(scope="module")
 def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One ``twin worker`` for the tests that follow one another; the last of them kills it."""
     folder = tmp_path_factory.mktemp("workers")
     with twin_processes(folder) as start:
         found = Running(start("worker"), "", folder / "data", folder / "out.log")
-        wait_until(lambda: found.said.count("Starting worker") == 2, "both workers")
+        wait_until(lambda: both_work(found.folder), "both workers")
         yield found
 
 

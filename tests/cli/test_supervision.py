@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,16 +29,22 @@ def play(
 ) -> Callable[..., None]:
     """Runs a Python script as the one part."""
 
-    def start(arguments: list[str]) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", *arguments], stdin=subprocess.PIPE, start_new_session=True
-        )
+    def start(arguments: list[str], log: Path | None) -> subprocess.Popen[bytes]:
+        with nullcontext() if log is None else log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-c", *arguments],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                start_new_session=True,
+            )
         started.append(process)
         return process
 
     monkeypatch.setattr(supervision, "start_twin", start)
     monkeypatch.setattr(supervision, "FIRST_WAIT", 0.01)
-    return lambda script, **given: run_together([Part("actor", [script])], **given)
+    return lambda script, once=False, **given: run_together(
+        [Part("actor", [script], once)], **given
+    )
 
 
 def test_a_part_that_keeps_crashing_ends_all(
@@ -110,3 +117,29 @@ def test_a_signal_stops_the_parts(
         announce=lambda: os.kill(os.getpid(), number),
     )
     assert [one.returncode for one in started] == [-signal.SIGTERM]
+
+
+def test_a_part_that_runs_once_is_done_before_all_is_ready(
+    play: Callable[..., None], started: list[subprocess.Popen[bytes]]
+) -> None:
+    seen: list[int | None] = []
+
+    def announce() -> None:
+        seen.append(started[0].poll())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    play("import time; time.sleep(0.3)", once=True, is_ready=lambda: True, announce=announce)
+
+    assert seen == [0]
+    assert len(started) == 1
+
+
+def test_a_part_that_cannot_do_its_work_ends_all(play: Callable[..., None]) -> None:
+    with pytest.raises(ServingError, match=r"the actor ended by itself \(exit code 3\)"):
+        play("raise SystemExit(3)", once=True, is_ready=lambda: True)
+
+
+def test_the_end_of_a_log_says_why_a_part_ended(play: Callable[..., None], tmp_path: Path) -> None:
+    said = r"\(exit code 3; .*actor\.log ends with: the disk is full\)"
+    with pytest.raises(ServingError, match=said):
+        play("print('the disk is full\\n'); raise SystemExit(3)", logs=tmp_path)
