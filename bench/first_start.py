@@ -45,7 +45,8 @@ CHANGES = "subscription { recommendationsChanged { causes } }"
 
 QUERIES = {
     "recommendations": """{ recommendations(first: 2) { edges { node {
-        score modelVersion reasons { kind text } property { externalId zipcode listingPrice } } } } }""",
+        score modelVersion reasons { kind text }
+        property { externalId zipcode listingPrice } } } } }""",
     "similarProperties": """query ($house: ID!) { similarProperties(propertyId: $house, first: 2) {
         modelVersion reason { kind text }
         edges { similarity node { externalId zipcode listingPrice } } } }""",

@@ -9,7 +9,7 @@ import csv
 import gzip
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,10 +21,11 @@ from sqlalchemy.exc import DBAPIError
 
 import runtime
 from cli.console import Update, progress
-from domain import job_runs, tenants
+from domain import job_runs, model_versions, tenants
 from domain.database import Database
 from domain.imports import import_interactions, import_properties
 from domain.job_runs import JobRun
+from domain.model_versions import ModelVersion
 from domain.tenants import Tenant
 from domain.users import User
 from domain.vocabulary import Role
@@ -87,38 +88,34 @@ def training_shown(found: runtime.Services) -> Iterator[None]:
 async def _show(found: runtime.Services, over: threading.Event) -> None:
     async with runtime.connect_database(found) as (database, _, _):
         tenant = await _tenant(database)
-        if tenant is None:
+        if tenant is None or tenant.active_model_version_id is not None:
             return
         async with database.work(tenant.id) as work:
             under_way = await job_runs.unfinished(work)
         run = next((one for one in under_way if one.function == job_runs.TRAIN), None)
         if run is None:
             return
+        active: ModelVersion | None = None
         with progress("Training", every=30.0, transient=True) as update:
-            while run.status in job_runs.UNFINISHED and not over.is_set():
+            while active is None and run.status in job_runs.UNFINISHED and not over.is_set():
                 update(run.progress, run.message or "waiting for the training worker")
                 await asyncio.sleep(LOOK_EVERY)
-                run = await _look(database, run)
-        typer.echo(f"Training: {_outcome(run)}", err=True)
+                # PostgreSQL may be starting again: then the next look tells.
+                with suppress(DBAPIError, OSError):
+                    async with database.work(run.tenant_id) as work:
+                        run = await job_runs.get(work, run.id)
+                        active = await model_versions.active(work)
+        typer.echo(f"Training: {_outcome(active, run)}", err=True)
 
 
-async def _look(database: Database, run: JobRun) -> JobRun:
-    try:
-        async with database.work(run.tenant_id) as work:
-            return await job_runs.get(work, run.id)
-    except (DBAPIError, OSError):
-        # PostgreSQL is being started again; the next look tells.
-        return run
-
-
-def _outcome(run: JobRun) -> str:
+def _outcome(active: ModelVersion | None, run: JobRun) -> str:
+    if active is not None:
+        return f"version {active.number} of the twin answers now"
     if run.status in job_runs.UNFINISHED:
         return "interrupted; the next start continues it"
-    if run.result is None:
-        return f"{run.status}: {run.message}"
-    if refusal := run.result.get("refusal"):
-        return f"version {run.result['number']} was refused: {refusal}"
-    return f"version {run.result['number']} of the twin answers now"
+    result = run.result or {}
+    why = result.get("refusal") or result.get("waits_for") or run.message
+    return f"{run.status.value}, but no version answers: {why}"
 
 
 async def load_sample(
