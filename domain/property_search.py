@@ -121,7 +121,8 @@ def conditions(names: Collection[str], bind: Bind) -> list[ColumnElement[bool]]:
         # The band of latitude can use an index; the great circle decides.
         south, north = bind("circle_south", _FLOAT), bind("circle_north", _FLOAT)
         found.append(Property.latitude.between(south, north))
-        found.append(_distance_km(bind) <= bind("circle_radius_km", _FLOAT))
+        centre = bind("circle_latitude", _FLOAT), bind("circle_longitude", _FLOAT)
+        found.append(distance_km(*centre) <= bind("circle_radius_km", _FLOAT))
     if "polygon_south" in names:
         found.extend(polygons.within(bind))
     if "words" in names:
@@ -141,15 +142,22 @@ def excluding(ids: Collection[UUID]) -> ColumnElement[bool]:
     return Property.id != all_(literal(list(ids), ARRAY(Uuid())))
 
 
-def _distance_km(bind: Bind) -> ColumnElement[float]:
-    latitude, longitude = bind("circle_latitude", _FLOAT), bind("circle_longitude", _FLOAT)
+def distance_km(
+    latitude: ColumnElement[float], longitude: ColumnElement[float]
+) -> ColumnElement[float | None]:
+    """The great-circle distance of a property from a place, as SQL; null without coordinates."""
     # Haversine; least() keeps rounding from leaving the domain of asin.
-    half_latitude = func.radians(Property.latitude - latitude) / 2
-    half_longitude = func.radians(Property.longitude - longitude) / 2
-    chord = func.power(func.sin(half_latitude), 2) + func.cos(func.radians(latitude)) * func.cos(
-        func.radians(Property.latitude)
+    half_latitude = _radians(Property.latitude - latitude) / 2
+    half_longitude = _radians(Property.longitude - longitude) / 2
+    chord = func.power(func.sin(half_latitude), 2) + func.cos(_radians(latitude)) * func.cos(
+        _radians(Property.latitude)
     ) * func.power(func.sin(half_longitude), 2)
     return 2 * EARTH_RADIUS_KM * func.asin(func.sqrt(func.least(1.0, chord)))
+
+
+def _radians(degrees: ColumnElement[Any] | InstrumentedAttribute[Any]) -> ColumnElement[float]:
+    # To about a centimetre, since the square of a much smaller angle is an error in SQL.
+    return func.radians(func.round(degrees * 1e7) / 1e7)
 
 
 async def count(

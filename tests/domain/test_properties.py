@@ -162,6 +162,9 @@ async def test_geographic_filters(database: Database, tenant: Tenant) -> None:
         assert await ids(PropertyFilter(circle=Circle(*around, 39))) == {seattle.id}
         assert await ids(PropertyFilter(circle=Circle(*around, 0.001))) == {seattle.id}
         assert await ids(PropertyFilter(box=Box(47.0, -123, 47.5, -122))) == {tacoma.id}
+        # Next to nothing apart, in the only place where a number says so.
+        null_island = await add_property(work, latitude=5e-324, longitude=-1e-200)
+        assert await ids(PropertyFilter(circle=Circle(0, 0, 1))) == {null_island.id}
 
 
 async def test_snapshots_hold_every_column_and_nan_for_what_is_missing(
