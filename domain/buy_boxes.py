@@ -1,11 +1,11 @@
 """Buy boxes: what an investor says is wanted, before or beside what its history shows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Float, and_, case, cast, literal, select
+from sqlalchemy import ColumnElement, Float, and_, case, cast, func, literal, select
 
 from domain import clock, property_search
 from domain.base import storable
@@ -63,11 +63,44 @@ def _within(value: float | None, wanted: Range | None) -> bool:
 def met_share(box: BuyBox) -> ColumnElement[float]:
     """The share of the stated criteria that a property meets, as SQL. Something is stated."""
     criteria = stated(box)
-    share: ColumnElement[float] = literal(0.0, Float(53))
-    for one in criteria:
-        holds = property_search.matching(PropertyFilter(**{one.value: getattr(box, one.value)}))
-        share += case((and_(*holds), literal(1.0, Float(53))), else_=literal(0.0, Float(53)))
-    return cast(share, Float(53)) / float(len(criteria))
+    conditions = [
+        and_(*property_search.matching(PropertyFilter(**{one.value: getattr(box, one.value)})))
+        for one in criteria
+    ]
+    return _count(conditions) / float(len(criteria))
+
+
+def met_share_of(found: PropertyValues) -> ColumnElement[float]:
+    """The share of what a user states that a property meets, as SQL; null without a buy box."""
+    box = User.buy_box
+
+    def named(one: Criterion, value: str | None) -> ColumnElement[bool]:
+        return literal(False) if value is None else box[one.value].has_key(str(value))
+
+    def within(one: Criterion, value: float | None) -> ColumnElement[bool]:
+        if value is None:
+            return literal(False)
+        low, high = (box[one.value, side].as_float() for side in ("min", "max"))
+        above, below = func.coalesce(low <= value, True), func.coalesce(high >= value, True)
+        return and_(box.has_key(one.value), above, below)
+
+    meets = {
+        Criterion.PROPERTY_TYPE: named(Criterion.PROPERTY_TYPE, found.property_type),
+        Criterion.ZIPCODE: named(Criterion.ZIPCODE, found.zipcode),
+        Criterion.CITY: named(Criterion.CITY, found.city),
+        Criterion.PRICE: within(Criterion.PRICE, found.listing_price),
+        Criterion.BEDROOMS: within(Criterion.BEDROOMS, found.bedrooms),
+    }
+    stated = _count(box.has_key(one.value) for one in meets)
+    return _count(meets.values()) / func.nullif(stated, 0.0, type_=Float(53))
+
+
+def _count(conditions: Iterable[ColumnElement[bool]]) -> ColumnElement[float]:
+    """How many of the conditions hold, as SQL."""
+    total: ColumnElement[float] = literal(0.0, Float(53))
+    for one in conditions:
+        total += case((one, literal(1.0, Float(53))), else_=literal(0.0, Float(53)))
+    return cast(total, Float(53))
 
 
 def loads(value: Mapping[str, Any] | None) -> BuyBox | None:

@@ -132,6 +132,9 @@ class EngagementReason(Reason):
     engagement: float
 
 
+FOLLOWED = "what your firm's investors engage with"
+"""What scores and lists follow where no model judges."""
+
 DEED = {
     Approval.VIEW: "you viewed",
     Approval.SAVE: "you saved",
@@ -207,11 +210,19 @@ def cold_reasons(
                 engagement=found.engagement,
             )
         )
-    kind, why = (
-        (ReasonKind.NO_HISTORY, "You have no history yet")
-        if model_active
-        else (ReasonKind.NO_ACTIVE_MODEL, "No model is active yet")
-    )
-    follows = "your buy box and what" if box else "what"
-    text = f"{why}, so this list follows {follows} your firm's investors engage with."
-    return (*reasons, Reason(kind=kind, text=text))
+    return (*reasons, cold_reason("list", box, model_active=model_active))
+
+
+def cold_reason(answer: str, box: BuyBox | None, *, model_active: bool) -> Reason:
+    """Why no model judged for an investor, and what the answer, a list or score, follows."""
+    follows = f"your buy box and {FOLLOWED}" if box else FOLLOWED
+    if not model_active:
+        return no_active_model(answer, follows)
+    text = f"You have no history yet, so this {answer} follows {follows}."
+    return Reason(kind=ReasonKind.NO_HISTORY, text=text)
+
+
+def no_active_model(answer: str, follows: str) -> Reason:
+    """That no version is active, and what the answer, a list or score, follows instead."""
+    text = f"No model is active yet, so this {answer} follows {follows}."
+    return Reason(kind=ReasonKind.NO_ACTIVE_MODEL, text=text)

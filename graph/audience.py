@@ -19,6 +19,7 @@ from graph.places import (
     ranked_page,
     window,
 )
+from graph.reasons import FallbackReason, version_of
 from graph.users import User
 
 
@@ -54,11 +55,17 @@ class InterestedUserConnection:
     property_id: strawberry.Private[UUID]
     edges: list[InterestedUserEdge] = strawberry.field(description="The page's, in order.")
     page_info: PageInfo = strawberry.field(description="Where the page stands.")
+    model_version: str | None = strawberry.field(
+        description="The version that ranked the list; null where none did."
+    )
+    reason: FallbackReason | None = strawberry.field(
+        description="Why no model ranked the list, and what it follows instead; null where one did."
+    )
 
     @strawberry.field(
         description="How many investors approved of anything and neither own the property nor "
         "disliked or dismissed it; counted only if asked for. The list shows the best of the two "
-        "hundred with an interest most like it.",
+        "hundred with an interest most like it; where no model ranks, the thousand best.",
         directives=[weight(QUERY)],
     )
     async def total_count(self, info: Info) -> int:
@@ -114,6 +121,8 @@ async def list_interested(
         property_id=property_id,
         edges=edges,
         page_info=where_it_is,
+        model_version=version_of(found),
+        reason=FallbackReason.of(found.reason),
     )
 
 

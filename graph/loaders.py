@@ -23,6 +23,8 @@ from domain.recommendations import (
     Concentration,
     Counterfactual,
     FoundUser,
+    JudgedPage,
+    Judgement,
     Page,
     Place,
     Ranking,
@@ -97,6 +99,7 @@ class Loaders:
         users: a user by id, None if there is none.
         feedback: the caller's own opinion of a property, None if it has none.
         embeddings: a property's 16 floats in the active version's space, None without one.
+        judgements: the affinity of an investor and a property, and what gave it.
         affinity: the affinity of an investor and a property.
         reasons: why a recommendation is on its list.
         concentration: what buying it would do to the investor's exposure.
@@ -131,6 +134,7 @@ class Loaders:
         self.users = DataLoader(self._users)
         self.feedback = DataLoader(self._feedback)
         self.embeddings = DataLoader(self._embeddings)
+        self.judgements = DataLoader(self._judgements)
         self.affinity = DataLoader(self._affinity)
         self.reasons = DataLoader(self._reasons)
         self.concentration = DataLoader(self._concentration)
@@ -203,13 +207,18 @@ class Loaders:
         return [found.get(property_id) for property_id in wanted]
 
     @batch
-    async def _affinity(self, wanted: list[Pair]) -> list[float | DomainError]:
+    async def _judgements(self, wanted: list[Pair]) -> list[Judgement | DomainError]:
         ids = dict.fromkeys(pair.property_id for pair in wanted)
         rows = [item for item in await self.properties.load_many(ids) if item is not None]
         investors = list(dict.fromkeys(pair.user_id for pair in wanted))
-        scores = await self._recommender.affinity(self._principal.tenant_id, investors, rows)
+        judged = await self._recommender.affinity(self._principal.tenant_id, investors, rows)
         missing = not_found("user", ("userId",))
-        return [scores.get(pair, missing) for pair in wanted]
+        return [judged.get(pair, missing) for pair in wanted]
+
+    @batch
+    async def _affinity(self, wanted: list[Pair]) -> list[float | BaseException]:
+        judged = await asyncio.gather(*map(self.judgements.load, wanted), return_exceptions=True)
+        return [one.score if isinstance(one, Judgement) else one for one in judged]
 
     @batch
     async def _facets(self, wanted: list[tuple[PropertyFilter, Facet]]) -> list[Counts]:
@@ -287,8 +296,8 @@ class Loaders:
     @batch
     async def _similar(
         self, wanted: list[RankedList]
-    ) -> list[Page[SimilarProperty] | BaseException]:
-        async def answer(asked: RankedList) -> Page[SimilarProperty]:
+    ) -> list[JudgedPage[SimilarProperty] | BaseException]:
+        async def answer(asked: RankedList) -> JudgedPage[SimilarProperty]:
             page = await self._recommender.likeness.similar(self._principal.tenant_id, *asked)
             self.remember(item.property for item in page.items)
             return page
@@ -296,8 +305,10 @@ class Loaders:
         return await self._ranked(wanted, answer)
 
     @batch
-    async def _near(self, wanted: list[NearList]) -> list[Page[SimilarProperty] | BaseException]:
-        async def answer(asked: NearList) -> Page[SimilarProperty]:
+    async def _near(
+        self, wanted: list[NearList]
+    ) -> list[JudgedPage[SimilarProperty] | BaseException]:
+        async def answer(asked: NearList) -> JudgedPage[SimilarProperty]:
             page = await self._recommender.likeness.similar_to(self._principal.tenant_id, *asked)
             self.remember(item.property for item in page.items)
             return page
@@ -305,7 +316,9 @@ class Loaders:
         return await self._ranked(wanted, answer)
 
     @batch
-    async def _interested(self, wanted: list[AudienceAsk]) -> list[Page[FoundUser] | DomainError]:
+    async def _interested(
+        self, wanted: list[AudienceAsk]
+    ) -> list[JudgedPage[FoundUser] | DomainError]:
         self._audiences += len(wanted)
         if self._audiences > MAX_AUDIENCES:
             raise invalid(

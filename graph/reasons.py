@@ -1,5 +1,6 @@
 """Why a property is on an investor's list: one interface, one type for each sort of evidence."""
 
+from typing import Any
 from uuid import UUID
 
 import strawberry
@@ -7,6 +8,7 @@ import strawberry
 from domain import reasons
 from domain.buy_boxes import Criterion
 from domain.reasons import Approval, Attribute, ReasonKind, TraitKind
+from domain.recommendations import JudgedPage, Judgement
 from domain.vocabulary import PropertyType
 from graph.context import Info
 from graph.enums import publish
@@ -161,9 +163,18 @@ class EngagementReason(Reason):
     engagement: float = strawberry.field(description="How much, in views.")
 
 
-@strawberry.type(description="NO_HISTORY or NO_ACTIVE_MODEL: why no model ranked the list.")
+@strawberry.type(description="NO_HISTORY or NO_ACTIVE_MODEL: why no model ranked or judged.")
 class FallbackReason(Reason):
-    """Why no model ranked the list."""
+    """Why no model ranked or judged."""
+
+    @staticmethod
+    def of(given: reasons.Reason | None) -> "FallbackReason | None":
+        """What a client sees of why no model judged; None where one did."""
+        if given is None:
+            return None
+        return FallbackReason(
+            kind=given.kind, text=given.text, property_id=None, strength=given.strength
+        )
 
 
 REASONS = (
@@ -210,3 +221,8 @@ def reason_of(given: reasons.Reason) -> Reason:
             )  # fmt: skip
         case _:
             return FallbackReason(kind=kind, text=text, property_id=property_id, strength=strength)
+
+
+def version_of(judged: Judgement | JudgedPage[Any]) -> str | None:
+    """The version that judged as a client sees it; None where none did."""
+    return str(judged.model_version) if judged.model_version else None

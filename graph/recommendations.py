@@ -22,7 +22,7 @@ from graph.places import (
     window,
 )
 from graph.properties import Property, UserId
-from graph.reasons import Reason, reason_of
+from graph.reasons import FallbackReason, Reason, reason_of, version_of
 from graph.users import User
 
 MAX_AFFINITIES = 500
@@ -174,6 +174,12 @@ class Affinity:
 
     property: Property = strawberry.field(description="The property.")
     score: float = strawberry.field(description="Calibrated to 0 to 1.")
+    model_version: str | None = strawberry.field(
+        description="The version that judged; null where none did."
+    )
+    reason: FallbackReason | None = strawberry.field(
+        description="Why no model judged, and what the score follows instead; null where one did."
+    )
 
 
 async def list_recommendations(
@@ -238,8 +244,13 @@ async def affinity(
     ]
     loaders = info.context.loaders
     rows = await loaders.require_properties(wanted, "propertyIds")
-    scores = await loaders.affinity.load_many([Pair(investor, value) for value in wanted])
+    judged = await loaders.judgements.load_many([Pair(investor, value) for value in wanted])
     return [
-        Affinity(property=Property.of(row), score=score)
-        for row, score in zip(rows, scores, strict=True)
+        Affinity(
+            property=Property.of(row),
+            score=one.score,
+            model_version=version_of(one),
+            reason=FallbackReason.of(one.reason),
+        )
+        for row, one in zip(rows, judged, strict=True)
     ]

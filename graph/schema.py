@@ -63,7 +63,8 @@ class Query:
     )
     similar_properties = strawberry.field(
         resolver=similar_properties,
-        description="What is most like a property, by the model.",
+        description="What is most like a property, by the active model; while there is none, by "
+        "attributes and place.",
         directives=[weight(SEARCH), page_of(DEFAULT_PAGE, "first", "last")],
     )
     similar_to = strawberry.field(

@@ -15,6 +15,7 @@ from graph.nodes import parse_id
 from graph.pagination import After, Diversity, First, PageInfo
 from graph.places import RankedBefore, RankedLast, Window, ranked_page, window
 from graph.properties import Property
+from graph.reasons import FallbackReason, version_of
 
 
 @strawberry.type(description="A property like another, in a list.")
@@ -23,7 +24,9 @@ class SimilarPropertyEdge:
 
     cursor: str = strawberry.field(description="Its place, for `after` and `before`.")
     similarity: float = strawberry.field(
-        description="How alike they are: the cosine of their embeddings, mapped to 0 to 1."
+        description="How alike they are, 0 to 1: the cosine of their embeddings, mapped; where no "
+        "model ranked, Gower's coefficient of similarity: the mean over what is known of the "
+        "property, of place, price, square feet, bedrooms, bathrooms, type and year built."
     )
     node: Property = strawberry.field(description="The property.")
 
@@ -36,6 +39,12 @@ class SimilarPropertyConnection:
     where: strawberry.Private[filters.PropertyFilter]
     edges: list[SimilarPropertyEdge] = strawberry.field(description="The page's, in order.")
     page_info: PageInfo = strawberry.field(description="Where the page stands.")
+    model_version: str | None = strawberry.field(
+        description="The version that ranked the list; null where none did."
+    )
+    reason: FallbackReason | None = strawberry.field(
+        description="Why no model ranked the list, and what it follows instead; null where one did."
+    )
 
     @strawberry.field(
         description="How many other properties match the filter; counted only if asked for. The "
@@ -62,7 +71,7 @@ async def list_similar(
 
 
 def _by_likeness(
-    kind: str, page: recommendations.Page[recommendations.SimilarProperty],
+    kind: str, page: recommendations.JudgedPage[recommendations.SimilarProperty],
     where: filters.PropertyFilter, anchors: list[UUID],
 ) -> SimilarPropertyConnection:  # fmt: skip
     edges, where_it_is = ranked_page(
@@ -77,6 +86,8 @@ def _by_likeness(
         where=where,
         edges=edges,
         page_info=where_it_is,
+        model_version=version_of(page),
+        reason=FallbackReason.of(page.reason),
     )
 
 

@@ -13,9 +13,21 @@ from domain.database import Database
 from domain.errors import DomainError, ErrorCode, not_found
 from domain.interactions import Interaction
 from domain.property_rows import PropertyValues
+from domain.reasons import FOLLOWED, no_active_model
+from domain.recommendations.cold_start import ENGAGEMENT, ColdListing, interest, liked
 from domain.recommendations.listings import Whole, digest
-from domain.recommendations.paging import Origin, Page, Place, check_state, page_of, placed
-from domain.recommendations.ranking import has_approvals, state_of, version_of
+from domain.recommendations.paging import (
+    JudgedPage,
+    Origin,
+    Page,
+    Place,
+    all_of,
+    check_state,
+    check_version,
+    page_of,
+    placed,
+)
+from domain.recommendations.ranking import has_approvals, state_of
 from domain.shortlists import Key, Reach
 from domain.snapshots import InvestorHistory, ModelKey, Twin
 from domain.users import User
@@ -58,7 +70,7 @@ class Audience:
 
     async def interested(
         self, tenant_id: UUID, asked: Sequence[AudienceAsk]
-    ) -> list[Page[FoundUser] | DomainError]:
+    ) -> list[JudgedPage[FoundUser] | DomainError]:
         """Pages of the investors whom properties would suit, the best first, ties by id.
 
         The score is the affinity. Looked at are, for each property, the two hundred with an
@@ -66,23 +78,27 @@ class Audience:
         A search of the index for each property, all at once; and else the same few queries and
         one batch of the model, however many properties.
 
+        Without an active model all who approved of anything are looked at, in a query for each
+        property.
+
         Returns:
-            For each of those asked its page, or NOT_FOUND, NO_ACTIVE_MODEL or CURSOR_EXPIRED.
+            For each of those asked its page, or NOT_FOUND or CURSOR_EXPIRED.
         """
         async with self._database.work(tenant_id) as work:
             now = await clock.now(work)
             version_id = await tenants.active_version_id(work)
             rows = await property_rows.get_many(work, [ask.property_id for ask in asked])
-            excluded = await _excluded(work, list(rows))
-        answers: dict[AudienceAsk, Page[FoundUser] | DomainError] = {}
+            excluded = await _excluded(work, list(rows)) if version_id else {}
+        version = str(version_id) if version_id else ENGAGEMENT
+        answers: dict[AudienceAsk, JudgedPage[FoundUser] | DomainError] = {}
         ready: dict[float, list[AudienceAsk]] = {}
         for ask in asked:
             place = ask.before or ask.after
             try:
-                version = _version(version_id, place)
                 if ask.property_id not in rows:
                     raise not_found("property", ("propertyId",))
                 if place is not None:
+                    check_version(version, place)
                     check_state(_origin(version, 0.0, rows[ask.property_id]), place)
             except DomainError as refusal:
                 answers[ask] = refusal
@@ -91,9 +107,13 @@ class Audience:
         # Nearly always one: a request rarely goes on with two lists of different moments.
         for as_of, some in ready.items():
             found = [rows[ask.property_id] for ask in some]
-            unwanted = [excluded[row.id] for row in found]
-            model = ModelKey(tenant_id, _version(version_id, None))
-            answers |= await self._score(model, as_of, some, found, unwanted)
+            if version_id is None:
+                for ask, row in zip(some, found, strict=True):
+                    answers[ask] = await self._cold(tenant_id, as_of, ask, row)
+            else:
+                unwanted = [excluded[row.id] for row in found]
+                model = ModelKey(tenant_id, version_id)
+                answers |= await self._score(model, as_of, some, found, unwanted)
         return [answers[ask] for ask in asked]
 
     async def similar(
@@ -114,7 +134,15 @@ class Audience:
         place = before or after
         async with self._database.work(tenant_id) as work:
             await users.get(work, user_id, "userId")
-            version_id = _version(await tenants.active_version_id(work), place)
+            version_id = await tenants.active_version_id(work)
+            if version_id is None:
+                raise DomainError(
+                    ErrorCode.NO_ACTIVE_MODEL,
+                    "No model is active yet, and what investors have in common is what a model "
+                    "learns of them; ask again once `activeModel` is not null.",
+                )
+            if place is not None:
+                check_version(str(version_id), place)
             gone = await _deactivated(work)
         bound = place.reach.likeness[0] if place and place.reach.likeness else None
         kin = await self._twin.kin(ModelKey(tenant_id, version_id), user_id, gone, bound)
@@ -133,7 +161,7 @@ class Audience:
         page = placed(
             await page_of(listing, shown, size, after, before), origin, Reach((kin.above,))
         )
-        return _people(page, people)
+        return Page(_people(page, people), page.has_next, page.has_previous)
 
     async def _score(
         self,
@@ -142,7 +170,7 @@ class Audience:
         asked: Sequence[AudienceAsk],
         found: Sequence[PropertyValues],
         unwanted: Sequence[Collection[UUID]],
-    ) -> dict[AudienceAsk, Page[FoundUser]]:
+    ) -> dict[AudienceAsk, JudgedPage[FoundUser]]:
         columns = properties.columns_of(found)
         places = [ask.before or ask.after for ask in asked]
         bounds = [one.reach.likeness[0] if one and one.reach.likeness else None for one in places]
@@ -164,12 +192,37 @@ class Audience:
                 for score in [float(matrix[row_of[one], column])]
             ]
             listing = Whole(sorted(scored, key=lambda one: one.key))
-            origin = _origin(model.version_id, as_of, found[column])
-            page = await page_of(listing, _all_of_them, ask.size, ask.after, ask.before)
+            origin = _origin(str(model.version_id), as_of, found[column])
+            # Who is deactivated was left out of the search.
+            page = await page_of(listing, all_of, ask.size, ask.after, ask.before)
             pages[ask] = placed(page, origin, Reach((above,)))
         shown = {item.key.id for page in pages.values() for _, item in page.items}
         people = await self._active(model.tenant_id, shown)
-        return {ask: _people(page, people) for ask, page in pages.items()}
+        return {
+            ask: JudgedPage(
+                _people(page, people), page.has_next, page.has_previous, model.version_id, None
+            )
+            for ask, page in pages.items()
+        }
+
+    async def _cold(
+        self, tenant_id: UUID, as_of: float, ask: AudienceAsk, found: PropertyValues
+    ) -> JudgedPage[FoundUser]:
+        """A page of the investors whom a property would suit, without a model."""
+        place = ask.before or ask.after
+        # That of the first page, so that no view of the property moves anybody meanwhile.
+        share = place.reach.likeness[0] if place and place.reach.likeness else liked(found)
+        listing = ColdListing(
+            lambda: self._database.work(tenant_id),
+            User, interest(found, share), _investors(for_property=found.id),
+        )  # fmt: skip
+        page = placed(
+            await page_of(listing, all_of, ask.size, ask.after, ask.before),
+            _origin(ENGAGEMENT, as_of, found), Reach((share,)),
+        )  # fmt: skip
+        items = [FoundUser(item.row, item.score, at) for at, item in page.items]
+        reason = no_active_model("list", f"the investors' buy boxes and {FOLLOWED}")
+        return JudgedPage(items, page.has_next, page.has_previous, None, reason)
 
     async def _active(self, tenant_id: UUID, ids: Collection[UUID]) -> dict[UUID, User]:
         """Those of the users who exist and are not deactivated."""
@@ -178,19 +231,13 @@ class Audience:
         return {one.id: one for one in found.values() if one.deactivated_at is None}
 
 
-async def _all_of_them(ids: Collection[UUID]) -> set[UUID]:
-    # Only those have a history, and who is deactivated was left out of the search.
-    return set(ids)
-
-
-def _people(page: Page[tuple[Place, _Scored]], people: Mapping[UUID, User]) -> Page[FoundUser]:
-    """A page with the users; who was deleted or deactivated just now is not on it."""
-    items = [
+def _people(page: Page[tuple[Place, _Scored]], people: Mapping[UUID, User]) -> list[FoundUser]:
+    """The users of a page, without who was deleted or deactivated just now."""
+    return [
         FoundUser(people[item.key.id], item.score, place)
         for place, item in page.items
         if item.key.id in people
     ]
-    return Page(items, page.has_next, page.has_previous)
 
 
 async def count_investors(
@@ -203,37 +250,33 @@ async def count_investors(
         for_property: without those who own, dismissed or dislike this property.
         but: without this one.
     """
-    wanted: list[ColumnElement[bool]] = [
-        User.deactivated_at.is_(None),
-        exists().where(Interaction.user_id == User.id, Interaction.kind.in_(APPROVING)),
-    ]
-    if for_property is not None:
-        wanted.append(
-            ~exists().where(
-                Interaction.user_id == User.id,
-                Interaction.property_id == for_property,
-                Interaction.kind.in_(EXCLUDING),
-            )
-        )
+    wanted = _investors(for_property=for_property)
     if but is not None:
         wanted.append(User.id != but)
     query = select(func.count()).select_from(User).where(*wanted)
     return await work.session.scalar(query) or 0
 
 
-def _origin(version_id: UUID, as_of: float, found: PropertyValues) -> Origin:
-    return Origin(str(version_id), as_of, state_of(properties.columns_of([found])))
-
-
-def _version(active: UUID | None, place: Place | None) -> UUID:
-    if active is None:
-        raise DomainError(
-            ErrorCode.NO_ACTIVE_MODEL,
-            "No model is active yet; investors cannot be compared. Train it first.",
+def _investors(*, for_property: UUID | None) -> list[ColumnElement[bool]]:
+    """Who is active and approved of anything, without those to whom a property means nothing."""
+    wanted: list[ColumnElement[bool]] = [
+        User.deactivated_at.is_(None),
+        exists().where(Interaction.user_id == User.id, Interaction.kind.in_(APPROVING)),
+    ]
+    if for_property is not None:
+        wanted.append(
+            # Read once, whatever PostgreSQL expects of a tenant that it has not analysed yet.
+            User.id.not_in(
+                select(Interaction.user_id).where(
+                    Interaction.property_id == for_property, Interaction.kind.in_(EXCLUDING)
+                )
+            )
         )
-    if place is not None:
-        version_of(place, active)
-    return active
+    return wanted
+
+
+def _origin(version: str, as_of: float, found: PropertyValues) -> Origin:
+    return Origin(version, as_of, state_of(properties.columns_of([found])))
 
 
 async def _deactivated(work: Work) -> set[UUID]:

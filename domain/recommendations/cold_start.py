@@ -1,13 +1,17 @@
-"""Lists without a model: the tenant's engagement, and what the investor says is wanted."""
+"""Lists without a model: by the tenant's engagement, buy boxes, and likeness of attributes."""
 
+import math
 from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Float, Select, and_, case, func, literal, or_, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from domain import buy_boxes, property_search
+from domain.base import TenantScoped
 from domain.filters import PropertyFilter
 from domain.properties import Property
 from domain.property_rows import PropertyValues
@@ -18,79 +22,171 @@ from domain.work import Work
 ENGAGEMENT = "engagement"
 """What ``model_version`` says where no model ranked."""
 
+ATTRIBUTES = "attributes"
+"""What the cursor of a list of similar properties says where no model ranked it."""
+
 HALF_ENGAGEMENT = 25.0
 """The engagement, in views, that scores one half."""
+
+PLACE_RANGE_KM = 25.0
+"""The distance from which on two places have nothing in common."""
+
+LOG_RANGES: dict[str, float] = {"listing_price": 4.0, "square_feet": 4.0}
+"""How many times as much of a column has nothing in common; less than 1 counts as 1."""
+
+RANGES: dict[str, float] = {"bedrooms": 4.0, "bathrooms": 4.0, "year_built": 50.0}
+"""The difference in a column from which on nothing is in common.
+
+All ranges are fixed: one that is read from the tenant's data would move the others' places when a
+property comes or goes.
+"""
+
+_FLOAT = Float(53)
+Row = TypeVar("Row", bound=TenantScoped)
+
+
+def liked(found: PropertyValues) -> float:
+    """The share of a score in [0, 1] that the engagement with a property gives: e / (e + 25)."""
+    return found.engagement / (found.engagement + HALF_ENGAGEMENT)
 
 
 def cold_score(found: PropertyValues, box: BuyBox | None) -> float:
     """The score in [0, 1] of a property for an investor without approvals.
 
-    It is e / (e + 25) for an engagement of e views; with a buy box, the mean of that and the share
-    of the stated criteria that the property meets.
+    It is that of ``liked``; with a buy box, the mean of that and the share of the stated criteria
+    that the property meets.
     """
-    liked = found.engagement / (found.engagement + HALF_ENGAGEMENT)
     if box is None:
-        return liked
+        return liked(found)
     share = len(buy_boxes.met(box, found)) / len(buy_boxes.stated(box))
-    return (liked + share) / 2
+    return (liked(found) + share) / 2
+
+
+def cold_order(box: BuyBox | None) -> ColumnElement[float]:
+    """What orders an investor's list as ``cold_score`` does, as SQL."""
+    if box is None:
+        # The engagement gives the same order, and has an index.
+        return Property.engagement.expression
+    share = Property.engagement / (Property.engagement + HALF_ENGAGEMENT)
+    return (share + buy_boxes.met_share(box)) / 2.0
+
+
+def interest(found: PropertyValues, engagement_share: float) -> ColumnElement[float]:
+    """The ``cold_score`` of a property for each user, as SQL, given what ``liked`` says of it."""
+    own = literal(engagement_share, _FLOAT)
+    return func.coalesce((own + buy_boxes.met_share_of(found)) / 2.0, own)
+
+
+def is_comparable(anchor: PropertyValues) -> bool:
+    """Whether anything is known of a property that ``likeness`` compares."""
+    names = ("property_type", *LOG_RANGES, *RANGES)
+    return _has_place(anchor) or any(getattr(anchor, name) is not None for name in names)
+
+
+def likeness(anchor: PropertyValues) -> ColumnElement[float]:
+    """How alike each property is to one, in [0, 1], as SQL: Gower's coefficient (Gower 1971).
+
+    It is the mean over the attributes that are known of the one. Equal types count 1. Numbers, and
+    the distance of the places, count 1 less the difference over the range, at least 0; of price and
+    size it is the difference of the logarithms. What is not known of the other counts 0, so that
+    little knowledge is no likeness. 0 where nothing is known of the one.
+    """
+    parts: list[ColumnElement[float]] = []
+    if anchor.property_type is not None:
+        alike = Property.property_type == anchor.property_type
+        parts.append(case((alike, literal(1.0, _FLOAT)), else_=literal(0.0, _FLOAT)))
+    for name, times in LOG_RANGES.items():
+        if (value := getattr(anchor, name)) is not None:
+            column: InstrumentedAttribute[float | None] = getattr(Property, name)
+            # Null stays null, which greatest() would pass over.
+            amount = case((column > 1, column), (column <= 1, literal(1.0, _FLOAT)))
+            own = literal(max(float(value), 1.0), _FLOAT)
+            parts.append(_nearness(func.ln(amount) - func.ln(own), math.log(times)))
+    for name, width in RANGES.items():
+        if (value := getattr(anchor, name)) is not None:
+            own = literal(float(value), _FLOAT)
+            parts.append(_nearness(getattr(Property, name) - own, width))
+    if _has_place(anchor):
+        place = (literal(anchor.latitude, _FLOAT), literal(anchor.longitude, _FLOAT))
+        parts.append(_nearness(property_search.distance_km(*place), PLACE_RANGE_KM))
+    total: ColumnElement[float] = literal(0.0, _FLOAT)
+    for part in parts:
+        total += part
+    return total / float(len(parts) or 1)
+
+
+def _has_place(found: PropertyValues) -> bool:
+    return found.latitude is not None and found.longitude is not None
+
+
+def _nearness(difference: ColumnElement[float | None], width: float) -> ColumnElement[float]:
+    # Subtracted first, for the quotient of a tiny number is an error in SQL. greatest() passes over
+    # null, so that what is not known counts 0.
+    return func.greatest(literal(0.0, _FLOAT), (width - func.abs(difference)) / width)
+
+
+def wanted(where: PropertyFilter, exclude: Collection[UUID]) -> list[ColumnElement[bool]]:
+    """Which properties a list is of, as SQL."""
+    found = property_search.matching(where)
+    return [*found, property_search.excluding(exclude)] if exclude else found
 
 
 @dataclass(frozen=True, slots=True)
-class ColdItem:
-    """A property on a list without a model, and where it stands."""
+class ColdItem(Generic[Row]):
+    """A row on a list without a model, and its score."""
 
-    row: PropertyValues
-    key: Key
+    row: Row
+    score: float
+
+    @property
+    def key(self) -> Key:
+        """Where it stands."""
+        return Key(0, -self.score, self.row.id)
 
 
-class ColdListing:
-    """The properties that match, by falling ``cold_score``, ties by id; see ``Listing``.
+class ColdListing(Generic[Row]):
+    """Properties or users by a falling score, ties by id; see ``Listing``.
 
     Args:
         work: opens a unit of work.
-        where: which properties.
-        box: what the investor says is wanted.
-        exclude: which properties not.
+        kind: properties or users.
+        score: what orders them, as SQL; for the same row always the same.
+        wanted: which of them, as SQL.
     """
 
     def __init__(
         self,
         work: Callable[[], AbstractAsyncContextManager[Work]],
-        where: PropertyFilter,
-        box: BuyBox | None,
-        exclude: Collection[UUID],
+        kind: type[Row],
+        score: ColumnElement[float],
+        wanted: Collection[ColumnElement[bool]],
     ) -> None:
         self._work = work
-        # Without a buy box the engagement gives the same order, and has an index.
-        self._score: ColumnElement[float] = Property.engagement.expression
-        if box is not None:
-            liked = Property.engagement / (Property.engagement + HALF_ENGAGEMENT)
-            self._score = (liked + buy_boxes.met_share(box)) / 2.0
-        self._query = select(Property, self._score).where(*property_search.matching(where))
-        if exclude:
-            self._query = self._query.where(property_search.excluding(exclude))
+        self._id = kind.id
+        self._score = score
+        self._query = select(kind, score).where(*wanted)
 
-    async def behind(self, key: Key | None, count: int) -> list[ColdItem]:
+    async def behind(self, key: Key | None, count: int) -> list[ColdItem[Row]]:
         """The first ``count`` behind a key, or of all."""
-        query = self._query.order_by(self._score.desc(), Property.id).limit(count)
+        query = self._query.order_by(self._score.desc(), self._id).limit(count)
         if key is not None:
             score = -key.place
-            tied = and_(self._score == score, Property.id > key.id)
+            tied = and_(self._score == score, self._id > key.id)
             query = query.where(or_(self._score < score, tied))
         return await self._read(query)
 
-    async def before(self, key: Key, count: int) -> list[ColdItem]:
+    async def before(self, key: Key, count: int) -> list[ColdItem[Row]]:
         """The last ``count`` before a key, in the list's order."""
         score = -key.place
-        tied = and_(self._score == score, Property.id < key.id)
+        tied = and_(self._score == score, self._id < key.id)
         query = (
             self._query.where(or_(self._score > score, tied))
-            .order_by(self._score, Property.id.desc())
+            .order_by(self._score, self._id.desc())
             .limit(count)
         )
         return (await self._read(query))[::-1]
 
-    async def _read(self, query: Select[Property, float]) -> list[ColdItem]:
+    async def _read(self, query: Select[Row, float]) -> list[ColdItem[Row]]:
         async with self._work() as work:
             rows = await work.session.execute(query)
-            return [ColdItem(row[0], Key(0, -float(row[1]), row[0].id)) for row in rows]
+            return [ColdItem(row[0], float(row[1])) for row in rows]

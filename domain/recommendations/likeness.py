@@ -1,4 +1,4 @@
-"""What is like a property, or near a vector, by the active model."""
+"""What is like a property, by the active model or else by attributes, or near a vector."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from uuid import UUID
@@ -7,19 +7,30 @@ from domain import properties, property_rows, tenants
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode, invalid, not_found
 from domain.filters import PropertyFilter
+from domain.properties import Property
 from domain.property_rows import PropertyValues
+from domain.reasons import no_active_model
+from domain.recommendations.cold_start import (
+    ATTRIBUTES,
+    ColdListing,
+    is_comparable,
+    likeness,
+    wanted,
+)
 from domain.recommendations.listings import MAX_DEPTH, Growing, Whole, digest
 from domain.recommendations.paging import (
+    JudgedPage,
     Origin,
-    Page,
     Place,
+    all_of,
     check_diversity,
     check_state,
+    check_version,
     page_of,
     page_of_diverse,
     placed,
 )
-from domain.recommendations.ranking import SimilarProperty, state_of, version_of
+from domain.recommendations.ranking import SimilarProperty, state_of
 from domain.recommendations.vectors import unit_vector
 from domain.shortlists import Reach, Similar
 from domain.snapshots import ModelKey, Twin
@@ -41,21 +52,28 @@ class Likeness:
         after: Place | None = None,
         diversity: float = 0.0,
         before: Place | None = None,
-    ) -> Page[SimilarProperty]:
+    ) -> JudgedPage[SimilarProperty]:
         """The ``first`` matching properties most like one, after a place in the list.
 
-        With ``before`` it is the last ``first`` before that place instead.
+        With ``before`` it is the last ``first`` before that place instead. Without an active model
+        the list follows ``cold_start.likeness``, and ``diversity`` changes nothing.
 
         Raises:
             DomainError: NOT_FOUND for the property; INVALID_INPUT for the diversity;
-                NO_ACTIVE_MODEL; CURSOR_EXPIRED.
+                CURSOR_EXPIRED.
         """
         async with self._database.read(tenant_id) as reading:
             anchor = (await property_rows.get_many(reading, [property_id])).get(property_id)
             version_id = await tenants.active_version_id(reading)
         if anchor is None:
             raise not_found("property", ("propertyId",))
-        model, columns = _answering(tenant_id, version_id), properties.columns_of([anchor])
+        columns = properties.columns_of([anchor])
+        if version_id is None:
+            state = state_of(columns)
+            return await self._cold(
+                tenant_id, anchor, state, where, first, after, before, diversity
+            )
+        model = ModelKey(tenant_id, version_id)
 
         async def most_alike(limit: int) -> list[Similar]:
             return await self._twin.similar(model, columns, where, [property_id], limit, diversity)
@@ -73,19 +91,26 @@ class Likeness:
         after: Place | None = None,
         diversity: float = 0.0,
         before: Place | None = None,
-    ) -> Page[SimilarProperty]:
+    ) -> JudgedPage[SimilarProperty]:
         """The ``first`` matching properties nearest to a vector, listed as ``similar`` lists them.
 
         Of the vector's 16 numbers only the direction counts. ``version`` is the id of the version
         that it is of, and is checked if given.
 
         Raises:
-            DomainError: as ``similar``; INVALID_INPUT for the vector or the version.
+            DomainError: as ``similar``; INVALID_INPUT for the vector or the version;
+                NO_ACTIVE_MODEL.
         """
         unit = unit_vector(vector)
         async with self._database.read(tenant_id) as reading:
             version_id = await tenants.active_version_id(reading)
-        model = _answering(tenant_id, version_id)
+        if version_id is None:
+            raise DomainError(
+                ErrorCode.NO_ACTIVE_MODEL,
+                "No model is active yet, and a vector means nothing without the model that it is "
+                "of; ask again once `activeModel` is not null.",
+            )
+        model = ModelKey(tenant_id, version_id)
         if version is not None and version != str(version_id):
             raise invalid(
                 f"modelVersion: {version_id} answers now, and vectors of two versions are not "
@@ -109,12 +134,12 @@ class Likeness:
         after: Place | None,
         before: Place | None,
         diversity: float,
-    ) -> Page[SimilarProperty]:
+    ) -> JudgedPage[SimilarProperty]:
         """A page of a list by likeness."""
         place = before or after
         check_diversity(diversity, place)
         if place is not None:
-            version_of(place, model.version_id)
+            check_version(origin.version, place)
         found: dict[UUID, PropertyValues] = {}
 
         async def shown(ids: Collection[UUID]) -> set[UUID]:
@@ -132,17 +157,40 @@ class Likeness:
         items = [
             SimilarProperty(found[item.property_id], item.similarity, at) for at, item in page.items
         ]
-        return Page(items, page.has_next, page.has_previous)
+        return JudgedPage(items, page.has_next, page.has_previous, model.version_id, None)
 
-
-def _answering(tenant_id: UUID, version_id: UUID | None) -> ModelKey:
-    """The active version. Raises DomainError NO_ACTIVE_MODEL."""
-    if version_id is None:
-        raise DomainError(
-            ErrorCode.NO_ACTIVE_MODEL,
-            "No model is active yet; similar properties need one. Train it first.",
+    async def _cold(
+        self,
+        tenant_id: UUID,
+        anchor: PropertyValues,
+        state: str,
+        where: PropertyFilter,
+        first: int,
+        after: Place | None,
+        before: Place | None,
+        diversity: float,
+    ) -> JudgedPage[SimilarProperty]:
+        """A page of what is like a property, without a model."""
+        place = before or after
+        check_diversity(diversity, place)
+        origin = Origin(ATTRIBUTES, 0.0, state)
+        if place is not None:
+            check_version(origin.version, place)
+            check_state(origin, place)
+        listing = ColdListing(
+            lambda: self._database.work(tenant_id),
+            Property, likeness(anchor), wanted(where, [anchor.id]),
+        )  # fmt: skip
+        found = await page_of(listing, all_of, first, after, before)
+        page = placed(found, origin, Reach(), diversity)
+        items = [SimilarProperty(item.row, item.score, at) for at, item in page.items]
+        follows = (
+            "attributes and place"
+            if is_comparable(anchor)
+            else "no order: nothing is known of the property that could be compared"
         )
-    return ModelKey(tenant_id, version_id)
+        reason = no_active_model("list", follows)
+        return JudgedPage(items, page.has_next, page.has_previous, None, reason)
 
 
 async def hydrate(

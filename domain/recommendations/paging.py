@@ -6,6 +6,7 @@ from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from domain.errors import DomainError, ErrorCode, invalid
+from domain.reasons import Reason
 from domain.recommendations.listings import MAX_DEPTH, Listing, Scored, Whole
 from domain.shortlists import Key, Reach
 
@@ -17,7 +18,7 @@ class Place:
     """A place in a ranked list: where a page ended, and the list that it was a page of.
 
     Attributes:
-        version: the model version's id in text, or ``ENGAGEMENT``.
+        version: the model version's id in text, or ``ENGAGEMENT`` or ``ATTRIBUTES``.
         as_of: seconds since 1970 UTC; the list is that of what was known of the investor then, so
             that feedback given between two pages neither repeats nor skips a property.
         state: a digest of what the list is ranked by, and so far of what a diverse list showed; a
@@ -55,6 +56,19 @@ class Page(Generic[Item]):
     has_previous: bool
 
 
+@dataclass(frozen=True, slots=True)
+class JudgedPage(Page[Item]):
+    """A page that says what ranked its list.
+
+    Attributes:
+        model_version: the version that did; None where none did.
+        reason: why none did, and what the list follows instead; None where one did.
+    """
+
+    model_version: UUID | None
+    reason: Reason | None
+
+
 def expired(why: str) -> DomainError:
     """The refusal of a place whose list cannot go on."""
     return DomainError(
@@ -72,6 +86,12 @@ def check_diversity(diversity: float, place: Place | None) -> None:
             f"{diversity:g}; go on with the diversity of the first page",
             "after",
         )
+
+
+def check_version(version: str, place: Place) -> None:
+    """Check that the same ranks as did at a place. Raises DomainError CURSOR_EXPIRED."""
+    if place.version != version:
+        raise expired("Another model ranks now")
 
 
 def check_state(origin: Origin, place: Place) -> None:
@@ -158,6 +178,11 @@ async def page_of(
         has_next=len(items) > size and rank + size < MAX_DEPTH,
         has_previous=after is not None,
     )
+
+
+async def all_of(ids: Collection[UUID]) -> set[UUID]:
+    """Shows all of a list, for ``page_of``."""
+    return set(ids)
 
 
 async def _shown(

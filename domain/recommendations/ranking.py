@@ -11,9 +11,10 @@ from domain.errors import not_found
 from domain.filters import PropertyFilter
 from domain.property_rows import PropertyValues
 from domain.reading import Reader
+from domain.reasons import Reason
 from domain.recommendations.cold_start import ENGAGEMENT
 from domain.recommendations.listings import digest
-from domain.recommendations.paging import Place, expired
+from domain.recommendations.paging import Place, check_version, expired
 from domain.snapshots import InvestorHistory, ModelKey, PropertyColumns
 from domain.vocabulary import INTERACTION_WEIGHTS, InteractionKind
 
@@ -67,8 +68,26 @@ class Recommendation:
 
 
 @dataclass(frozen=True, slots=True)
+class Judgement:
+    """How well a property fits an investor.
+
+    Attributes:
+        score: calibrated to [0, 1] where a model judged.
+        model_version: the version that did; None where none did.
+        reason: why none did, and what the score follows instead; None where one did.
+    """
+
+    score: float
+    model_version: UUID | None
+    reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
 class SimilarProperty:
-    """A property like another; ``similarity`` is the cosine mapped to [0, 1]."""
+    """A property like another.
+
+    ``similarity``, in [0, 1], is the mapped cosine; where no model ranked, ``cold_start.likeness``.
+    """
 
     property: PropertyValues
     similarity: float
@@ -124,8 +143,7 @@ def version_of(after: Place, answering: UUID | None) -> UUID | None:
     """The version that ranked the page before; CURSOR_EXPIRED if it answers no more."""
     if after.version == ENGAGEMENT:
         return None
-    if answering is None or after.version != str(answering):
-        raise expired("Another model ranks now")
+    check_version(str(answering), after)
     return answering
 
 

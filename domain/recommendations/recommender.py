@@ -7,10 +7,17 @@ from domain import histories, properties, property_rows, tenants
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
 from domain.filters import PropertyFilter
+from domain.properties import Property
 from domain.property_rows import PropertyValues
-from domain.reasons import Reason, cold_reasons
+from domain.reasons import Reason, cold_reason, cold_reasons
 from domain.recommendations.audience import Audience
-from domain.recommendations.cold_start import ENGAGEMENT, ColdListing, cold_score
+from domain.recommendations.cold_start import (
+    ENGAGEMENT,
+    ColdListing,
+    cold_order,
+    cold_score,
+    wanted,
+)
 from domain.recommendations.concentration import Concentration, concentration
 from domain.recommendations.counterfactuals import TOP, Counterfactual, repriced, smallest_change
 from domain.recommendations.explanations import Explainer, named_in
@@ -20,6 +27,7 @@ from domain.recommendations.paging import (
     Origin,
     Page,
     Place,
+    all_of,
     check_diversity,
     check_state,
     page_of,
@@ -27,6 +35,7 @@ from domain.recommendations.paging import (
     placed,
 )
 from domain.recommendations.ranking import (
+    Judgement,
     Ranking,
     Recommendation,
     has_approvals,
@@ -140,31 +149,32 @@ class Recommender:
 
     async def affinity(
         self, tenant_id: UUID, user_ids: Sequence[UUID], found: Sequence[PropertyValues]
-    ) -> dict[tuple[UUID, UUID], float]:
-        """Calibrated affinity in [0, 1] of each (user, property) pair: the recommended score.
+    ) -> dict[tuple[UUID, UUID], Judgement]:
+        """The affinity of each (user, property) pair: the recommended score, and what gave it.
 
         One query and one batch of each version that answers them, however many pairs. Unknown
         users are left out.
         """
         async with self._database.read(tenant_id) as reading:
             known = await histories.investors(reading, user_ids)
+        judged: dict[tuple[UUID, UUID], Judgement] = {}
         ranked: dict[UUID, list[InvestorHistory]] = {}
         for user_id, history in known.histories.items():
             version_id = known.versions[user_id]
             if version_id is not None and has_approvals(history):
                 ranked.setdefault(version_id, []).append(history)
-        scores: dict[tuple[UUID, UUID], float] = {
-            (user_id, item.id): cold_score(item, history.buy_box)
-            for user_id, history in known.histories.items()
-            for item in found
-        }
+            else:
+                box, model_active = history.buy_box, version_id is not None
+                reason = cold_reason("score", box, model_active=model_active)
+                for item in found:
+                    judged[user_id, item.id] = Judgement(cold_score(item, box), None, reason)
         columns = properties.columns_of(found)
         for version_id, some in ranked.items():
             matrix = await self._twin.score(ModelKey(tenant_id, version_id), some, columns)
             for history, row in zip(some, matrix.tolist(), strict=True):
                 for property_id, score in zip(columns.ids, row, strict=True):
-                    scores[history.user_id, property_id] = score
-        return scores
+                    judged[history.user_id, property_id] = Judgement(score, version_id, None)
+        return judged
 
     async def embeddings(
         self, tenant_id: UUID, found: Sequence[PropertyValues]
@@ -228,15 +238,12 @@ class Recommender:
         box = ranking.history.buy_box
         exclude = ranking.exclude | ranking.excluded_since
         listing = ColdListing(
-            lambda: self._database.work(ranking.tenant_id), ranking.where, box, exclude
-        )
-
-        async def shown(ids: Collection[UUID]) -> set[UUID]:
-            return set(ids)
-
+            lambda: self._database.work(ranking.tenant_id),
+            Property, cold_order(box), wanted(ranking.where, exclude),
+        )  # fmt: skip
         origin = Origin(ENGAGEMENT, ranking.history.as_of, "")
         page = placed(
-            await page_of(listing, shown, first, after, before), origin, Reach(), diversity
+            await page_of(listing, all_of, first, after, before), origin, Reach(), diversity
         )
         items = [
             Recommendation(item.row, cold_score(item.row, box), at.rank, at, ranking)

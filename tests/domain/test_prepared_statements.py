@@ -14,10 +14,11 @@ import runtime
 from domain import property_facets, property_rows, property_search
 from domain.database import STATEMENTS_KEPT, Database
 from domain.filters import Box, Circle, Polygon, PropertyFilter, Range
+from domain.properties import Property
 from domain.property_facets import Facet
 from domain.property_search import Order
 from domain.reading import Reader, Statement
-from domain.recommendations.cold_start import ColdListing
+from domain.recommendations.cold_start import ColdListing, cold_order, wanted
 from domain.tenants import Tenant
 from domain.vocabulary import ListingStatus, PropertyType
 from domain.work import Job
@@ -111,7 +112,10 @@ async def test_other_lists_are_one_statement_of_a_shape(narrow: Database, tenant
         async with narrow.work(tenant.id) as work:
             await property_search.page(work, where, Order(), rng.randint(1, 9), exclude=ids)
             await property_facets.count_facets(work, where, [Facet("cities")])
-        listing = ColdListing(lambda: narrow.work(tenant.id), where, None, ids)
+        conditions = wanted(where, ids)
+        listing = ColdListing(
+            lambda: narrow.work(tenant.id), Property, cold_order(None), conditions
+        )
         await listing.behind(None, rng.randint(1, 9))
     async with narrow.work(tenant.id) as work:
         found = [one for one in await kept(work) if "FROM properties" in one]

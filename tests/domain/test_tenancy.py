@@ -39,10 +39,12 @@ from domain.indexing import IndexMark, Marked
 from domain.interactions import Interaction
 from domain.leases import Lease
 from domain.models import Base
-from domain.recommendations.cold_start import ColdListing
+from domain.properties import Property
+from domain.recommendations.cold_start import ColdListing, cold_order, interest, likeness
 from domain.recommendations.concentration import concentration
 from domain.snapshots import BuyBox
 from domain.tenants import Tenant
+from domain.users import User
 from domain.vocabulary import InteractionKind, Role
 from domain.work import Work
 from tests.factories import add_interaction, add_property, add_user
@@ -178,9 +180,11 @@ async def test_a_tenant_cannot_activate_another_tenants_model(
 
 
 async def test_every_domain_query_is_blind_to_other_tenants(
-    database: Database, other_tenant: Tenant, row_ids: dict[str, UUID]
+    database: Database, tenant: Tenant, other_tenant: Tenant, row_ids: dict[str, UUID]
 ) -> None:
     user_id, property_id = row_ids["users"], row_ids["properties"]
+    async with database.work(tenant.id) as work:
+        house = await properties.get(work, property_id)
     async with database.work(other_tenant.id) as work:
         assert await users.list_all(work) == []
         assert await users.get_many(work, [user_id]) == {}
@@ -198,8 +202,11 @@ async def test_every_domain_query_is_blind_to_other_tenants(
         assert (len(history), history.buy_box) == (0, None)
         assert len(await interactions.log(work, {property_id: 0})) == 0
         for box in (None, BuyBox(cities=("Seattle",))):
-            listing = ColdListing(lambda: nullcontext(work), PropertyFilter(), box, ())
-            assert await listing.behind(None, 10) == []
+            for order in (cold_order(box), likeness(house)):
+                listing = ColdListing(lambda: nullcontext(work), Property, order, ())
+                assert await listing.behind(None, 10) == []
+        investors = ColdListing(lambda: nullcontext(work), User, interest(house, 0.5), ())
+        assert await investors.behind(None, 10) == []
         # Nothing of the other's holdings counts, and none of its owners.
         own = await add_property(work, zipcode="98103")
         (risen,) = await concentration(work, user_id, [own])

@@ -24,7 +24,8 @@ CALLS = {
     "property": [
         "query ($property: ID!) { property(id: $property) { id externalId } }",
         """query ($own: ID!) { property(id: $own) {
-            interestedUsers(first: 100) { totalCount edges { node { score user { id } } } } } }""",
+            interestedUsers(first: 100) { totalCount modelVersion reason { text }
+                edges { node { score user { id } } } } } }""",
         """query ($own: ID!, $interested: String) { property(id: $own) {
             interestedUsers(after: $interested) { edges { node { user { id } } } } } }""",
     ],
@@ -56,6 +57,8 @@ CALLS = {
     "similarProperties": [
         f"query ($property: ID!) {{ similarProperties(propertyId: $property) {EDGES} }}",
         f"query ($own: ID!) {{ similarProperties(propertyId: $own, first: 100) {EDGES} }}",
+        """query ($own: ID!) { similarProperties(propertyId: $own) {
+            modelVersion reason { text } edges { cursor } } }""",
         f"""query ($own: ID!) {{
             similarProperties(propertyId: $own, first: 100, diversity: 0.5) {EDGES} }}""",
         f"""query ($own: ID!, $similar: String) {{
@@ -73,7 +76,8 @@ CALLS = {
     ],
     "affinity": [
         "query ($property: ID!) { affinity(propertyIds: [$property]) { score } }",
-        "query ($own: ID!, $user: ID!) { affinity(propertyIds: [$own], userId: $user) { score } }",
+        """query ($own: ID!, $user: ID!) { affinity(propertyIds: [$own], userId: $user) {
+            score modelVersion reason { text } } }""",
         "query ($own: ID!, $property: ID!) { affinity(propertyIds: [$own, $property]) { score } }",
     ],
     "activeModel": ["{ activeModel { id number parent { id } drift { level } } }"],

@@ -6,12 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from domain import interactions, tenants
+from domain import buy_boxes, interactions, tenants
 from domain.database import Database
-from domain.snapshots import ModelKey
+from domain.snapshots import BuyBox, ModelKey
 from domain.tenants import Tenant
 from domain.users import User
 from domain.vocabulary import InteractionKind, Role
+from graph.nodes import parse_id
 from ml.audience import kinship
 from runtime import Runtime
 from tests.conftest import new_tenant
@@ -20,7 +21,7 @@ from tests.graph.conftest import SignIn, property_id, user_id
 
 INTERESTED = """query ($id: ID!, $first: Int, $after: String) { property(id: $id) {
     interestedUsers(first: $first, after: $after) {
-        totalCount pageInfo { hasNextPage endCursor }
+        totalCount pageInfo { hasNextPage endCursor } modelVersion reason { kind text }
         edges { cursor node { score rank user { id recommendations(first: 1) {
             edges { node { score } } } } } } } } }"""
 SIMILAR = """query ($id: ID!, $first: Int, $after: String) {
@@ -56,6 +57,8 @@ async def test_a_house_suits_the_investors_of_its_side(town: Town, sign_in: Sign
         assert set(everyone[:6]) == set(map(user_id, investors))
         assert len(everyone) == len(set(everyone)) == found["totalCount"] == 12
         assert user_id(town.idle) not in everyone
+        assert found["modelVersion"]
+        assert found["reason"] is None
         assert [edge["node"]["rank"] for edge in found["edges"]] == list(range(1, 13))
 
 
@@ -183,13 +186,29 @@ async def test_viewers_see_neither(town: Town, sign_in: SignIn) -> None:
         assert (await viewer.error(query, id=of))["code"] == "FORBIDDEN"
 
 
-async def test_there_is_no_list_without_a_model(
+async def test_without_a_model_interest_is_told_and_likeness_refused(
     database: Database, tenant: Tenant, sign_in: SignIn
 ) -> None:
     town = await build_town(database, tenant)
+    async with database.work(tenant.id) as work:
+        keen = town.northerners[0]
+        await buy_boxes.state(work, keen, BuyBox(zipcodes=("98030",)))
     session = sign_in(tenant, town.idle)
-    for query, of in ((INTERESTED, property_id(town.south[0])), (SIMILAR, user_id(town.idle))):
-        assert (await session.error(query, id=of))["code"] == "NO_ACTIVE_MODEL"
+    answer = await session.data(INTERESTED, id=property_id(town.south[0]), first=100)
+    found = answer["property"]["interestedUsers"]
+    everyone = users_of(found, "user")
+    assert everyone[0] == user_id(keen)
+    assert everyone[1:] == sorted(everyone[1:], key=lambda one: parse_id(one, "User", "id"))
+    assert set(everyone) == set(map(user_id, town.southerners + town.northerners))
+    assert found["totalCount"] == 12
+    assert found["modelVersion"] is None
+    assert found["reason"] == {
+        "kind": "NO_ACTIVE_MODEL",
+        "text": "No model is active yet, so this list follows the investors' buy boxes and what "
+        "your firm's investors engage with.",
+    }
+    refused = await session.error(SIMILAR, id=user_id(town.southerners[0]))
+    assert refused["code"] == "NO_ACTIVE_MODEL"
 
 
 async def test_many_houses_are_asked_about_in_one_batch(

@@ -6,6 +6,12 @@ from pathlib import Path
 import pytest
 
 from domain.recommendations import MAX_DEPTH as MAX_RANK
+from domain.recommendations.cold_start import (
+    HALF_ENGAGEMENT,
+    LOG_RANGES,
+    PLACE_RANGE_KM,
+    RANGES,
+)
 from domain.recommendations.vectors import DIMENSIONS
 from graph.documents import MAX_BYTES, MAX_DOCUMENTS, MAX_PASSING, MAX_PASSING_BYTES
 from graph.http.connections import RECHECK_EVERY
@@ -48,6 +54,13 @@ def default(name: str) -> float:
         f"shows at most {MAX_RANK:,} properties",
         f"takes the {DIMENSIONS} numbers of an `embedding`",
         f"the {AUDIENCE} with an interest most like it",
+        f"e / (e + {HALF_ENGAGEMENT:g}) for an engagement of e views",
+        f"| latitude and longitude | {PLACE_RANGE_KM:g} km |",
+        f"| listing price, living area | a factor of {LOG_RANGES['listing_price']:g},",
+        f"a factor of {LOG_RANGES['square_feet']:g}, on a logarithmic scale |",
+        f"| bedrooms, bathrooms | {RANGES['bedrooms']:g} |",
+        f"| bedrooms, bathrooms | {RANGES['bathrooms']:g} |",
+        f"| year built | {RANGES['year_built']:g} years |",
         f"pinged every {PING_EVERY:g} s and closed after {PONG_WITHIN:g} s",
         f"after {IDLE_AFTER / 60:g} idle minutes",
         f"body | {MAX_BODY // MIB} MiB",

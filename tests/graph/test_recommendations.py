@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from domain.database import Database
 from domain.tenants import Tenant
 from domain.vocabulary import Role
+from graph.nodes import global_id
 from runtime import Runtime
 from tests.factories import Town, add_property, add_user
 from tests.graph.conftest import SignIn, property_id, user_id
@@ -318,7 +320,13 @@ async def test_a_request_may_ask_for_so_many_ranked_lists_only(town: Town, sign_
     assert "at most 100" in body["errors"][0]["message"]
 
 
-async def test_without_a_model_lists_follow_engagement_and_likeness_is_refused(
+JUDGED = """query ($ids: [ID!]!, $userId: ID) { affinity(propertyIds: $ids, userId: $userId) {
+    score modelVersion reason { kind text strength property { id } } } }"""
+LIKE = """query ($id: ID!) { property(id: $id) { similarProperties {
+    totalCount modelVersion reason { kind text } edges { similarity node { id } } } } }"""
+
+
+async def test_without_a_model_lists_and_scores_follow_something_else_and_say_so(
     tenant: Tenant, database: Database, sign_in: SignIn
 ) -> None:
     async with database.work(tenant.id) as work:
@@ -332,11 +340,47 @@ async def test_without_a_model_lists_follow_engagement_and_likeness_is_refused(
         property_id(other.id),
     ]
     assert [one["score"] for one in found] == [0.5, 0.0]
-    error = await session.error(SIMILAR, id=property_id(house.id))
-    assert error["code"] == "NO_ACTIVE_MODEL"
+    (judged,) = (await session.data(JUDGED, ids=[property_id(house.id)]))["affinity"]
+    why = "No model is active yet, so this {} follows {}."
+    score_follows = "what your firm's investors engage with"
+    assert judged == {
+        "score": 0.5,
+        "modelVersion": None,
+        "reason": {
+            "kind": "NO_ACTIVE_MODEL", "text": why.format("score", score_follows),
+            "strength": None, "property": None,
+        },
+    }  # fmt: skip
+    like = (await session.data(LIKE, id=property_id(house.id)))["property"]["similarProperties"]
+    assert like == {
+        "totalCount": 1,
+        "modelVersion": None,
+        "reason": {
+            "kind": "NO_ACTIVE_MODEL",
+            "text": why.format("list", "attributes and place"),
+        },
+        "edges": [{"similarity": 1, "node": {"id": property_id(other.id)}}],
+    }
+    vector = "{ similarTo(vector: [1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]) { edges { cursor } } }"
+    assert (await session.error(vector))["code"] == "NO_ACTIVE_MODEL"
     embedding = "query ($id: ID!) { property(id: $id) { embedding } }"
     answer = await session.data(embedding, id=property_id(house.id))
     assert answer["property"]["embedding"] is None
+
+
+async def test_with_a_model_likeness_and_affinity_name_it(town: Town, sign_in: SignIn) -> None:
+    session = sign_in(town.tenant, town.southerners[0])
+    version = (await session.data("{ activeModel { id } }"))["activeModel"]["id"]
+    house = property_id(town.south[0])
+    (judged,) = (await session.data(JUDGED, ids=[house]))["affinity"]
+    like = (await session.data(LIKE, id=house))["property"]["similarProperties"]
+    for answer in (judged, like):
+        assert global_id("ModelVersion", UUID(answer["modelVersion"])) == version
+        assert answer["reason"] is None
+    idle = sign_in(town.tenant, town.idle)
+    (judged,) = (await idle.data(JUDGED, ids=[house]))["affinity"]
+    assert judged["modelVersion"] is None
+    assert judged["reason"]["kind"] == "NO_HISTORY"
 
 
 async def test_a_viewer_reads_as_itself_and_an_analyst_as_anybody(

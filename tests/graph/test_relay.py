@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.database import Database
 from domain.vocabulary import Role
+from tests.conftest import new_tenant
 from tests.drawing import few
-from tests.factories import Town
+from tests.factories import Town, build_town
 from tests.graph.conftest import Session, SignIn, property_id, user_id
 
 FIELDS = "totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor } edges { cursor"
@@ -41,11 +43,22 @@ NAMES = {
         f"list: recommendations(userId: $of, {CHEAP}, PAGE)", "rank property { id }"
     ),
     "similarProperties": asking(f"list: similarProperties(propertyId: $of, {CHEAP}, PAGE)", "id"),
+    "similarWithoutModel": asking(f"list: similarProperties(propertyId: $of, {CHEAP}, PAGE)", "id"),
     "similarUsers": asking("list: similarUsers(userId: $of, PAGE)", "id"),
     "interestedUsers": asking(
         "property(id: $of) { list: interestedUsers(PAGE)", "rank user { id }"
     ),
+    "interestedWithoutModel": asking(
+        "property(id: $of) { list: interestedUsers(PAGE)", "rank user { id }"
+    ),
 }
+WITHOUT_MODEL = ("similarWithoutModel", "interestedWithoutModel")
+
+
+@pytest.fixture(scope="module")
+async def untrained(database: Database) -> Town:
+    """A town without a model."""
+    return await build_town(database, await new_tenant(database))
 
 
 async def page_of(session: Session, town: Town, name: str, **arguments: Any) -> dict[str, Any]:
@@ -55,6 +68,8 @@ async def page_of(session: Session, town: Town, name: str, **arguments: Any) -> 
         "similarProperties": property_id(town.south[0]),
         "similarUsers": user_id(town.southerners[0]),
         "interestedUsers": property_id(town.south[0]),
+        "similarWithoutModel": property_id(town.south[0]),
+        "interestedWithoutModel": property_id(town.south[0]),
     }.get(name)
     data = await session.data(NAMES[name], **arguments, **({"of": of} if of else {}))
     found: dict[str, Any] = data.get("property", data)["list"]
@@ -73,6 +88,7 @@ async def page_of(session: Session, town: Town, name: str, **arguments: Any) -> 
 )
 async def test_every_page_is_that_of_the_specification(
     town: Town,
+    untrained: Town,
     sign_in: SignIn,
     name: str,
     size: int,
@@ -82,6 +98,7 @@ async def test_every_page_is_that_of_the_specification(
     after: bool,
     before: bool,
 ) -> None:
+    town = untrained if name in WITHOUT_MODEL else town
     session = sign_in(town.tenant, town.idle)
     whole = await page_of(session, town, name, first=100)
     edges = whole["edges"]

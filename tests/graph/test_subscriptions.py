@@ -32,7 +32,7 @@ from graph.limits.meter import Meter
 from graph.operations import GraphQLRequest, Operations
 from graph.schema import build_schema
 from runtime import Runtime
-from tests.factories import add_property, add_user
+from tests.factories import add_property, add_user, build_town, train
 from tests.graph.conftest import user_id
 
 LIST = "subscription ($user: ID) { recommendationsChanged(userId: $user) { causes user { id } } }"
@@ -188,6 +188,36 @@ async def test_a_new_model_is_told(
 
         await act(rt, tenant, answer)
         assert await causes(answers) == ["MODEL"]
+
+
+ANSWERS = """subscription ($user: ID) { recommendationsChanged(userId: $user) {
+    causes user { recommendations(first: 1) { edges { node { modelVersion property {
+        similarProperties { modelVersion reason { kind } edges { similarity } }
+        interestedUsers { modelVersion reason { kind } edges { node { score } } } } } } } } } }"""
+
+
+async def test_the_first_model_is_told_and_answers_from_then_on(
+    rt: Runtime, tenant: Tenant, follow: Follow
+) -> None:
+    town = await build_town(rt.database, tenant)
+
+    async def answer(answers: Answers) -> tuple[list[str], set[str | None], set[str]]:
+        """The causes, which versions answered, and why none did."""
+        found = await following(answers)
+        (edge,) = found["user"]["recommendations"]["edges"]
+        house = edge["node"]["property"]
+        lists = [house["similarProperties"], house["interestedUsers"]]
+        assert all(one["edges"] for one in lists)
+        versions = {one["modelVersion"] for one in (edge["node"], *lists)}
+        return found["causes"], versions, {one["reason"]["kind"] for one in lists if one["reason"]}
+
+    async with follow(tenant, town.southerners[0], ANSWERS) as answers:
+        first = await answer(answers)
+        assert first == (["SUBSCRIBED"], {"engagement", None}, {"NO_ACTIVE_MODEL"})
+        training = await train(rt, tenant, epochs=1)
+        causes, *rest = await answer(answers)
+        assert "MODEL" in causes
+        assert rest == [{str(training.version_id)}, set()]
 
 
 async def test_who_may_follow_a_list(

@@ -8,9 +8,10 @@ from domain import buy_boxes, interactions
 from domain.database import Database
 from domain.errors import DomainError, ErrorCode
 from domain.filters import PropertyFilter, Range
+from domain.properties import Property
 from domain.reasons import BuyBoxReason, EngagementReason, ReasonKind
 from domain.recommendations import ENGAGEMENT, Place, Recommendation
-from domain.recommendations.cold_start import ColdListing, cold_score
+from domain.recommendations.cold_start import ColdListing, cold_order, cold_score
 from domain.snapshots import BuyBox
 from domain.tenants import Tenant
 from domain.vocabulary import InteractionKind, PropertyType
@@ -53,7 +54,7 @@ async def test_the_order_of_sql_is_the_score_of_python_page_by_page(
     for _ in range(12):
         box = any_box(chance)
         stated = box if buy_boxes.stated(box) else None
-        listing = ColdListing(lambda: database.work(tenant.id), ALL, stated, ())
+        listing = ColdListing(lambda: database.work(tenant.id), Property, cold_order(stated), ())
         seen = await listing.behind(None, 7)
         while page := await listing.behind(seen[-1].key, 7):
             seen += page
@@ -100,7 +101,16 @@ async def test_a_stated_wish_moves_the_list_and_is_named(
 
     rows = [item.property for item in page.items]
     affinity = await rt.recommender.affinity(tenant.id, [user.id], rows)
-    assert [affinity[user.id, row.id] for row in rows] == scores(page.items)
+    judged = [affinity[user.id, row.id] for row in rows]
+    assert [one.score for one in judged] == scores(page.items)
+    assert {one.model_version for one in judged} == {None}
+    (why,) = {one.reason for one in judged}
+    assert why is not None
+    assert why.kind is ReasonKind.NO_ACTIVE_MODEL
+    assert why.text == (
+        "No model is active yet, so this score follows your buy box and what your firm's "
+        "investors engage with."
+    )
 
     given = dict(
         zip(

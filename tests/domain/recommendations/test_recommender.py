@@ -112,7 +112,12 @@ async def test_affinity_is_the_recommended_score(rt: Runtime, town: Town) -> Non
             town.tenant.id, [user_id], [item.property for item in items]
         )
         for item in items:
-            assert scores[user_id, item.property.id] == pytest.approx(item.score, abs=1e-5)
+            found = scores[user_id, item.property.id]
+            assert found.score == pytest.approx(item.score, abs=1e-5)
+            assert item.ranking.version == str(found.model_version or ENGAGEMENT)
+            assert (found.reason and found.reason.kind) == (
+                ReasonKind.NO_HISTORY if user_id == town.idle else None
+            )
 
 
 async def test_filters_hold_and_pages_are_full(rt: Runtime, town: Town) -> None:
@@ -383,9 +388,6 @@ async def test_without_a_model_the_firms_engagement_ranks_and_says_so(
         page.items[0].ranking, [item.property for item in page.items]
     )
     assert all(reasons[-1].kind is ReasonKind.NO_ACTIVE_MODEL for reasons in explained)
-    with pytest.raises(DomainError) as refused:
-        await rt.recommender.likeness.similar(tenant.id, town.south[0], ALL, 5)
-    assert refused.value.code is ErrorCode.NO_ACTIVE_MODEL
     async with database.work(tenant.id) as work:
         found = await properties.get(work, town.south[0])
     assert await rt.recommender.embeddings(tenant.id, [found]) == {}
@@ -425,7 +427,7 @@ async def test_a_property_is_scored_at_once_found_once_indexed_and_gone_when_it_
         )  # fmt: skip
         far = list((await property_rows.get_many(work, town.north)).values())
     scores = await rt.recommender.affinity(town.tenant.id, [user_id], [new, *far])
-    assert scores[user_id, new.id] > max(scores[user_id, one.id] for one in far)
+    assert scores[user_id, new.id].score > max(scores[user_id, one.id].score for one in far)
     assert new.id not in ids(await everything(rt, town, user_id))
     async with database.work(town.tenant.id) as work:
         await indexing.mark(work, Marked.PROPERTY, [new.id])

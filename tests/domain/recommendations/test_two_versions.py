@@ -81,7 +81,9 @@ async def test_answers_for_an_investor_are_all_of_its_version(
         ranked_by = {item.ranking.version for item in page.items}
         assert ranked_by == {"engagement" if user_id == split.idle else str(version)}
         for item in page.items:
-            assert affinity[user_id, item.property.id] == pytest.approx(item.score, abs=1e-6)
+            judged = affinity[user_id, item.property.id]
+            assert judged.score == pytest.approx(item.score, abs=1e-6)
+            assert item.ranking.version == str(judged.model_version or "engagement")
         # The list that this version alone would give, and its reasons.
         if user_id != split.idle:
             assert version is not None
