@@ -17,7 +17,7 @@ import typer
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_WITHIN = 180.0
-"""Seconds that the server may take to answer."""
+"""Seconds that the server may take to answer, after the parts that run once are done."""
 STOP_WITHIN = 10.0
 """Seconds that a process may take to stop before it is killed."""
 UP_AFTER = 30.0
@@ -144,8 +144,9 @@ def run_together(
             if now - kept_up > _UPKEEP:
                 keep_up()
                 kept_up = now
-            done = all(one.done for one in running if one.part.once)
-            if not ready and done and is_ready is not None and is_ready():
+            if not all(one.done for one in running if one.part.once):
+                began = now
+            elif not ready and is_ready is not None and is_ready():
                 ready = True
                 for one in running:
                     one.was_up = True
