@@ -1,10 +1,11 @@
 """What every process is made of: the services, embedded or by URL, and the objects on them.
 
 Used by the composition roots alone: ``graph/app.py``, ``jobs/worker.py``, ``cli`` and
-``migrations/env.py``. PyTorch and Qdrant's client take seconds to import, which only those who
-``connect`` to everything wait for.
+``migrations/env.py``. PyTorch and Qdrant's client take seconds to import, and SQLAlchemy, arq and
+Alembic tenths of one: each function imports what it needs, so that a quick command stays quick.
 """
 
+import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator
@@ -14,24 +15,20 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-
-from domain import model_versions
-from domain.broker import Broker
-from domain.database import Database
-from domain.leases import LIFETIME
-from domain.snapshots import ModelKey, StoredModel
-from jobs.queue import JobQueue
+from domain import driver
 from settings import Settings, SettingsError
 
 if TYPE_CHECKING:
+    from domain.broker import Broker
+    from domain.database import Database
     from domain.recommendations import Recommender
+    from domain.snapshots import ModelKey, StoredModel
+    from jobs.queue import JobQueue
     from ml.index import EmbeddingIndex
     from ml.inference import TwinService
 
 ALEMBIC_INI = Path(__file__).with_name("alembic.ini")
+MIGRATIONS = Path(__file__).with_name("migrations") / "versions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +55,9 @@ class Runtime:
     """The long-lived objects of one process."""
 
     services: Services
-    database: Database
-    queue: JobQueue
-    broker: Broker
+    database: "Database"
+    queue: "JobQueue"
+    broker: "Broker"
     index: "EmbeddingIndex"
     twin: "TwinService"
     recommender: "Recommender"
@@ -125,6 +122,11 @@ def migrate(found: Services, revision: str = "head") -> None:
     """
     if found.migration_database_url is None:
         raise SettingsError("MIGRATION_DATABASE_URL: migrations need the role that owns the tables")
+    if revision == "head" and asyncio.run(_is_migrated(found.migration_database_url)):
+        return
+    from alembic import command
+    from alembic.config import Config
+
     config = Config(ALEMBIC_INI)
     config.attributes["services"] = found
     if revision == "base":
@@ -133,21 +135,36 @@ def migrate(found: Services, revision: str = "head") -> None:
         command.upgrade(config, revision)
 
 
-def latest_revision() -> str | None:
-    """The newest migration that this code knows."""
-    return ScriptDirectory.from_config(Config(ALEMBIC_INI)).get_current_head()
+async def _is_migrated(database_url: str) -> bool:
+    async with driver.connect(database_url) as connection:
+        return await driver.revision(connection) == latest_revision()
+
+
+def latest_revision() -> str:
+    """The newest migration that this code knows: their files begin with their revisions."""
+    return max(path.name.partition("_")[0] for path in MIGRATIONS.glob("[0-9]*_*.py"))
 
 
 @asynccontextmanager
 async def connect_database(
-    found: Services, *, statement_timeout: float | None = None, lease: float = LIFETIME
-) -> AsyncIterator[tuple[Database, JobQueue, Broker]]:
+    found: Services, *, statement_timeout: float | None = None, lease: float | None = None
+) -> "AsyncIterator[tuple[Database, JobQueue, Broker]]":
     """Open the database, and where its jobs and events go to, and close them in the end.
 
+    Args:
+        found: where they are.
+        statement_timeout: see ``Database``.
+        lease: see ``Database``.
+
     Raises:
-        domain.database.UnsafeRoleError: the database role could read across tenants.
+        domain.driver.UnsafeRoleError: the database role could read across tenants.
         domain.database.PoolerError: a pooler keeps the process from hearing notifications.
     """
+    from domain.broker import Broker
+    from domain.database import Database
+    from domain.leases import LIFETIME
+    from jobs.queue import JobQueue
+
     queue = await JobQueue.connect(found.redis_url)
     broker = Broker(found.redis_url)
     database = Database(
@@ -156,7 +173,7 @@ async def connect_database(
         broker.publish,
         direct_url=found.database_direct_url,
         statement_timeout=statement_timeout,
-        lease=lease,
+        lease=LIFETIME if lease is None else lease,
     )
     try:
         await database.refuse_pooler()
@@ -169,15 +186,38 @@ async def connect_database(
 
 
 @asynccontextmanager
+async def connect_reader(found: Services) -> "AsyncIterator[Database]":
+    """Open the database for one who reads: what such a one enqueued or published would be lost.
+
+    Raises:
+        domain.driver.UnsafeRoleError: the database role could read across tenants.
+    """
+    from domain.database import Database
+
+    async def drop(_: object) -> None:
+        """There is no queue."""
+
+    # Nothing is listened to: the URL only has statements go unnamed, through whatever pooler.
+    direct_url = found.database_direct_url or found.database_url
+    database = Database(found.database_url, drop, direct_url=direct_url)
+    try:
+        await database.refuse_unsafe_role()
+        yield database
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
 async def connect(
     settings: Settings, found: Services, *, statement_timeout: float | None = None
 ) -> AsyncIterator[Runtime]:
     """Open everything on the services, and close it in the end.
 
     Raises:
-        domain.database.UnsafeRoleError: the database role could read across tenants.
+        domain.driver.UnsafeRoleError: the database role could read across tenants.
         domain.database.PoolerError: a pooler keeps the process from hearing notifications.
     """
+    from domain import model_versions
     from domain.recommendations import Recommender
     from ml import client as qdrant
     from ml.index import EmbeddingIndex
@@ -189,7 +229,7 @@ async def connect(
         client = qdrant.connect(found.qdrant_url, api_key.get_secret_value() if api_key else None)
         index = EmbeddingIndex(client, settings.qdrant_quantization)
 
-        async def load(key: ModelKey) -> StoredModel:
+        async def load(key: "ModelKey") -> "StoredModel":
             async with database.work(key.tenant_id) as work:
                 return await model_versions.stored(work, key.version_id)
 

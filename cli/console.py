@@ -25,7 +25,7 @@ _EXPECTED = (
     ("asyncpg", "PostgresError"),
     ("domain.errors", "DomainError"),
     ("domain.database", "PoolerError"),
-    ("domain.database", "UnsafeRoleError"),
+    ("domain.driver", "UnsafeRoleError"),
     ("domain.imports", "ImportRefusedError"),
     ("domain.imports", "StrictImportError"),
     ("domain.leases", "LockedError"),

@@ -10,9 +10,14 @@ from uuid import UUID, uuid4
 
 import asyncpg
 from sqlalchemy import URL, make_url, text
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
 
-from domain import leases, tracing
+from domain import driver, leases, tracing
 from domain.events import Event
 from domain.leases import Held
 from domain.reading import Reading
@@ -25,17 +30,6 @@ Enqueue = Callable[[Sequence[Job]], Awaitable[None]]
 
 Publish = Callable[[UUID, Sequence[Event]], Awaitable[None]]
 """Tells the listeners of a tenant what changed."""
-
-UNSAFE_ROLE = text(
-    """
-    SELECT rolsuper OR rolbypassrls OR EXISTS (
-        SELECT FROM pg_class
-        WHERE relowner = pg_roles.oid AND relnamespace = 'public'::regnamespace
-    )
-    FROM pg_roles WHERE rolname = current_user
-    """
-)
-
 
 STATEMENTS_KEPT = 50
 """Prepared statements that a connection keeps for sessions, and as many for what is read past them.
@@ -64,10 +58,6 @@ PROBE = "twin_probe"
 
 HEARD_WITHIN = 30.0
 """Seconds that this may take; usually it is a few milliseconds."""
-
-
-class UnsafeRoleError(RuntimeError):
-    """The database role could read across tenants; the process must not start with it."""
 
 
 class PoolerError(RuntimeError):
@@ -236,10 +226,8 @@ class Database:
     def _driver_options(self, url: URL, statements_kept: int) -> dict[str, Any]:
         """What the driver connects with, as the engine does."""
         _, options = self._engine.dialect.create_connect_args(url)
-        # SQLAlchemy's own.
-        options.pop("prepared_statement_name_func", None)
-        options.pop("prepared_statement_cache_size", None)
-        return dict(options) | {"statement_cache_size": statements_kept}
+        found = driver.without_engine_options(options)
+        return found | {"statement_cache_size": statements_kept}
 
     async def _follow_up(self, work: Work) -> None:
         if work.jobs:
@@ -307,23 +295,16 @@ class Database:
         """Check that row-level security binds this role.
 
         Raises:
-            UnsafeRoleError: the role is a superuser, bypasses row-level security or owns tables.
+            driver.UnsafeRoleError: the role is a superuser, bypasses row-level security or owns
+                tables.
         """
         async with self._engine.connect() as connection:
-            if await connection.scalar(UNSAFE_ROLE):
-                name = await connection.scalar(text("SELECT current_user"))
-                raise UnsafeRoleError(
-                    f"DATABASE_URL connects as {name!r}, which could bypass row-level security; "
-                    "use a role that is no superuser, lacks BYPASSRLS and owns no tables"
-                )
+            await driver.refuse_unsafe_role(await _driver_of(connection))
 
     async def revision(self) -> str | None:
         """The migration the database stands at; None before the first."""
         async with self._engine.connect() as connection:
-            if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
-                return None
-            revision: Any = await connection.scalar(text("SELECT version_num FROM alembic_version"))
-            return None if revision is None else str(revision)
+            return await driver.revision(await _driver_of(connection))
 
     async def close(self) -> None:
         """Close all connections."""
@@ -336,9 +317,11 @@ class Database:
     @staticmethod
     async def driver_connection(session: AsyncSession) -> Any:
         """The asyncpg connection under a session, in the session's transaction."""
-        connection = await session.connection()
-        raw = await connection.get_raw_connection()
-        return raw.driver_connection
+        return await _driver_of(await session.connection())
+
+
+async def _driver_of(connection: AsyncConnection) -> Any:
+    return (await connection.get_raw_connection()).driver_connection
 
 
 async def _read_json(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -30,8 +30,9 @@ from domain import (
     tenants,
     users,
 )
-from domain.database import Database, UnsafeRoleError
+from domain.database import Database
 from domain.drift import DriftLevel, DriftMeasurement
+from domain.driver import UnsafeRoleError
 from domain.errors import DomainError, ErrorCode
 from domain.experiments import Experiment
 from domain.filters import PropertyFilter

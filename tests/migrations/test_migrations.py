@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -55,6 +56,11 @@ def test_up_down_and_up_again(empty: runtime.Services) -> None:
     assert tables(empty) == {"alembic_version"}
     runtime.migrate(empty)
     assert tables(empty) == full
+
+
+def test_the_newest_migration_is_known_by_its_file() -> None:
+    known = ScriptDirectory.from_config(Config(runtime.ALEMBIC_INI))
+    assert runtime.latest_revision() == known.get_current_head()
 
 
 def test_models_and_migrations_agree(empty: runtime.Services) -> None:
