@@ -1,31 +1,39 @@
-"""What the command line says: progress while it works, and errors in one line."""
+"""What the command line says: results, progress while it works, and errors in one line.
 
-import asyncio
+All of it is printed by the functions here, which escape what a name, a file or a message holds of
+control characters. Rich takes a while to import, so only a terminal gets what it draws.
+"""
+
+import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
 
 import typer
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 Update = Callable[[float, str], None]
 """Is told how far the work got: a share in [0, 1] and what is done now."""
 
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
 # Errors whose message is meant for the user. By name: what was never imported was never raised,
 # and importing it here would make every command wait for PyTorch.
 _EXPECTED = (
+    ("builtins", "OSError"),
+    ("asyncpg", "InterfaceError"),
     ("asyncpg", "PostgresError"),
+    ("domain.driver", "UnsafeRoleError"),
     ("domain.errors", "DomainError"),
     ("domain.database", "PoolerError"),
-    ("domain.driver", "UnsafeRoleError"),
     ("domain.imports", "ImportRefusedError"),
     ("domain.imports", "StrictImportError"),
     ("domain.leases", "LockedError"),
@@ -41,11 +49,18 @@ _EXPECTED = (
     ("sqlalchemy.exc", "InterfaceError"),
     ("sqlalchemy.exc", "OperationalError"),
 )
+_STOPPED = (("builtins", "KeyboardInterrupt"), ("asyncio.exceptions", "CancelledError"))
+
+# C0 and C1 controls, marks that turn the direction of text, separators of lines, half surrogates.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
-def _expected() -> tuple[type[BaseException], ...]:
-    found = (getattr(sys.modules.get(module), name, None) for module, name in _EXPECTED)
-    return (OSError, *(kind for kind in found if kind is not None))
+def _loaded(names: Iterable[tuple[str, str]]) -> tuple[type[BaseException], ...]:
+    """Those of the classes whose modules are imported."""
+    found = (getattr(sys.modules.get(module), name, None) for module, name in names)
+    return tuple(kind for kind in found if kind is not None)
 
 
 class PlainErrors(TyperGroup):
@@ -58,22 +73,58 @@ class PlainErrors(TyperGroup):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except (KeyboardInterrupt, asyncio.CancelledError):
-            _say("stopped")
+        except _loaded(_STOPPED):
+            _complain("stopped")
             sys.stdout.flush()
             sys.stderr.flush()
             # Not sys.exit, which would wait for threads that still compute.
             os._exit(130)
+        except TyperException as error:
+            # A wrong use, which is quoted in it: a file's name may have become an argument.
+            error.message = "\n".join(map(printable, error.message.split("\n")))
+            raise
         except BrokenPipeError:
             raise  # typer ends quietly when `head` has read enough
-        except _expected() as error:
-            _say(" ".join(str(error).split()) or type(error).__name__)
+        except _loaded(_EXPECTED) as error:
+            _complain(" ".join(str(error).split()) or type(error).__name__)
             locked = type(error).__name__ == "LockedError"
             raise typer.Exit(os.EX_TEMPFAIL if locked else 1) from None
 
 
-def _say(message: str) -> None:
-    typer.echo(f"twin: {message}", err=True)
+def _complain(message: str) -> None:
+    say(f"twin: {message}", err=True)
+
+
+def printable(text: object) -> str:
+    r"""The text with what a terminal would obey, or take for a new line, written out: ``\x1b``."""
+    return _UNSAFE.sub(lambda found: _escape(found[0]), str(text))
+
+
+def _escape(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+def say(*lines: object, err: bool = False) -> None:
+    """Print lines, each ``printable``: on stdout or on stderr."""
+    for line in lines:
+        typer.echo(printable(line), err=err)
+
+
+def say_json(value: object) -> None:
+    """Print a value as JSON in ASCII: times in ISO 8601, ids as text, data classes as objects."""
+    text = json.dumps(value, indent=2, default=_json_value, allow_nan=False)
+    # The one control character that is ASCII and stands in JSON as it is.
+    typer.echo(text.replace("\x7f", "\\u007f"))
+
+
+def _json_value(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, (UUID, os.PathLike)):
+        return str(value)
+    if is_dataclass(value):
+        return {one.name: getattr(value, one.name) for one in fields(value)}
+    raise TypeError(f"no JSON value: {value!r}")
 
 
 def awaitable(update: Update) -> Callable[[float, str], Coroutine[Any, Any, None]]:
@@ -87,15 +138,24 @@ def awaitable(update: Update) -> Callable[[float, str], Coroutine[Any, Any, None
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows: as a table on a terminal, else a line each with tabs, for other programs."""
-    texts = [["-" if cell is None else str(cell) for cell in row] for row in rows]
-    console = Console()
-    if not console.is_terminal:
-        typer.echo("\n".join("\t".join(row) for row in texts))
+    texts = [["-" if cell is None else printable(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for row in texts:
+            typer.echo("\t".join(row))
         return
-    drawn = Table(*columns, box=SIMPLE)
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=SIMPLE)
+    for column in columns:
+        # What is too long goes on in the next line, for an id that is cut is of no use.
+        drawn.add_column(column, overflow="fold")
     for row in texts:
-        drawn.add_row(*map(escape, row))
-    console.print(drawn)
+        # Not as markup: a name may be "[bold]".
+        drawn.add_row(*map(Text, row))
+    Console().print(drawn)
 
 
 @contextmanager
@@ -107,22 +167,25 @@ def progress(title: str, *, every: float = 5.0, transient: bool = False) -> Iter
         every: seconds between two lines where there is no terminal to draw a bar on.
         transient: whether the bar disappears when the block ends.
     """
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    title = printable(title)
+    if not sys.stderr.isatty():
         yield _plain_progress(title, every)
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     columns = (
-        TextColumn("{task.fields[title]}"),
+        TextColumn("{task.fields[title]}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
     )
-    with Progress(*columns, console=console, transient=transient) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=transient) as bar:
         task = bar.add_task("", total=1.0, title=title)
 
         def update(share: float, message: str) -> None:
-            bar.update(task, completed=share, description=message)
+            bar.update(task, completed=share, description=printable(message))
 
         yield update
         update(1.0, "done")
@@ -135,6 +198,6 @@ def _plain_progress(title: str, every: float) -> Update:
         nonlocal said
         if time.monotonic() - said >= every:
             said = time.monotonic()
-            typer.echo(f"{title}: {share:.0%} {message}".rstrip(), err=True)
+            say(f"{title}: {share:.0%} {message}".rstrip(), err=True)
 
     return update
