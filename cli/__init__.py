@@ -1,34 +1,47 @@
 """The command line, ``twin``: a composition root.
 
-Commands import what they need when they run, for PyTorch alone takes seconds.
+A command's module is imported when the command runs, and what the command needs when it needs it:
+``twin --help`` imports Typer alone, and PyTorch would take seconds.
 """
 
 import typer
 
-from cli import data, evaluate, experiments, jobs, models, processes, reports, versions
-from cli.console import PlainErrors
+from cli.lazy import LazyCommand, LazyGroup
+
+
+class Twin(LazyGroup):
+    """The commands, in the order of the help."""
+
+    lazy_commands = (
+        LazyCommand("serve", "cli.processes:serve", "Run the server and its workers."),
+        LazyCommand("worker", "cli.processes:worker", "Do the jobs that wait."),
+        LazyCommand("migrate", "cli.processes:migrate", "Bring the database up to date."),
+        LazyCommand("api", "cli.processes:api", "Answer requests.", hidden=True),
+        LazyCommand("sample", "cli.processes:sample", "Load the sample.", hidden=True),
+        LazyCommand("import", "cli.data:imports", "Load files of properties or interactions."),
+        LazyCommand("train", "cli.models:train", "Train a tenant's twin and let it answer."),
+        LazyCommand("evaluate", "cli.evaluate:evaluate", "Measure a tenant's twin."),
+        LazyCommand("reindex", "cli.models:reindex", "Bring the index into step, or compare it."),
+        LazyCommand("models", "cli.versions:models", "The versions of a tenant's twin."),
+        LazyCommand("experiments", "cli.experiments:experiments", "Two versions side by side."),
+        LazyCommand("enqueue", "cli.models:enqueue", "Have the workers do a job for a tenant."),
+        LazyCommand("jobs", "cli.jobs:jobs", "The runs of a tenant's jobs."),
+        LazyCommand("tenants", "cli.data:tenants", "The firms on this server."),
+        LazyCommand("users", "cli.data:users", "The members of a tenant."),
+        LazyCommand("token", "cli.data:token", "Print a bearer token for a user or a service."),
+    )
+
 
 app = typer.Typer(
-    cls=PlainErrors,
-    help="A GraphQL server that learns how each real-estate investor buys.",
+    cls=Twin,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    # Rich's boxes around help and usage errors take as long to import as all the rest.
+    rich_markup_mode=None,
 )
-app.command()(processes.serve)
-app.command()(processes.worker)
-app.command()(processes.migrate)
-app.command(hidden=True)(processes.api)
-app.command(hidden=True)(processes.sample)
-app.add_typer(data.imports, name="import")
-app.command()(models.train)
-app.command()(evaluate.evaluate)
-app.command()(models.reindex)
-versions.models.command()(reports.report)
-app.add_typer(versions.models, name="models")
-app.add_typer(experiments.experiments, name="experiments")
-app.command()(models.enqueue)
-app.add_typer(jobs.jobs, name="jobs")
-app.add_typer(data.tenants, name="tenants")
-app.add_typer(data.users, name="users")
-app.command()(data.token)
+
+
+@app.callback()
+def main() -> None:
+    """A GraphQL server that learns how each real-estate investor buys."""

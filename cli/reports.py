@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import settings
+from cli.console import JsonOption, say, say_json
 from cli.evaluate import require_extra
-from cli.session import TenantOption, run_on_database, tenant_id
-from cli.versions import VersionArgument
+from cli.session import TenantOption, VersionArgument, run_on_database, tenant_id
 
 if TYPE_CHECKING:
     from domain.database import Database
@@ -22,6 +22,7 @@ def report(
         Path | None,
         typer.Option(help="Folder for report.html; reports/TENANT/VERSION if not given."),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the evaluation made when the version was trained as a page, JSON and figures.
 
@@ -53,4 +54,8 @@ def report(
     from ml.evaluation.report import write
 
     folder = out or Path("reports") / tenant / str(version)
-    typer.echo(f"See {write(restore(kept), folder, f'{tenant}, version {version}')[0]}")
+    files = write(restore(kept), folder, f"{tenant}, version {version}")
+    if as_json:
+        say_json({"files": files})
+    else:
+        say(f"See {files[0]}")

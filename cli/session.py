@@ -11,12 +11,14 @@ import settings
 
 if TYPE_CHECKING:
     from domain.database import Database
+    from domain.driver import Connection
     from domain.work import Work
     from runtime import Runtime, Services
 
 Result = TypeVar("Result")
 
 TenantOption = Annotated[str, typer.Option("--tenant", help="Slug of the tenant.")]
+VersionArgument = Annotated[int, typer.Argument(min=1, help="Number of the version.")]
 SupervisedOption = Annotated[
     bool, typer.Option("--supervised", hidden=True, help="End when stdin, a pipe, is closed.")
 ]
@@ -89,10 +91,53 @@ def run_on_database(body: Callable[["Database", "Services"], Awaitable[Result]])
     return asyncio.run(connected())
 
 
-async def _require_migrated(database: "Database") -> None:
+def read_in_tenant(slug: str, body: Callable[["Work", "Services"], Awaitable[Result]]) -> Result:
+    """Run the body, which only reads, in one transaction of a tenant: without queue and broker.
+
+    Raises:
+        DomainError: NOT_FOUND.
+        SettingsError: the database is not at the newest migration.
+    """
     import runtime
 
-    if await database.revision() != runtime.latest_revision():
+    _, found = start_services()
+
+    async def connected() -> Result:
+        async with runtime.connect_reader(found) as database:
+            await _require_migrated(database)
+            async with database.work(await tenant_id(database, slug)) as work:
+                return await body(work, found)
+
+    return asyncio.run(connected())
+
+
+def read_list(body: Callable[["Connection"], Awaitable[Result]]) -> Result:
+    """Run the body, which reads one of ``domain.quick_lists``, on a connection of its own.
+
+    Raises:
+        SettingsError: the database is not at the newest migration.
+    """
+    from domain import driver
+
+    _, found = start_services()
+
+    async def connected() -> Result:
+        async with driver.connect(found.database_url) as connection:
+            await driver.refuse_unsafe_role(connection)
+            _refuse_revision(await driver.revision(connection))
+            return await body(connection)
+
+    return asyncio.run(connected())
+
+
+async def _require_migrated(database: "Database") -> None:
+    _refuse_revision(await database.revision())
+
+
+def _refuse_revision(found: str | None) -> None:
+    import runtime
+
+    if found != runtime.latest_revision():
         raise settings.SettingsError("the database is not up to date: run `twin migrate`")
 
 
