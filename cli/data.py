@@ -1,16 +1,18 @@
 """Commands for what is in the database: imports, tenants, users and their tokens."""
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
 
 import typer
 
 import settings
-from cli.console import progress
-from cli.session import TenantOption, run_in_tenant, run_on_database
+from cli.console import JsonOption, progress, say, say_json, table
+from cli.lazy import group
+from cli.session import TenantOption, read_in_tenant, read_list, run_in_tenant, run_on_database
+from domain import quick_lists
 from domain.vocabulary import Role
 
 if TYPE_CHECKING:
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
     from domain.work import Work
     from runtime import Services
 
-imports = typer.Typer(help="Load files of properties or interactions.", no_args_is_help=True)
-tenants = typer.Typer(help="The firms on this server.", no_args_is_help=True)
-users = typer.Typer(help="The members of a tenant.", no_args_is_help=True)
+imports = group("Load files of properties or interactions.")
+tenants = group("The firms on this server.")
+users = group("The members of a tenant.")
 
 Columns = Annotated[
     list[str] | None, typer.Option("--map", help="FIELD=COLUMN, the file's column for a field.")
@@ -46,6 +48,7 @@ def import_properties(
     delete_missing: Annotated[
         bool, typer.Option("--delete-missing", help="Delete properties the file does not hold.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Add or update properties by external id, from CSV or JSON Lines, plain or gzipped."""
     mapping, values = _pairs("--map", columns), _pairs("--set", constants)
@@ -63,7 +66,7 @@ def import_properties(
             progress=progress,
         )
 
-    _import(tenant, path, load, create_tenant=create_tenant)
+    _import(tenant, path, load, as_json, create_tenant=create_tenant)
 
 
 @imports.command("interactions")
@@ -80,6 +83,7 @@ def import_interactions(
         Role | None,
         typer.Option(help="Role of the users that --create-users creates. Default: viewer."),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Add what investors did with properties, from CSV or JSON Lines, plain or gzipped."""
     if role is not None and not create_users:
@@ -100,7 +104,7 @@ def import_interactions(
             progress=progress,
         )
 
-    _import(tenant, path, load)
+    _import(tenant, path, load, as_json)
 
 
 def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
@@ -117,6 +121,7 @@ def _import(
     tenant: str,
     path: Path,
     load: "Callable[[Work, BytesRead], Awaitable[ImportReport]]",
+    as_json: bool,
     *,
     create_tenant: bool = False,
 ) -> None:
@@ -131,38 +136,43 @@ def _import(
         try:
             report = run_in_tenant(tenant, body, create=create_tenant)
         except StrictImportError as error:
-            typer.echo("\n".join(error.report.lines()), err=True)
+            say(*error.report.lines(), err=True)
             raise
-    typer.echo("\n".join(report.lines()))
+    if as_json:
+        say_json(report)
+    else:
+        say(*report.lines())
 
 
 @tenants.command("create")
 def create_tenant(
     slug: Annotated[str, typer.Argument(help="Lower-case letters, digits and hyphens.")],
     name: Annotated[str | None, typer.Option(help="For people; the slug if not given.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Add a tenant."""
 
-    async def body(database: "Database", _: "Services") -> None:
+    async def body(database: "Database", _: "Services") -> dict[str, Any]:
         from domain import tenants
 
         async with database.work(uuid4()) as work:
-            await tenants.create(work, slug, name)
+            made = await tenants.create(work, slug, name)
+            await work.session.refresh(made, ["created_at"])
+        return {field: getattr(made, field) for field in ("id", "slug", "name", "created_at")}
 
-    run_on_database(body)
+    made = run_on_database(body)
+    if as_json:
+        say_json(made)
 
 
 @tenants.command("list")
-def list_tenants() -> None:
+def list_tenants(as_json: JsonOption = False) -> None:
     """Print the slug and name of each tenant."""
-
-    async def body(database: "Database", _: "Services") -> list[str]:
-        from domain import tenants
-
-        async with database.work(None) as work:
-            return [f"{tenant.slug}\t{tenant.name}" for tenant in await tenants.list_all(work)]
-
-    _print(run_on_database(body))
+    found = read_list(quick_lists.tenants)
+    if as_json:
+        say_json(found)
+    else:
+        table(("slug", "name"), ((tenant["slug"], tenant["name"]) for tenant in found))
 
 
 @tenants.command("policy")
@@ -172,17 +182,22 @@ def policy(
         list[str] | None,
         typer.Option("--set", help="RULE=VALUE, or RULE= for the default; may be repeated."),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Print a tenant's rules for training, gates, drift and keeping, after setting some."""
     wanted = dict(_rule(one) for one in given or ())
 
-    async def body(work: "Work", _: "Services") -> list[str]:
+    async def body(work: "Work", _: "Services") -> dict[str, float]:
         from domain import policies
 
-        found = await policies.change(work, wanted)
-        return [f"{name}\t{value:g}" for name, value in policies.to_json(found).items()]
+        found = await policies.change(work, wanted) if wanted else await policies.get(work)
+        return policies.to_json(found)
 
-    _print(run_in_tenant(tenant, body))
+    found = (run_in_tenant if wanted else read_in_tenant)(tenant, body)
+    if as_json:
+        say_json(found)
+    else:
+        table(("rule", "value"), ((name, f"{value:g}") for name, value in found.items()))
 
 
 def _rule(given: str) -> tuple[str, float | None]:
@@ -196,18 +211,25 @@ def _rule(given: str) -> tuple[str, float | None]:
 
 
 @users.command("list")
-def list_users(tenant: TenantOption) -> None:
+def list_users(tenant: TenantOption, as_json: JsonOption = False) -> None:
     """Print the external id, role, name and email of each user."""
+    found = read_list(lambda connection: quick_lists.users(connection, tenant))
+    if as_json:
+        say_json(found)
+        return
+    columns = ("external id", "role", "name", "email")
+    table(
+        columns,
+        (
+            (user["external_id"], user["role"], user["name"] or None, user["email"] or None)
+            for user in found
+        ),
+    )
 
-    async def body(work: "Work", _: "Services") -> list[str]:
-        from domain import users
 
-        return [
-            "\t".join((user.external_id, user.role, user.name or "-", user.email or "-"))
-            for user in await users.list_all(work)
-        ]
-
-    _print(run_in_tenant(tenant, body))
+_USER = (
+    "id", "external_id", "role", "name", "email", "simulated", "created_at", "deactivated_at",
+)  # fmt: skip
 
 
 @users.command("upsert")
@@ -218,12 +240,13 @@ def upsert_user(
     name: Annotated[str | None, typer.Option(help="Name.")] = None,
     role: Annotated[Role | None, typer.Option(help="A viewer if new and not said.")] = None,
     active: Annotated[bool | None, typer.Option(help="Whether it may sign in.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Create or change a user: the way to a tenant's first admin."""
     given = {"email": email, "name": name, "role": role, "active": active}
     said = {field: value for field, value in given.items() if value is not None}
 
-    async def body(work: "Work", _: "Services") -> str:
+    async def body(work: "Work", _: "Services") -> dict[str, Any]:
         from pydantic import ValidationError
 
         from domain import members
@@ -236,9 +259,16 @@ def upsert_user(
             detail = error.errors()[0]
             raise invalid(f"{detail['loc'][0]} {detail['input']!r}: {explain(detail)}") from None
         (written,) = await members.upsert(work, [item])
-        return f"{written.user.external_id}\t{written.user.role}\t{written.outcome.lower()}"
+        await work.session.refresh(written.user)
+        shown = {field: getattr(written.user, field) for field in _USER}
+        return shown | {"outcome": written.outcome.lower()}
 
-    _print([run_in_tenant(tenant, body)])
+    written = run_in_tenant(tenant, body)
+    if as_json:
+        say_json(written)
+    else:
+        columns = ("external_id", "role", "outcome")
+        table([name.replace("_", " ") for name in columns], [[written[name] for name in columns]])
 
 
 def token(
@@ -252,6 +282,7 @@ def token(
     ] = None,
     role: Annotated[Role, typer.Option(help="Of the service.")] = Role.ANALYST,
     hours: Annotated[float, typer.Option(min=0.01, help="How long it is valid.")] = 24.0,
+    as_json: JsonOption = False,
 ) -> None:
     """Print a bearer token for a user or for a service."""
     if (user is None) == (service is None):
@@ -273,7 +304,15 @@ def token(
         # Without a role of its own the token follows what an admin makes of the user.
         return mint(secret, work.tenant_id, member.id, [], lifetime)
 
-    _print([run_in_tenant(tenant, body)])
+    signed = read_in_tenant(tenant, body)
+    if as_json:
+        import jwt
+
+        claims = jwt.decode(signed, options={"verify_signature": False})
+        expires_at = datetime.fromtimestamp(claims["exp"], UTC)
+        say_json({"token": signed, "expires_at": expires_at})
+    else:
+        say(signed)
 
 
 def _root_fields(listed: str) -> list[str]:
@@ -290,8 +329,3 @@ def _root_fields(listed: str) -> list[str]:
                 param_hint="--operations",
             )
     return wanted
-
-
-def _print(lines: list[str]) -> None:
-    for line in lines:
-        typer.echo(line)

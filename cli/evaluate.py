@@ -1,6 +1,5 @@
 """Measures a tenant's twin on what its investors did later in time."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from enum import StrEnum
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import settings
-from cli.console import progress
+from cli.console import JsonOption, progress, say, say_json
 from cli.session import TenantOption, run_on_database, tenant_id
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def evaluate(
         list[ProtocolChoice] | None, typer.Option(help="What to rank; all four if not given.")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, max=20, help="How many twins to fit.")] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    as_json: JsonOption = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for report.html; reports/TENANT if not given.")
     ] = None,
@@ -77,9 +76,9 @@ def evaluate(
     folder = out or (None if as_json else Path("reports") / tenant)
     written = write(measured, folder, tenant) if folder else []
     if as_json:
-        typer.echo(json.dumps(measured.to_json()))
+        say_json(measured.to_json())
     else:
-        typer.echo("\n".join((*_lines(measured), "", f"See {written[0]}")))
+        say(*_lines(measured), "", f"See {written[0]}")
 
 
 def require_extra(command: str) -> None:

@@ -1,12 +1,13 @@
 """Commands that try a version of a tenant's twin on some of its investors."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import awaitable, progress, table
-from cli.session import TenantOption, run, run_in_tenant, tenant_id
+from cli.console import JsonOption, awaitable, progress, say, say_json, table
+from cli.lazy import group
+from cli.session import TenantOption, read_in_tenant, run, run_in_tenant, tenant_id
 
 if TYPE_CHECKING:
     from domain.comparison import Arm
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
     from domain.work import Work
     from runtime import Runtime, Services
 
-experiments = typer.Typer(
-    help="Two versions of a tenant's twin on its own investors.", no_args_is_help=True
-)
+experiments = group("Two versions of a tenant's twin on its own investors.")
 
 
 @experiments.command()
@@ -27,13 +26,14 @@ def start(
         int | None, typer.Option(min=1, help="Number of the other; the active one if not given.")
     ] = None,
     share: Annotated[float, typer.Option(help="Of the investors who get the treatment.")] = 0.5,
+    as_json: JsonOption = False,
 ) -> None:
     """Split the investors between two versions until `stop`, or until a version is activated.
 
     A version that is not in the index is put there first.
     """
 
-    async def body(rt: "Runtime") -> str:
+    async def body(rt: "Runtime") -> int:
         from domain import comparison, model_versions
         from domain.model_versions import SpaceState
         from jobs.reindexing import Indexer
@@ -50,17 +50,17 @@ def start(
                     await indexer.fill(split_id, version.id, awaitable(update))
         async with rt.database.work(split_id) as work:
             found = await comparison.start(work, treatment, control, share)
-            base = await model_versions.get(work, found.control_id)
-        return (
-            f"{share:.0%} of the investors get version {treatment} now, "
-            f"the others version {base.number}."
-        )
+            return (await model_versions.get(work, found.control_id)).number
 
-    typer.echo(run(body))
+    base = run(body)
+    if as_json:
+        say_json({"treatment": treatment, "control": base, "share": share})
+    else:
+        say(f"{share:.0%} of the investors get version {treatment} now, the others version {base}.")
 
 
 @experiments.command()
-def show(tenant: TenantOption) -> None:
+def show(tenant: TenantOption, as_json: JsonOption = False) -> None:
     """Print what followed from the experiment that runs, or from the one that ended last."""
 
     async def body(work: "Work", _: "Services") -> "tuple[Experiment, tuple[Arm, Arm]]":
@@ -73,20 +73,33 @@ def show(tenant: TenantOption) -> None:
             raise not_found("experiment")
         return found, await comparison.outcomes(work, found)
 
-    experiment, (control, treatment) = run_in_tenant(tenant, body)
+    experiment, (control, treatment) = read_in_tenant(tenant, body)
+    figures: list[dict[str, Any]] = [
+        dict(zip(_COLUMNS, one, strict=True)) for one in _figures(control, treatment)
+    ]
+    if as_json:
+        say_json({
+            "created_at": experiment.created_at,
+            "ended_at": experiment.ended_at,
+            "share": experiment.share,
+            "treatment": treatment.number,
+            "control": control.number,
+            "figures": figures,
+        })  # fmt: skip
+        return
     until = f"until {experiment.ended_at:%Y-%m-%d %H:%M}" if experiment.ended_at else "running"
-    typer.echo(
+    say(
         f"Since {experiment.created_at:%Y-%m-%d %H:%M}, {until}: version {treatment.number} for "
         f"{experiment.share:.0%} of the investors, version {control.number} for the others."
     )
     columns = ("figure", "control", "treatment", "difference", "95% from", "to")
-    table(columns, (line for line in _figures(control, treatment)))
-    typer.echo("Investors are those who had approved of anything when it began. What they were")
-    typer.echo("shown is not recorded: figures are of all that they did, asked for or not.")
+    table(columns, map(_texts, figures))
+    say("Investors are those who had approved of anything when it began. What they were")
+    say("shown is not recorded: figures are of all that they did, asked for or not.")
 
 
 @experiments.command()
-def stop(tenant: TenantOption) -> None:
+def stop(tenant: TenantOption, as_json: JsonOption = False) -> None:
     """Have the active version answer everybody again."""
 
     async def body(work: "Work", _: "Services") -> bool:
@@ -95,10 +108,30 @@ def stop(tenant: TenantOption) -> None:
         return await kept.stop(work)
 
     ended = run_in_tenant(tenant, body)
-    typer.echo("The active version answers everybody again." if ended else "No experiment runs.")
+    if as_json:
+        say_json({"stopped": ended})
+    else:
+        say("The active version answers everybody again." if ended else "No experiment runs.")
+
+
+_COLUMNS = ("figure", "control", "treatment", "difference", "low", "high")
+
+
+def _texts(figure: dict[str, Any]) -> list[object]:
+    """A figure for people: rates with three digits, differences with their sign."""
+    name, *values = figure.values()
+    digits = (".3f", ".3f", "+.3f", "+.3f", "+.3f")
+    return [
+        name.replace("_", " "),
+        *(
+            format(value, form) if isinstance(value, float) else value
+            for value, form in zip(values, digits, strict=True)
+        ),
+    ]
 
 
 def _figures(control: "Arm", treatment: "Arm") -> Iterator[tuple[object, ...]]:
+    """What the investors of both did: counts are whole numbers, rates are not."""
     import numpy as np
 
     from ml.evaluation.intervals import rate_difference_interval
@@ -106,22 +139,22 @@ def _figures(control: "Arm", treatment: "Arm") -> Iterator[tuple[object, ...]]:
     yield "investors", len(control), len(treatment), None, None, None
     for name in ("approvals", "rejections", "thumbs_up", "thumbs_down", "deals"):
         sums = (int(getattr(arm, name).sum()) for arm in (control, treatment))
-        yield (name.replace("_", " "), *sums, None, None, None)
+        yield (name, *sums, None, None, None)
     rates = {
         "acceptance": [
             (arm.approvals, arm.approvals + arm.rejections) for arm in (control, treatment)
         ],
-        "share of thumbs up": [
+        "share_of_thumbs_up": [
             (arm.thumbs_up, arm.thumbs_up + arm.thumbs_down) for arm in (control, treatment)
         ],
-        "deals per investor": [(arm.deals, np.ones(len(arm))) for arm in (control, treatment)],
+        "deals_per_investor": [(arm.deals, np.ones(len(arm))) for arm in (control, treatment)],
     }
     for name, pairs in rates.items():
         base, group = (np.stack(pair, axis=1) for pair in pairs)
         told = [
-            f"{counts[0] / counts[1]:.3f}" if counts[1] else None
+            float(counts[0] / counts[1]) if counts[1] else None
             for counts in (base.sum(axis=0), group.sum(axis=0))
         ]
         interval = rate_difference_interval(group, base)
         bounds = (interval.value, interval.low, interval.high) if interval else (None,) * 3
-        yield (name, *told, *(None if one is None else f"{one:+.3f}" for one in bounds))
+        yield (name, *told, *(None if one is None else float(one) for one in bounds))

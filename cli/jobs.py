@@ -8,8 +8,9 @@ from uuid import UUID
 
 import typer
 
-from cli.console import table
-from cli.session import TenantOption, run_in_tenant
+from cli.console import JsonOption, say, say_json, table
+from cli.lazy import group
+from cli.session import TenantOption, read_in_tenant, run_in_tenant
 
 if TYPE_CHECKING:
     from domain.job_runs import JobRun
@@ -29,14 +30,13 @@ class Status(StrEnum):
 
 
 RunArgument = Annotated[UUID, typer.Argument(metavar="RUN", help="Id of the run.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _SHOWN = (
     "id", "function", "arguments", "status", "progress", "attempt", "failures", "created_at",
     "started_at", "heartbeat_at", "finished_at", "cancel_requested", "message", "error", "result",
 )  # fmt: skip
 
-jobs = typer.Typer(help="The runs of a tenant's jobs.", no_args_is_help=True)
+jobs = group("The runs of a tenant's jobs.")
 
 
 @jobs.command("list")
@@ -61,9 +61,9 @@ def list_runs(
         where = run_list.RunFilter(tuple(function or ()), statuses)
         return list(await run_list.page(work, where, limit))
 
-    found = run_in_tenant(tenant, body)
+    found = read_in_tenant(tenant, body)
     if as_json:
-        typer.echo(json.dumps([_fields(run) for run in found], indent=2, default=str))
+        say_json([fields(run) for run in found])
         return
     columns = ("run", "job", "status", "done", "attempt", "asked for", "ended", "says")
     table(
@@ -93,18 +93,20 @@ def show(tenant: TenantOption, run: RunArgument, as_json: JsonOption = False) ->
 
         return await job_runs.get(work, run)
 
-    fields = _fields(run_in_tenant(tenant, body))
+    shown = fields(read_in_tenant(tenant, body))
     if as_json:
-        typer.echo(json.dumps(fields, indent=2, default=str))
+        say_json(shown)
         return
-    for name, value in fields.items():
+    for name, value in shown.items():
         if value is not None:
-            text = json.dumps(value) if isinstance(value, dict) else value
-            typer.echo(f"{name.replace('_', ' ')}: {text}")
+            text = json.dumps(value) if isinstance(value, dict) else str(value)
+            # A traceback has several lines: those after the first cannot pass for fields.
+            first, *others = text.splitlines() or [""]
+            say(f"{name.replace('_', ' ')}: {first}", *(f"  {line}" for line in others))
 
 
 @jobs.command()
-def retry(tenant: TenantOption, run: RunArgument) -> None:
+def retry(tenant: TenantOption, run: RunArgument, as_json: JsonOption = False) -> None:
     """Have a run that failed, was parked or called off run again."""
 
     async def body(work: "Work", _: "Services") -> "JobRun":
@@ -112,11 +114,11 @@ def retry(tenant: TenantOption, run: RunArgument) -> None:
 
         return await job_runs.requeue(work, run)
 
-    typer.echo(f"Run {run} of {run_in_tenant(tenant, body).function} waits for a worker.")
+    say_run(run_in_tenant(tenant, body), "waits for a worker", as_json)
 
 
 @jobs.command()
-def cancel(tenant: TenantOption, run: RunArgument) -> None:
+def cancel(tenant: TenantOption, run: RunArgument, as_json: JsonOption = False) -> None:
     """Call a run off: at once while it waits or is parked, soon where a worker is at it."""
 
     async def body(work: "Work", _: "Services") -> "JobRun":
@@ -125,13 +127,19 @@ def cancel(tenant: TenantOption, run: RunArgument) -> None:
         return await job_runs.cancel(work, run)
 
     found = run_in_tenant(tenant, body)
-    if found.cancel_requested:
-        typer.echo(f"Run {run} of {found.function} is told to stop.")
+    say_run(found, "is told to stop" if found.cancel_requested else "is called off", as_json)
+
+
+def say_run(run: "JobRun", standing: str, as_json: bool) -> None:
+    """Print how a run stands now, or all that is known of it as JSON."""
+    if as_json:
+        say_json(fields(run))
     else:
-        typer.echo(f"Run {run} of {found.function} is called off.")
+        say(f"Run {run.id} of {run.function} {standing}.")
 
 
-def _fields(run: "JobRun") -> dict[str, Any]:
+def fields(run: "JobRun") -> dict[str, Any]:
+    """What is shown of a run, as ``--json`` prints it."""
     return {name: getattr(run, name) for name in _SHOWN}
 
 

@@ -9,12 +9,13 @@ from uuid import UUID
 import typer
 
 import settings
-import telemetry
-from cli.console import awaitable, progress
+from cli.console import JsonOption, awaitable, progress, say, say_json
+from cli.jobs import say_run
 from cli.session import SupervisedOption, TenantOption, run, run_in_tenant, tenant_id
 from cli.supervision import end_with_parent
 
 if TYPE_CHECKING:
+    from domain.job_runs import JobRun
     from domain.work import Work
     from jobs.reindexing import Differences, Report, SpaceResult
     from runtime import Runtime, Services
@@ -41,6 +42,7 @@ def train(
         bool,
         typer.Option("--warm", help="Continue from the version that answers: far less work."),
     ] = False,
+    as_json: JsonOption = False,
     job_run: Annotated[str | None, typer.Option(hidden=True)] = None,
     supervised: SupervisedOption = False,
 ) -> None:
@@ -94,13 +96,18 @@ def train(
         return {name: done[name] for name in done if name not in ("metrics", "gates")}
 
     if run_id is not None:
+        import telemetry
+
         with telemetry.child(settings.load(), "training", tenant=tenant, run_id=str(run_id)):
             done = run(body)
         # For the worker that started this process.
         typer.echo(json.dumps(done, default=str))
     else:
         done = run(body)
-        typer.echo("\n".join(_summary(done)))
+        if as_json:
+            say_json(done)
+        else:
+            say(*_summary(done))
         if done["refusal"]:
             raise typer.Exit(1)
 
@@ -144,6 +151,7 @@ def reindex(
     check: Annotated[
         bool, typer.Option("--check", help="Compare every vector, and write nothing but marks.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Have the index hold what the database does: what lacks, or all of it where much does.
 
@@ -172,29 +180,49 @@ def reindex(
 
     done = run(body)
     if isinstance(done, dict):
-        for number, found in done.items():
-            typer.echo(
-                f"Version {number}: of {found.compared:,} properties and investors compared, "
-                f"{len(found.properties):,} properties are missing or differ, {len(found.extra):,} "
-                f"are left over, {len(found.users):,} investors differ."
-            )
+        _say_differences(done, as_json)
         if any(done.values()):
             raise typer.Exit(1)
-        return
-    for one in done:
-        typer.echo(
+    elif as_json:
+        say_json([one.to_json() for one in done])
+    else:
+        say(*(
             f"Version {one.version}, {one.mode}: {one.written:,} properties and {one.users:,} "
             f"investors written, {one.removed:,} properties removed; {one.verified:.2%} of the "
             f"database's properties are in the index."
+            for one in done
+        ))  # fmt: skip
+
+
+def _say_differences(done: "dict[int, Differences]", as_json: bool) -> None:
+    if as_json:
+        say_json([
+            {
+                "version": number,
+                "compared": found.compared,
+                "properties": sorted(found.properties),
+                "extra": sorted(found.extra),
+                "users": sorted(found.users),
+            }
+            for number, found in done.items()
+        ])  # fmt: skip
+        return
+    for number, found in done.items():
+        say(
+            f"Version {number}: of {found.compared:,} properties and investors compared, "
+            f"{len(found.properties):,} properties are missing or differ, {len(found.extra):,} "
+            f"are left over, {len(found.users):,} investors differ."
         )
 
 
-def enqueue(job: QueuedJob, tenant: TenantOption) -> None:
+def enqueue(job: QueuedJob, tenant: TenantOption, as_json: JsonOption = False) -> None:
     """Have the workers do a job for a tenant."""
 
-    async def body(work: "Work", _: "Services") -> None:
+    async def body(work: "Work", _: "Services") -> "JobRun":
         from domain import job_runs
 
-        await job_runs.request(work, job_runs.TRAIN if job is QueuedJob.TRAIN else job_runs.REINDEX)
+        function = job_runs.TRAIN if job is QueuedJob.TRAIN else job_runs.REINDEX
+        return await job_runs.request(work, function)
 
-    run_in_tenant(tenant, body)
+    asked = run_in_tenant(tenant, body)
+    say_run(asked, "runs" if asked.status == "running" else "waits for a worker", as_json)

@@ -14,6 +14,7 @@ import typer
 import settings
 import telemetry
 from cli import serving, supervision
+from cli.console import JsonOption, say_json
 from cli.session import SupervisedOption, keep_services, run_on_database, start_services
 
 
@@ -112,8 +113,10 @@ def worker(
     run_worker(found)
 
 
-def migrate() -> None:
+def migrate(as_json: JsonOption = False) -> None:
     """Bring the database to the newest migration, as the role of MIGRATION_DATABASE_URL."""
     import runtime
 
     runtime.migrate(runtime.services(settings.load()))
+    if as_json:
+        say_json({"revision": runtime.latest_revision()})

@@ -1,6 +1,9 @@
 """Imports, tenants, users and tokens from the command line."""
 
+import json
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import jwt
@@ -71,6 +74,59 @@ def test_created_users_are_viewers_unless_a_role_is_given(
     assert twin(*acts, "--create-users", *options).exit_code == 0
     listed = twin("users", "list", "--tenant", slug).stdout.splitlines()
     assert [line.split("\t")[:2] for line in listed] == [["ann@example.com", role], ["bob", role]]
+
+
+def test_results_are_json_for_programs(twin: Twin, tmp_path: Path) -> None:
+    slug, name = f"firm-{uuid4().hex[:12]}", "Firm\x1b[31m \u202eÓ\nx"
+
+    def read(*arguments: object) -> Any:
+        result = twin(*arguments, "--json")
+        assert result.exit_code == 0, result.stderr
+        assert result.stdout.isascii()
+        return json.loads(result.stdout)
+
+    made = read("tenants", "create", slug, "--name", name)
+    assert made in read("tenants", "list")
+    assert (made["slug"], made["name"]) == (slug, name)
+    of = ("--tenant", slug)
+    user = read("users", "upsert", *of, "ann", "--name", "Ann\tB\x9b", "--role", "admin")
+    assert user.pop("outcome") == "created"
+    assert read("users", "list", *of) == [user]
+    assert (user["name"], user["email"], user["role"]) == ("Ann\tB\x9b", None, "admin")
+    assert datetime.fromisoformat(user["created_at"]) > datetime.fromisoformat(made["created_at"])
+
+    rules = read("tenants", "policy", *of, "--set", "train_after=7")
+    assert (rules["train_after"], rules["least_f1"]) == (7, 0.6)
+    assert read("tenants", "policy", *of) == rules
+    signed = read("token", *of, "--user", "ann", "--hours", 1)
+    claims = jwt.decode(signed["token"], options={"verify_signature": False})
+    assert datetime.fromisoformat(signed["expires_at"]).timestamp() == claims["exp"]
+
+    houses = write(tmp_path / "houses.csv", "external_id,bedrooms\nhouse-1,3\nhouse-2,many\n")
+    report = read("import", "properties", houses, *of)
+    assert (report["read"], report["inserted"], report["skipped"]) == (2, 1, 1)
+    assert (report["problems"][0]["line"], report["problems"][0]["value"]) == (3, "many")
+    acts = write(tmp_path / "acts.csv", ACTS)
+    report = read("import", "interactions", acts, *of, "--create-users")
+    assert (report["inserted"], report["users_created"]) == (1, 1)
+    assert read("migrate") == {"revision": runtime.latest_revision()}
+
+    refused = twin("users", "list", "--tenant", "nobody", "--json")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr == "twin: No such tenant: 'nobody'.\n"
+
+
+def test_names_do_not_break_lines(twin: Twin) -> None:
+    slug = f"firm-{uuid4().hex[:12]}"
+    twin("tenants", "create", slug, "--name", "Firm\x1b[31m\u202e\nx")
+    assert f"{slug}\tFirm\\x1b[31m\\u202e\\nx" in twin("tenants", "list").stdout.splitlines()
+    made = twin("users", "upsert", "--tenant", slug, "an\tn", "--name", "\x9b2J\u2028y")
+    assert made.stdout == "an\\tn\tviewer\tcreated\n"
+    listed = twin("users", "list", "--tenant", slug).stdout
+    assert listed == "an\\tn\tviewer\t\\x9b2J\\u2028y\t-\n"
+    refused = twin("token", "--tenant", slug, "--user", "\u202eann\x1b")
+    assert (refused.exit_code, "\\u202eann\\x1b" in refused.stderr) == (1, True)
+    assert "\x1b" not in refused.stderr
 
 
 def test_a_token_of_a_service_names_what_it_may_call(

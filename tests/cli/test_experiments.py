@@ -1,6 +1,7 @@
 """Trying a version on some of a tenant's investors, from the command line."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -67,8 +68,18 @@ async def test_an_experiment_from_its_beginning_to_its_end(
     if "0" not in figures["investors"][:2]:
         assert figures["acceptance"][2:] == ["+0.000"] * 3
 
+    shown = json.loads(await run("show", "--json"))
+    assert (shown["treatment"], shown["control"], shown["share"]) == (1, 2, 0.4)
+    assert (shown["ended_at"], shown["figures"][0]["figure"]) == (None, "investors")
+    counts = {one["figure"]: (one["control"], one["treatment"]) for one in shown["figures"]}
+    assert sum(counts["approvals"]) == 24
+    assert set(counts) >= {"thumbs_up", "share_of_thumbs_up", "deals_per_investor"}
+
     assert await run("stop") == "The active version answers everybody again.\n"
     assert ", until " in (await run("show")).splitlines()[0]
+    again = json.loads(await run("start", "--treatment", 1, "--json"))
+    assert again == {"treatment": 1, "control": 2, "share": 0.5}
+    assert json.loads(await run("stop", "--json")) == {"stopped": True}
 
 
 async def test_what_is_wrong_is_said_before_anything_is_indexed(

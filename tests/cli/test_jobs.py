@@ -82,7 +82,15 @@ async def test_all_of_a_run_is_shown(jobs: Jobs, parked: JobRun) -> None:
     assert lines[0] == f"id: {parked.id}"
     assert 'arguments: {"epochs": 3}' in lines
     assert "status: parked" in lines
+    # What goes on in further lines cannot be taken for a field.
+    start = lines.index("error: Traceback:")
+    assert lines[start : start + 3] == [
+        "error: Traceback:",
+        "    line 1",
+        "  ConnectionError: no route",
+    ]
     as_json = json.loads((await jobs("show", parked.id, "--json")).stdout)
+    assert as_json["created_at"] == parked.created_at.isoformat()
     assert as_json["error"].endswith("no route")
     assert as_json["result"] is None
 
@@ -105,6 +113,9 @@ async def test_a_run_is_called_off_and_up_again(
     for run_id in (parked.id, waiting):
         assert "waits for a worker" in (await jobs("retry", run_id)).stdout
         assert (await standing(run_id)).status is JobStatus.QUEUED
+    for command, status in (("cancel", "cancelled"), ("retry", "queued")):
+        told = json.loads((await jobs(command, waiting, "--json")).stdout)
+        assert (told["id"], told["status"]) == (str(waiting), status)
 
 
 @pytest.mark.parametrize("command", ["show", "retry", "cancel"])

@@ -1,6 +1,7 @@
 """Training and indexing from the command line."""
 
 import asyncio
+import json
 import os
 
 import pytest
@@ -41,6 +42,11 @@ def test_training_prints_its_figures_beside_popularity(twin: Twin, place: Tenant
     indexed = twin("reindex", "--tenant", place.slug)
     assert indexed.stdout.startswith("Version 1, incremental: 0 properties")
 
+    again = twin("train", "--tenant", place.slug, "--epochs", 1, "--json")
+    told = json.loads(again.stdout)
+    assert (told["number"], again.exit_code) == (2, 1 if told["refusal"] else 0)
+    assert told["metrics"]["test_investors"] > 0
+
 
 async def test_a_second_training_of_a_tenant_is_refused(
     twin: Twin, database: Database, place: Tenant
@@ -61,9 +67,11 @@ async def test_jobs_can_be_asked_for(
 ) -> None:
     url = services.redis_url.replace("?db=0", "?db=9")
     monkeypatch.setenv("REDIS_URL", url)
+    printed = []
     for job in ("train", "reindex", "reindex"):
-        asked_for = await asyncio.to_thread(twin, "enqueue", job, "--tenant", tenant.slug)
+        asked_for = await asyncio.to_thread(twin, "enqueue", job, "--tenant", tenant.slug, "--json")
         assert asked_for.exit_code == 0
+        printed.append(json.loads(asked_for.stdout)["id"])
 
     with Redis.from_url(url, decode_responses=True) as redis:
         (training,) = redis.zrange(TRAINING_QUEUE, 0, -1)
@@ -72,4 +80,5 @@ async def test_jobs_can_be_asked_for(
     async with database.work(tenant.id) as work:
         asked = {run.function: str(run.id) for run in await job_runs.recent(work)}
     assert asked == {"train_twin": training, "reindex": indexing}
+    assert printed == [training, indexing, indexing]
     assert twin("enqueue", "frob", "--tenant", tenant.slug).exit_code == 2

@@ -1,5 +1,7 @@
 """The index written and compared from the command line."""
 
+import json
+
 import pytest
 
 from domain.database import Database
@@ -28,6 +30,11 @@ def test_what_differs_is_counted_and_then_written(twin: Twin, place: Place) -> N
         "Version 1: of 72 properties and investors compared, 2 properties are missing or differ, "
         "0 are left over, "
     )
+    (found,) = json.loads(
+        twin("reindex", "--tenant", place.tenant.slug, "--check", "--json").stdout
+    )
+    assert (found["version"], found["compared"]) == (1, 72)
+    assert found["properties"] == sorted(map(str, place.town.south[1:3]))
     # The sample finds that one is not as it should be.
     written = twin("reindex", "--tenant", place.tenant.slug)
     assert written.stdout == (
@@ -36,8 +43,9 @@ def test_what_differs_is_counted_and_then_written(twin: Twin, place: Place) -> N
     )
     again = twin("reindex", "--tenant", place.tenant.slug)
     assert again.stdout.startswith("Version 1, incremental: 0 properties and 12 investors written")
-    full = twin("reindex", "--tenant", place.tenant.slug, "--full")
-    assert full.stdout.startswith("Version 1, full: 60 properties")
+    full = twin("reindex", "--tenant", place.tenant.slug, "--full", "--json")
+    (done,) = json.loads(full.stdout)
+    assert (done["version"], done["mode"], done["written"], done["verified"]) == (1, "full", 60, 1)
     right = twin("reindex", "--tenant", place.tenant.slug, "--check")
     assert (right.exit_code, right.stdout) == (
         0,

@@ -45,7 +45,11 @@ def test_the_folder_is_that_of_the_version(
     twin: Twin, trained: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert twin("models", "report", "--tenant", trained.slug, 1).exit_code == 0
+    done = twin("models", "report", "--tenant", trained.slug, 1, "--json")
+    assert (
+        str(Path("reports") / trained.slug / "1" / "report.html")
+        in json.loads(done.stdout)["files"]
+    )
     assert (tmp_path / "reports" / trained.slug / "1" / "report.html").exists()
 
 

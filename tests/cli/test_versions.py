@@ -1,6 +1,8 @@
 """Versions and a tenant's rules from the command line."""
 
+import json
 from asyncio import to_thread
+from typing import Any
 
 import pytest
 
@@ -34,6 +36,14 @@ def test_a_rollback_is_taken_back_by_another(twin: Twin, trained: Town) -> None:
     assert twin("models", "activate", "--tenant", slug, 1).stdout == "Version 1 answers now.\n"
     assert standing() == older
 
+    def read(*arguments: object) -> Any:
+        return json.loads(twin("models", *arguments, "--tenant", slug, "--json").stdout)
+
+    assert read("rollback") == {"version": 2, "answers": True, "run_id": None}
+    assert read("activate", 1) == {"version": 1, "answers": True, "run_id": None}
+    listed = [(one["version"], one["status"], one["index"]) for one in read("list")]
+    assert listed == [(2, "retired", "complete"), (1, "active", "complete")]
+
 
 async def test_a_version_is_shown_with_its_gates_figures_and_drift(
     twin: Twin, database: Database, tenant: Tenant
@@ -49,6 +59,15 @@ async def test_a_version_is_shown_with_its_gates_figures_and_drift(
     assert "gate f1: 0.4 (0.6) FAILED" in shown
     assert "twin: ndcg@10 0.250" in shown
     assert "alert, score None, listing_price 0.300" in shown
+
+    as_json = await to_thread(twin, "models", "show", "--tenant", tenant.slug, 1, "--json")
+    found = json.loads(as_json.stdout)
+    assert (found["id"], found["gates"], found["metrics"]) == (str(version.id), [GATE], metrics)
+    assert (found["drift"]["level"], found["drift"]["features"]) == (
+        "alert",
+        {"listing_price": 0.3},
+    )
+    assert (found["waits"], found["activated_at"]) == (None, None)
 
     refused = await to_thread(twin, "models", "activate", "--tenant", tenant.slug, 1)
     assert refused.exit_code == 1
