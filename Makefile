@@ -34,7 +34,7 @@ PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope
 SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-fast test-random coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-freshness bench-start bench-warm bench-served prior evaluate evaluate-simulation schema schema-check migrate constraints clean
+.PHONY: help serve test test-fast test-random coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-freshness bench-start bench-warm bench-served bench-cli prior evaluate evaluate-simulation schema schema-check migrate constraints clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-20s %s\n", $$1, $$2}' Makefile
@@ -129,6 +129,9 @@ bench-warm: $(SERVE) ## measure what continuing from a version brings beside tra
 
 bench-served: $(EVALUATION) ## measure real portfolios over HTTP beside the offline figure
 	$(BIN)/python -m bench.served $(ARGS)
+
+bench-cli: $(SERVE) ## measure how long commands take (ARGS="--rounds 10 --beside CHECKOUT")
+	$(BIN)/python -m bench.cli $(ARGS)
 
 prior: $(EVALUATION) ## learn the re-ranker's starting weights, ml/prior.json, from the sample data
 	$(BIN)/python -m bench.prior
