@@ -14,6 +14,7 @@ from sqlalchemy import URL, make_url, text
 import runtime
 from conformance.servers import Server, own_server
 from domain import database as database_module
+from domain import driver, quick_lists, tenants
 from domain.database import Database, PoolerError
 from domain.imports import import_properties
 from domain.model_versions import ACTIVATED
@@ -95,6 +96,27 @@ async def test_the_timeout_of_statements_holds_behind_a_pooler(
 
 def test_migrations_run_through_the_pooler(pooled: runtime.Services) -> None:
     runtime.migrate(pooled)
+    # Named, it is not looked at whether there is anything to do.
+    runtime.migrate(pooled, runtime.latest_revision())
+
+
+async def test_reading_commands_need_no_direct_url(
+    pooled: runtime.Services, tenant: Tenant
+) -> None:
+    found = replace(pooled, database_direct_url=None)
+
+    async def read() -> None:
+        async with (
+            runtime.connect_reader(found) as reader,
+            driver.connect(found.database_url) as connection,
+        ):
+            for _ in range(3):
+                async with reader.work(None) as work:
+                    assert await tenants.exists(work, tenant.slug)
+                assert await quick_lists.users(connection, tenant.slug) == []
+
+    # More of them than the pooler has connections.
+    await asyncio.gather(*(read() for _ in range(6)))
 
 
 async def test_two_servers_and_an_import_share_the_poolers_connections(
