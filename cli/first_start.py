@@ -15,12 +15,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID, uuid4
 
-import typer
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 import runtime
-from cli.console import Update, progress
+from cli.console import Update, progress, say
 from domain import job_runs, model_versions, tenants
 from domain.database import Database
 from domain.imports import import_interactions, import_properties
@@ -105,7 +104,7 @@ async def _show(found: runtime.Services, over: threading.Event) -> None:
                     async with database.work(run.tenant_id) as work:
                         run = await job_runs.get(work, run.id)
                         active = await model_versions.active(work)
-        typer.echo(f"Training: {_outcome(active, run)}", err=True)
+        say(f"Training: {_outcome(active, run)}", err=True)
 
 
 def _outcome(active: ModelVersion | None, run: JobRun) -> str:

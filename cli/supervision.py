@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
-import typer
+from cli.console import say
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_WITHIN = 180.0
@@ -206,7 +206,7 @@ class _Supervised:
         if self._crashes > MOST_CRASHES:
             raise ServingError(f"{what}, {self._crashes} times in a row; everything is stopped")
         wait = FIRST_WAIT * 2 ** (self._crashes - 1)
-        typer.echo(f"twin: {what}; it is started again in {wait:g} s", err=True)
+        say(f"twin: {what}; it is started again in {wait:g} s", err=True)
         self._due = now + wait
 
 

@@ -16,7 +16,7 @@ HEAVY = {
     "alembic", "arq", "grpc", "matplotlib", "numpy", "qdrant_client", "redis", "sklearn",
     "sqlalchemy", "strawberry", "torch",
 }  # fmt: skip
-SILENT = {"api", "serve", "worker"}
+SILENT = {"api", "sample", "serve", "worker"}
 """Commands that print no results."""
 
 
