@@ -5,7 +5,8 @@ is strict, since weights that almost fit would answer with plausible nonsense.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -53,6 +54,11 @@ class Artifact:
     calibration: Calibration
     examples_until: float = 0.0
     held_out_from: float = 0.0
+
+    def to(self, device: torch.device) -> "Artifact":
+        """A copy on the device."""
+        tower, reranker = deepcopy(self.tower), deepcopy(self.reranker)
+        return replace(self, tower=tower.to(device), reranker=reranker.to(device))
 
 
 def pack(artifact: Artifact, config: Mapping[str, Any]) -> StoredModel:

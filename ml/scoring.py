@@ -35,7 +35,10 @@ _OPINIONS = 32
 """Strongest opinions of an investor that candidates are compared with."""
 
 _BLOCK = 64
-"""Properties are encoded and scored by so many."""
+"""On the CPU, properties are encoded and scored in whole blocks of so many, all blocks at once."""
+
+_CUDA_BLOCK = 4096
+"""On CUDA, properties are encoded and scored in whole blocks of so many, one block at a time."""
 
 _LEAST_STRENGTH = 0.05
 """Causes worth less, in log-odds, are not worth telling."""
@@ -92,7 +95,7 @@ class LoadedTwin:
     def embed_features(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Unit vectors, float32 (n, 16), of encoded properties (n, 25)."""
         tensor = torch.from_numpy(features).to(self._device)
-        vectors = self._tower(tensor[_whole_blocks(tensor)])[: len(features)]
+        vectors = _in_whole_blocks(tensor, lambda rows: self._tower(tensor[rows]))
         return cast(NDArray[np.float32], vectors.cpu().numpy())
 
     def items(self, properties: PropertyColumns) -> Items:
@@ -141,9 +144,10 @@ class LoadedTwin:
         self, investor: Investor, candidates: Items, buy_box_met: NDArray[np.float64] | None = None
     ) -> NDArray[np.float64]:
         """Log-odds, float64 (n,), of n candidates that meet those shares (n,) of the buy box."""
-        count = len(candidates.prior)
-        whole = candidates[_whole_blocks(candidates.prior)]
-        scores = self._folded(investor.opinions, whole).double().cpu().numpy()[:count]
+        found = _in_whole_blocks(
+            candidates.prior, lambda rows: self._folded(investor.opinions, candidates[rows])
+        )
+        scores = found.double().cpu().numpy()
         if buy_box_met is None:
             return cast(NDArray[np.float64], scores)
         return cast(NDArray[np.float64], scores + investor.buy_box_worth * buy_box_met)
@@ -243,7 +247,6 @@ def items_of(
     values, known = attributes(properties, statistics)
     position = positions(properties).to(device)
     spacing = reranker.spacing(position)
-    whole = _whole_blocks(features)
     return Items(
         attributes=torch.from_numpy(values).to(device),
         known=torch.from_numpy(known).to(device),
@@ -251,19 +254,26 @@ def items_of(
         spacing=spacing,
         property_type=torch.as_tensor(properties.property_type, dtype=torch.int64, device=device),
         taken=torch.as_tensor(properties.owners > 0, dtype=torch.float32, device=device),
-        embedding=tower(features[whole])[: len(properties)],
-        prior=reranker.prior(features[whole], spacing[whole])[: len(properties)],
+        embedding=_in_whole_blocks(features, lambda rows: tower(features[rows])),
+        prior=_in_whole_blocks(
+            features, lambda rows: reranker.prior(features[rows], spacing[rows])
+        ),
     )
 
 
-def _whole_blocks(rows: Tensor) -> slice | Tensor:
-    """Selects the rows (n, ...), the last of them repeated up to a whole number of blocks.
+def _in_whole_blocks(values: Tensor, compute: Callable[[slice | Tensor], Tensor]) -> Tensor:
+    """What ``compute`` gives for all rows of the values (n, ...), whose last is repeated.
 
     Matrix products of a few rows, and the odd rows at the end of a vectorised loop, are rounded
     otherwise. Of whole blocks what is computed of a row does not depend on the other rows, to the
-    last bit: a cursor finds its place again after properties were encoded anew with others.
+    last bit: a cursor finds its place again after properties were encoded anew with others. CUDA
+    chooses how to multiply by the size of the matrices, so there every block is computed by itself.
     """
-    count = len(rows)
-    if count % _BLOCK == 0:
-        return slice(None)
-    return torch.arange(-(-count // _BLOCK) * _BLOCK, device=rows.device).clamp(max=count - 1)
+    count, on_cuda = len(values), values.device.type == "cuda"
+    size = _CUDA_BLOCK if on_cuda else _BLOCK
+    if count % size == 0 and not on_cuda:
+        return compute(slice(None))
+    rows = torch.arange(-(-count // size) * size, device=values.device).clamp(max=count - 1)
+    if not on_cuda:
+        return compute(rows)[:count]
+    return torch.cat([compute(block) for block in torch.split(rows, size)])[:count]

@@ -22,6 +22,12 @@ from tests.embedded.processes import client_of
 from tests.ml.worlds import make_checkerboard, make_columns
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a CUDA device where there is none."""
+    if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+
+
 @pytest.fixture(scope="session")
 def columns() -> PropertyColumns:
     """Two hundred properties."""

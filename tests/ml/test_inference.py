@@ -5,7 +5,6 @@ from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
-import torch
 
 from domain.filters import PropertyFilter, Range
 from domain.shortlists import Ranked
@@ -423,7 +422,6 @@ async def test_a_place_that_is_not_known_is_ranked_all_the_same(
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 async def test_cuda_agrees_with_the_cpu(
     index: EmbeddingIndex, loader: Loader, columns: PropertyColumns
 ) -> None:
@@ -432,9 +430,53 @@ async def test_cuda_agrees_with_the_cpu(
     np.testing.assert_allclose(
         await cuda.embed(key, columns), await cpu.embed(key, columns), atol=1e-4
     )
-    investors = [make_history(columns, [3, 4, 5], LIKED)]
+    investor = make_history(columns, [3, 4, 5], LIKED, buy_box=BOX)
     np.testing.assert_allclose(
-        await cuda.score(key, investors, columns),
-        await cpu.score(key, investors, columns),
+        await cuda.score(key, [investor], columns),
+        await cpu.score(key, [investor], columns),
         atol=1e-4,
     )
+    told, expected = [await one.explain(key, investor, columns) for one in (cuda, cpu)]
+    for causes, wanted in zip(told, expected, strict=True):
+        found = {cause.kind: cause.strength for cause in causes}
+        strengths = {cause.kind: cause.strength for cause in wanted}
+        # One of next to no worth may be told by one of the two alone.
+        for kind in found.keys() | strengths.keys():
+            assert found.get(kind, 0.05) == pytest.approx(strengths.get(kind, 0.05), abs=1e-3)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("diversity", [0.0, 0.5])
+async def test_cuda_ranks_as_the_cpu_does(
+    index: EmbeddingIndex, loader: Loader, columns: PropertyColumns, diversity: float
+) -> None:
+    """Over an index that the other device filled."""
+    key = ModelKey(uuid4(), uuid4())
+    cpu, cuda = (TwinService(index, loader, device=name) for name in ("cpu", "cuda"))
+    await fill(index, cuda, key, columns)
+    investor = make_history(columns, [3, 4, 5], LIKED, buy_box=BOX)
+    on_cpu, on_cuda = [
+        await listed(one, key, investor, EVERYTHING, columns.ids[3:6], diversity)
+        for one in (cpu, cuda)
+    ]
+    assert len(on_cuda) == len(on_cpu)
+    scores = {one.property_id: one.score for one in on_cpu}
+    for one in on_cuda:
+        assert one.score == pytest.approx(scores[one.property_id], abs=1e-5)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+async def test_a_place_in_a_list_does_not_depend_on_what_else_is_found(
+    index: EmbeddingIndex, loader: Loader, columns: PropertyColumns, device: str
+) -> None:
+    """To the last bit, for a cursor holds it."""
+    key = ModelKey(uuid4(), uuid4())
+    service = TwinService(index, loader, device=device)
+    await fill(index, service, key, columns)
+    investor = make_history(columns, [3, 4, 5], LIKED)
+    whole = await listed(service, key, investor, EVERYTHING, ())
+    place = {one.property_id: one.key.place for one in whole}
+    for count in (1, 30, 90):
+        found = await listed(service, key, investor, EVERYTHING, columns.ids[count:])
+        assert len(found) == count
+        assert [one.key.place for one in found] == [place[one.property_id] for one in found]

@@ -99,7 +99,6 @@ def test_who_approved_of_nothing_has_the_same_low_logits_for_all() -> None:
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_both_towers_agree_on_cuda() -> None:
     tower = lively_tower()
     features = torch.randn(50, 25)

@@ -54,17 +54,14 @@ def test_sums_and_gradients_are_those_of_the_definition(
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_computes_the_same() -> None:
     values, start, slopes = drawn(0, 2, 30), drawn(1, 30), drawn(2, 3, 2)
-    on_cpu, on_cuda = (
-        add_clamped(
-            start.to(device),
-            torch.clamp_max,
-            lambda device=device: list(values.to(device)),  # type: ignore[misc]
-            (-1.0, 0.0, 1.0),
-            slopes.to(device),
-        )
-        for device in ("cpu", "cuda")
-    )
-    torch.testing.assert_close(on_cuda.cpu(), on_cpu)
+
+    def computed(device: str) -> tuple[Tensor, ...]:
+        given = [one.detach().to(device).requires_grad_() for one in (start, slopes)]
+        columns = list(values.to(device))
+        found = add_clamped(given[0], torch.clamp_max, lambda: columns, (-1.0, 0.0, 1.0), given[1])
+        return found, *torch.autograd.grad((found * found.detach()).sum(), given)
+
+    for on_cpu, on_cuda in zip(computed("cpu"), computed("cuda"), strict=True):
+        torch.testing.assert_close(on_cuda.cpu(), on_cpu)

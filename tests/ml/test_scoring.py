@@ -23,7 +23,7 @@ from ml.model import INTERESTS
 from ml.scoring import LoadedTwin
 from ml.training import fit
 from tests.drawing import few
-from tests.ml.worlds import make_history, make_streets, point, with_values
+from tests.ml.worlds import make_columns, make_history, make_streets, point, with_values
 
 KINDS = ["VIEW", "SAVE", "OUTREACH", "DEAL", "THUMBS_UP", "THUMBS_DOWN", "DISMISS"]
 ACTS = st.lists(st.tuples(st.integers(0, 40), st.sampled_from(KINDS)), min_size=1, max_size=20)
@@ -300,3 +300,20 @@ def test_what_is_kept_of_a_property_does_not_depend_on_what_it_is_encoded_with(
         found = getattr(twin.items(columns.take(rows)), name)
         assert torch.equal(found, getattr(items, name)[rows]), name
     assert np.array_equal(twin.embed(columns.take(rows)), items.embedding.numpy()[rows])
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("count", [1, 64, 130, 1000, 4096, 4100])
+def test_what_cuda_computes_of_a_property_does_not_depend_on_the_others(
+    artifact: Artifact, count: int
+) -> None:
+    """As on the CPU."""
+    cuda = torch.device("cuda")
+    twin, columns = LoadedTwin(artifact.to(cuda), cuda), make_columns(5000)
+    items, rows = twin.items(columns), np.arange(7, 7 + count)
+    some = twin.items(columns.take(rows))
+    for name in ("embedding", "prior", "spacing"):
+        assert torch.equal(getattr(some, name), getattr(items, name)[rows]), name
+    assert np.array_equal(twin.embed(columns.take(rows)), some.embedding.cpu().numpy())
+    investor = twin.investor(state(columns, [(1, "DEAL"), (2, "SAVE"), (3, "THUMBS_DOWN")]))
+    assert np.array_equal(twin.score(investor, some), twin.score(investor, items)[rows])
