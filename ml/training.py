@@ -67,7 +67,7 @@ def train(
     """Trains a twin and measures it; ``report`` is called after each epoch of either stage.
 
     With ``warm``, training continues from that twin: see ``ml.warm``. ``active``, the version that
-    answers now, is measured beside the new one.
+    answers now, is measured beside the new one. Both may be on any device.
 
     Sets torch's number of threads and its global seed: call it in a process of its own.
     Raises TrainingError naming what there is too little of.
@@ -95,7 +95,7 @@ def train(
                 fitted.events,
                 fitted.test,
                 config.temperature,
-                active=active,
+                active=active.to(fitted.events.time.device) if active else None,
                 seed=config.seed,
             ),
         }

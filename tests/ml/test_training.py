@@ -331,10 +331,36 @@ def test_absent_cuda_is_an_error(checkerboard: World) -> None:
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_learns_on_cuda(checkerboard: World) -> None:
+def test_learns_on_cuda_for_any_device(checkerboard: World) -> None:
     found = train(*checkerboard, replace(CONFIG, device="cuda"), quiet)
     assert found.metrics["twin"]["auc"] > 0.72
+    stored, columns = StoredModel(found.weights, found.metadata), checkerboard[0]
+    on_cpu, on_cuda = (
+        LoadedTwin(unpack(stored, device), torch.device(device)).embed(columns)
+        for device in ("cpu", "cuda")
+    )
+    np.testing.assert_allclose(on_cuda, on_cpu, atol=1e-4)
+
+
+@pytest.mark.cuda
+def test_equal_seeds_give_equal_weights_on_cuda(checkerboard: World) -> None:
+    config = replace(FAST, epochs=2, rerank_epochs=2, device="cuda")
+    first, second = (train(*checkerboard, config, quiet) for _ in range(2))
+    assert first.weights == second.weights
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize(("training", "version"), [("cuda", "cpu"), ("cpu", "cuda")])
+def test_versions_on_another_device_are_continued_and_compared_with(
+    checkerboard: World, trained: TrainedTwin, training: str, version: str
+) -> None:
+    before = unpack(StoredModel(trained.weights, trained.metadata), version)
+    config = replace(FAST, device=training, warm_epochs=1, warm_rerank_epochs=1)  # type: ignore[arg-type]
+    warm = replace(before, examples_until=0.0)
+    found = train(*checkerboard, config, quiet, warm=warm, active=before)
+    assert found.metrics["twin"]["auc"] > 0.72
+    assert found.metrics["active"]["auc"] > 0.72
+    assert before.reranker.reference.device.type == version
 
 
 def test_calibrates_as_of_the_validation_slice(streets: World) -> None:
