@@ -42,6 +42,7 @@ _EXPECTED = (
     ("grpc.aio", "AioRpcError"),
     ("jobs.runs", "JobError"),
     ("ml.evaluation.protocols", "EvaluationError"),
+    ("ml.config", "DeviceMemoryError"),
     ("ml.config", "TrainingError"),
     ("redis.exceptions", "RedisError"),
     ("cli.supervision", "ServingError"),

@@ -15,6 +15,10 @@ class TrainingError(ValueError):
     """There is too little to learn from, or the configuration is impossible; says which."""
 
 
+class DeviceMemoryError(RuntimeError):
+    """The device has too little free memory for now; says how to do without."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
     """How to train.

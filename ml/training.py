@@ -6,7 +6,8 @@ never seen in training cannot be told from one who was, since investors are thei
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from math import isfinite
@@ -18,7 +19,7 @@ import torch
 from domain.snapshots import InteractionLog, PropertyColumns
 from ml.artifacts import Artifact, pack
 from ml.calibration import Calibration
-from ml.config import TrainingConfig, TrainingError, pick_device
+from ml.config import DeviceMemoryError, TrainingConfig, TrainingError, pick_device
 from ml.dataset import Events, Queries, events, examples, queries, recent
 from ml.features import FeatureStatistics, encode
 from ml.gates import gate_figures
@@ -56,6 +57,19 @@ class TrainedTwin:
     metrics: dict[str, Any]
 
 
+@contextmanager
+def _enough_memory() -> Iterator[None]:
+    """Says what to do where the device has too little memory."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DeviceMemoryError(
+            "device: 'cuda' has too little free memory for this training; wait until other "
+            f"programs free some, or train with 'cpu': {error}"
+        ) from error
+
+
+@_enough_memory()
 def train(
     properties: PropertyColumns,
     log: InteractionLog,
@@ -70,7 +84,8 @@ def train(
     answers now, is measured beside the new one. Both may be on any device.
 
     Sets torch's number of threads and its global seed: call it in a process of its own.
-    Raises TrainingError naming what there is too little of.
+    Raises TrainingError naming what there is too little of, and DeviceMemoryError if that is
+    memory of the device.
     """
     epochs: list[dict[str, Any]] = []
 
@@ -142,6 +157,7 @@ class Fit:
     rerank_losses: list[float]
 
 
+@_enough_memory()
 def fit(
     properties: PropertyColumns,
     log: InteractionLog,

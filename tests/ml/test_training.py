@@ -10,7 +10,7 @@ from domain.snapshots import InteractionLog, PropertyColumns, StoredModel
 from domain.vocabulary import InteractionKind
 from ml import reranker
 from ml.artifacts import unpack
-from ml.config import TrainingConfig, TrainingError
+from ml.config import DeviceMemoryError, TrainingConfig, TrainingError
 from ml.dataset import queries
 from ml.reranker import PRIOR, Reranker
 from ml.reranker_training import owned_before
@@ -361,6 +361,17 @@ def test_versions_on_another_device_are_continued_and_compared_with(
     assert found.metrics["twin"]["auc"] > 0.72
     assert found.metrics["active"]["auc"] > 0.72
     assert before.reranker.reference.device.type == version
+
+
+@pytest.mark.cuda
+def test_too_little_memory_of_the_device_is_named(checkerboard: World) -> None:
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(1e-6)
+    try:
+        with pytest.raises(DeviceMemoryError, match="'cuda' has too little free memory"):
+            train(*checkerboard, replace(FAST, device="cuda"), quiet)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 def test_calibrates_as_of_the_validation_slice(streets: World) -> None:
