@@ -53,7 +53,7 @@ class TrainingConfig:
             where there are many properties.
         lookback_days: how old interactions may be at most, from the newest; None for any age.
         device: "auto" takes CUDA if there is one.
-        seed: of everything drawn; on one CPU equal seeds give equal weights.
+        seed: of everything drawn; on one device equal seeds give equal weights.
     """
 
     epochs: int = 20
