@@ -1,7 +1,7 @@
 # Everything starts here: `make serve`, `make test`. `make` alone lists the rest.
 
 # The first of these that will do becomes .venv; `make serve PYTHON=/path/to/python` names another.
-PYTHON ?= python3.11 python3.12 python3 python3.13
+PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
 VENV := .venv
 BIN := $(VENV)/bin
 ASSETS := graph/graphiql_assets
@@ -173,12 +173,9 @@ clean: ## remove what was installed and cached; .data, where your data is, stays
 define CHECK_PYTHON
 import sys
 reason = ""
-if sys.version_info < (3, 11):
+if not (3, 11) <= sys.version_info[:2] <= (3, 14):
     reason = "is %d.%d" % sys.version_info[:2]
 else:
-    from shutil import which
-    if sys.version_info >= (3, 13) and not (which("redis-server") or which("valkey-server")):
-        reason = "is %d.%d, which needs a redis-server on the PATH" % sys.version_info[:2]
     try:
         import ensurepip, venv
     except ImportError:
@@ -193,7 +190,7 @@ $(CREATED):
 		if [ -z "$$reason" ]; then "$$python" -m venv $(VENV) && touch $@ && exit 0; exit 1; fi; \
 		reasons="$$reasons; $$python $$reason"; \
 	done; \
-	echo "error: Python 3.11 or 3.12 with venv is needed. Tried $(PYTHON)$$reasons." \
+	echo "error: Python 3.11, 3.12, 3.13 or 3.14 with venv is needed. Tried $(PYTHON)$$reasons." \
 		"Name one with PYTHON=/path/to/python" >&2; \
 	exit 1
 

