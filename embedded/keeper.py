@@ -17,9 +17,10 @@ from types import FrameType
 import psutil
 
 from embedded.postgres import PostgresService
+from embedded.processes import call_on_death, kernel_tells
 from embedded.qdrant.service import QdrantService
 from embedded.redis import RedisService
-from embedded.service import Service
+from embedded.service import Service, end
 from embedded.state import RunFolder, ServiceState, ServiceStatus, SetStatus, try_lock
 
 _KINDS: tuple[type[Service], ...] = (QdrantService, RedisService, PostgresService)
@@ -90,6 +91,18 @@ class Keeper:
         self.stopping = True
 
 
+def _end_services(run: RunFolder) -> None:
+    """End what a keeper that was killed left running; one that stopped in order left nothing."""
+    left = run.read()
+    if left is None:
+        return
+    for kind in _KINDS:
+        if kind.name in left.services:
+            end(left.services[kind.name], kind.stop_signal)
+    # The services have sessions of their own. In the keeper's are initdb, psql and this process.
+    os.killpg(0, signal.SIGKILL)
+
+
 def main() -> None:
     """Detach from the starter and keep the services of the folder given on the command line."""
     run, lock = RunFolder(Path(sys.argv[1])), int(sys.argv[2])
@@ -97,6 +110,9 @@ def main() -> None:
     if os.fork():
         os._exit(0)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    if not kernel_tells():
+        # It holds keeper.lock as well: the next keeper waits until the services are gone.
+        call_on_death(lambda: _end_services(run))
     Keeper(run).keep()
 
 

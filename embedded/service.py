@@ -8,6 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -19,7 +20,6 @@ from embedded.state import (
     ServiceState,
     ServiceStatus,
     describe,
-    is_alive,
 )
 
 logger = logging.getLogger(__name__)
@@ -95,7 +95,9 @@ class Service(ABC):
         """Start the process; a failure becomes the state FAILED with its reason."""
         self._enter(ServiceState.STARTING)
         try:
-            self._evict_predecessor()
+            if self._predecessor is not None:
+                end(self._predecessor, self.stop_signal)
+                self._predecessor = None
             self.folder.mkdir(mode=0o700, exist_ok=True)
             self.prepare()
             self._spawn()
@@ -196,16 +198,17 @@ class Service(ABC):
         else:
             self._enter(ServiceState.RESTARTING)
 
-    def _evict_predecessor(self) -> None:
-        """End the process of a keeper that was killed, where it has not ended by itself."""
-        previous, self._predecessor = self._predecessor, None
-        if previous is None or previous.pid is None or not previous.is_alive():
-            return
-        os.kill(previous.pid, self.stop_signal)
+
+def end(service: ServiceStatus, number: signal.Signals) -> None:
+    """End a service whose keeper is gone: with the signal, and if that takes too long, SIGKILL."""
+    if service.pid is None or not service.is_alive():
+        return
+    with suppress(ProcessLookupError):  # it may end by itself meanwhile
+        os.kill(service.pid, number)
         deadline = time.monotonic() + _STOP_LIMIT
-        while is_alive(previous.pid, previous.created):
+        while service.is_alive():
             if time.monotonic() > deadline:
-                os.kill(previous.pid, signal.SIGKILL)
+                os.kill(service.pid, signal.SIGKILL)
                 deadline = float("inf")
             time.sleep(0.02)
 
@@ -229,8 +232,8 @@ def require_unused(folder: Path) -> None:
 def _tie_to_parent(death: signal.Signals) -> Callable[[], None]:
     """Return a function for the child to call before exec: the keeper's death becomes a signal.
 
-    A keeper that is killed with SIGKILL cannot stop its services. Linux can tell them; elsewhere
-    the next start ends them (`_evict_predecessor`).
+    A keeper that is killed with SIGKILL cannot stop its services. Linux tells them; elsewhere the
+    keeper's watcher ends them. The next start ends what is left even then (`end`).
     """
     keeper = os.getpid()
     return lambda: signal_on_death_of(keeper, death)

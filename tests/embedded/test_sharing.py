@@ -118,7 +118,23 @@ async def test_data_survives_a_restart(data_dir: Path) -> None:
     await check(again)
 
 
-async def test_a_killed_keeper_takes_its_services_along_and_loses_nothing(data_dir: Path) -> None:
+@pytest.mark.parametrize("watcher", ["off", "on"])
+def test_services_stop_in_order_once_their_keeper_is_killed(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, watcher: str
+) -> None:
+    monkeypatch.setenv("TWIN_EMBEDDED_WATCHER", watcher)  # what systems other than Linux do
+    embedded.ensure(data_dir)
+    started = pids(data_dir)
+    kill(started["keeper"])
+    wait_until(lambda: not any(runs(pid) for pid in started.values()))
+    assert "database system is shut down" in RunFolder(data_dir).log("postgres").read_text()
+
+
+@pytest.mark.parametrize("watcher", ["off", "on"])
+async def test_a_killed_keeper_takes_its_services_along_and_loses_nothing(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, watcher: str
+) -> None:
+    monkeypatch.setenv("TWIN_EMBEDDED_WATCHER", watcher)
     urls = embedded.ensure(data_dir, qdrant=False)
     await write(urls)
     started = pids(data_dir)
