@@ -21,9 +21,12 @@ unexport PYTHONDONTWRITEBYTECODE
 QUIET := --quiet --quiet
 PIP_INSTALL = $(BIN)/python -m pip $(QUIET) --no-input --disable-pip-version-check install \
 	--no-compile --prefer-binary --constraint constraints.txt
-# The constraints pin setuptools as well; an isolated build would fetch its own.
+# torch comes first, from the index that torch_index.py names, if any; the next line installs it
+# where that did not. The constraints pin setuptools as well; an isolated build would fetch its own.
 define INSTALL
 @echo "Installing the Python packages into $(VENV): a minute or two, once"
+@index=$$($(BIN)/python torch_index.py) && test -n "$$index" && \
+	$(PIP_INSTALL) --no-deps --index-url "$$index" torch 2>/dev/null || true
 @$(PIP_INSTALL) setuptools && $(PIP_INSTALL) --no-build-isolation --editable '.[$(EXTRAS)]' \
 	|| { echo "error: pip failed; with QUIET= it says all it does" >&2; exit 1; }
 endef
