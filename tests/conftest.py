@@ -8,6 +8,7 @@ import asyncio
 import gc
 import os
 import shutil
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -71,11 +72,13 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop(name.upper(), None)
     os.environ.update(ENVIRONMENT)
     if config.option.basetemp is None:
-        for folder in Path(gettempdir()).glob(f"{FOLDER}*"):
+        # Unix sockets lie below it; macOS's own temporary folder leaves no room for their paths.
+        parent = "/tmp" if sys.platform == "darwin" else gettempdir()
+        for folder in Path(parent).glob(f"{FOLDER}*"):
             with suppress(OSError):
                 if time.time() - folder.stat().st_mtime > KEPT_FOR:
                     shutil.rmtree(folder, ignore_errors=True)
-        folder = config.stash[_own_folder] = Path(mkdtemp(prefix=FOLDER))
+        folder = config.stash[_own_folder] = Path(mkdtemp(prefix=FOLDER, dir=parent))
         config.option.basetemp = folder / "run"
 
 
@@ -109,6 +112,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Have the collector pass over what was imported: most of the heap, and here to stay."""
+    # Hypothesis warns if the collector does not see who refers to its random numbers, which from
+    # Python 3.14 on it does not for a frozen heap: have it look before.
+    hypothesis.find(hypothesis.strategies.none(), lambda _: True)
     gc.collect()
     gc.freeze()
 
