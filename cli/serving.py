@@ -152,14 +152,13 @@ def _holder(port: int) -> str:
         import psutil
     except ImportError:
         return ""
-    with suppress(psutil.Error, OSError):
-        for connection in psutil.net_connections("tcp"):
-            listens = connection.status == psutil.CONN_LISTEN
-            if not listens or not connection.laddr or connection.laddr.port != port:
-                continue
-            if connection.pid is not None:
-                command = " ".join(psutil.Process(connection.pid).cmdline())
-                return f" by process {connection.pid} ({command})"
+    for process in psutil.process_iter():
+        # One by one: on macOS, only root may list the connections of all processes at once.
+        with suppress(psutil.Error, OSError):
+            for connection in process.net_connections("tcp"):
+                listens = connection.status == psutil.CONN_LISTEN
+                if listens and connection.laddr and connection.laddr.port == port:
+                    return f" by process {process.pid} ({' '.join(process.cmdline())})"
     return ""
 
 

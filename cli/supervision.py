@@ -237,7 +237,8 @@ def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill what is left of the process and its group, which may go on listening on its port."""
-    with suppress(ProcessLookupError):
+    # macOS says that it is not permitted where only ended processes are left.
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     if process.stdin is not None:

@@ -146,8 +146,8 @@ class PostgresService(Service):
                 )
         except FileNotFoundError:
             return
-        except (psutil.NoSuchProcess, ValueError, IndexError):
-            pass
+        except (psutil.NoSuchProcess, psutil.AccessDenied, ValueError, IndexError):
+            pass  # what may not be looked at runs as somebody else, which our server does not
         pid_file.unlink()
 
     def _is_cluster_of(self, command: list[str]) -> bool:
