@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
 
 import settings
 from cli.session import keep_services, start_services
@@ -167,5 +168,8 @@ def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own server
             return bool(response.status == 200)
+    except HTTPError as refusal:
+        refusal.close()
+        return False
     except (OSError, HTTPException):
         return False

@@ -114,7 +114,8 @@ def _await(server: Server, process: subprocess.Popen[bytes]) -> None:
             raise RuntimeError(f"the server ended with exit code {process.returncode}")
         try:
             urlopen(server.url, timeout=5).close()
-        except HTTPError:
+        except HTTPError as refusal:
+            refusal.close()
             return
         except (OSError, HTTPException):
             time.sleep(0.2)
