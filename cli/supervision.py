@@ -28,6 +28,8 @@ FIRST_WAIT = 0.5
 """Seconds until a crashed process is started again; twice as many after each further crash."""
 LOG_LIMIT = 5_000_000
 """Bytes; a longer log begins anew when its process starts."""
+_READ_OF_LOG = 10_000
+"""Bytes at the end of a log among which its last line is looked for: a log has no greatest size."""
 _PACE = 0.1
 _UPKEEP = 1.0  # seconds between two calls of what keeps the services up
 
@@ -219,7 +221,12 @@ def _last_words(log: Path | None) -> str:
     """The last line of the log, and where to read on."""
     if log is None:
         return ""
-    lines = log.read_text(errors="replace").split("\n")
+    end = b""
+    # Whoever clears the folder of logs ends no part of the server.
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _READ_OF_LOG))
+        end = file.read()
+    lines = end.decode(errors="replace").split("\n")
     last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
     return f"; {log} ends with: {last[:300]}"
 

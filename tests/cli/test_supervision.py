@@ -143,3 +143,41 @@ def test_the_end_of_a_log_says_why_a_part_ended(play: Callable[..., None], tmp_p
     said = r"\(exit code 3; .*actor\.log ends with: the disk is full\)"
     with pytest.raises(ServingError, match=said):
         play("print('the disk is full\\n'); raise SystemExit(3)", logs=tmp_path)
+
+
+def _clear(log: Path) -> None:
+    log.unlink()
+
+
+def _fill(log: Path) -> None:
+    """Make the log longer than memory could hold."""
+    with log.open("r+b") as file:
+        file.seek(2**40)
+        file.write(b"\nthe disk is full\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [(_clear, "nothing"), (_fill, "the disk is full")], ids=["cleared", "long"]
+)
+def test_a_crash_is_told_of_whatever_became_of_the_log(
+    play: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Path], None],
+    said: str,
+) -> None:
+    announced = tmp_path / "announced"
+    script = f"""
+import pathlib, time
+while not pathlib.Path({str(announced)!r}).exists():
+    time.sleep(0.01)
+raise SystemExit(3)
+"""
+
+    def announce() -> None:
+        change(tmp_path / "actor.log")
+        announced.touch()
+
+    monkeypatch.setattr(supervision, "MOST_CRASHES", 0)
+    with pytest.raises(ServingError, match=rf"actor\.log ends with: {said}\)"):
+        play(script, is_ready=lambda: True, announce=announce, logs=tmp_path)
