@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
@@ -22,6 +23,7 @@ import runtime
 from cli.console import Update, progress, say
 from domain import job_runs, model_versions, tenants
 from domain.database import Database
+from domain.errors import DomainError
 from domain.imports import import_interactions, import_properties
 from domain.job_runs import JobRun
 from domain.model_versions import ModelVersion
@@ -43,6 +45,9 @@ QUICKLY: dict[str, Any] = {"epochs": 8}
 
 LOOK_EVERY = 0.5
 """Seconds between two looks at how far the training got."""
+
+_UNREACHABLE = (asyncpg.PostgresError, asyncpg.InterfaceError, DBAPIError, OSError)
+"""What is raised where PostgreSQL is down, by its driver and by SQLAlchemy."""
 
 
 async def prepare_sample(
@@ -75,7 +80,7 @@ async def prepare_sample(
 def training_shown(found: runtime.Services) -> Iterator[None]:
     """Show how far the sample's training got while the block runs, if one is under way."""
     over = threading.Event()
-    shows = threading.Thread(target=lambda: asyncio.run(_show(found, over)), daemon=True)
+    shows = threading.Thread(target=_follow, args=(found, over), daemon=True)
     shows.start()
     try:
         yield
@@ -84,8 +89,17 @@ def training_shown(found: runtime.Services) -> Iterator[None]:
         shows.join()
 
 
+def _follow(found: runtime.Services, over: threading.Event) -> None:
+    try:
+        asyncio.run(_show(found, over))
+    except (DomainError, *_UNREACHABLE) as error:
+        # The server goes on, and so does the training.
+        why = " ".join(str(error).split())
+        say(f"Training: not shown any further: {why}", err=True)
+
+
 async def _show(found: runtime.Services, over: threading.Event) -> None:
-    async with runtime.connect_database(found) as (database, _, _):
+    async with runtime.connect_reader(found) as database:
         tenant = await _tenant(database)
         if tenant is None or tenant.active_model_version_id is not None:
             return
@@ -100,7 +114,7 @@ async def _show(found: runtime.Services, over: threading.Event) -> None:
                 update(run.progress, run.message or "waiting for the training worker")
                 await asyncio.sleep(LOOK_EVERY)
                 # PostgreSQL may be starting again: then the next look tells.
-                with suppress(DBAPIError, OSError):
+                with suppress(*_UNREACHABLE):
                     async with database.work(run.tenant_id) as work:
                         run = await job_runs.get(work, run.id)
                         active = await model_versions.active(work)

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 import runtime
 from cli.first_start import INVESTOR, SLUG, training_shown
@@ -85,9 +86,13 @@ async def _interrupted(_work: Work, _run: JobRun) -> None:
             lambda work, run: job_runs.fail(work, run.id, "secret", "too little to learn from"),
             "Training: failed, but no version answers: too little to learn from",
         ),
+        (
+            lambda work, run: work.session.execute(delete(JobRun).where(JobRun.id == run.id)),
+            "Training: not shown any further: No such job run.",
+        ),
         (_interrupted, "Training: interrupted; the next start continues it"),
     ],
-    ids=["refused", "failed", "interrupted"],
+    ids=["refused", "failed", "deleted", "interrupted"],
 )
 async def test_the_terminal_follows_the_training(
     database: Database,
@@ -103,7 +108,9 @@ async def test_the_terminal_follows_the_training(
         await job_runs.progress(work, run.id, 0.5, "epoch 4 of 8")
 
     printed = ""
-    with training_shown(services):
+    # What only reads needs no queue.
+    found = replace(services, redis_url="redis://127.0.0.1:1")
+    with training_shown(found):
         async with asyncio.timeout(60):
             while "Training: 50% epoch 4 of 8\n" not in printed:
                 printed += capfd.readouterr().err
@@ -115,3 +122,13 @@ async def test_the_terminal_follows_the_training(
                 printed += capfd.readouterr().err
                 await asyncio.sleep(0.02)
     assert f"{said}\n" in printed + capfd.readouterr().err
+
+
+def test_a_database_that_is_down_is_one_line(
+    services: runtime.Services, capfd: pytest.CaptureFixture[str]
+) -> None:
+    down = replace(services, database_url="postgresql+asyncpg://app@127.0.0.1:1/twin")
+    with training_shown(down):
+        pass
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("Training: not shown any further: ")
