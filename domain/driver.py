@@ -4,14 +4,21 @@ SQLAlchemy takes longer to import than a command takes that reads a list, so tha
 does without. What this module asks of a connection ``domain.database`` asks in the same words.
 """
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 import asyncpg
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+# Not urlsplit: to SQLAlchemy a password may hold "#", "/" and "?", and a host keeps its case.
+_USUAL_URL = re.compile(
+    r"[\w+]+://(?:(?P<user>[^:/?@]*)(?::(?P<password>[^@]*))?@)?"
+    r"(?P<host>[\w.-]*)(?::(?P<port>[0-9]+))?(?:/(?P<database>[^?@]*))?(?:\?(?P<query>[^@]*))?"
+)
 
 _ROLE = """
     SELECT current_user AS name, rolsuper OR rolbypassrls OR EXISTS (
@@ -28,14 +35,14 @@ class UnsafeRoleError(RuntimeError):
 
 def options(url: str) -> dict[str, Any]:
     """What the driver connects with for an SQLAlchemy URL, ``postgresql+asyncpg://...``."""
-    parts = urlsplit(url)
-    asked = parse_qsl(parts.query)
+    parts = _USUAL_URL.fullmatch(url)
+    if parts is None:
+        return _all_options(url)
+    asked = parse_qsl(parts["query"] or "")
     found = {
-        "host": parts.hostname,
-        "port": parts.port,
-        "database": parts.path[1:],
-        "user": unquote(parts.username or ""),
-        "password": unquote(parts.password or ""),
+        "host": parts["host"],
+        "port": parts["port"],
+        **{name: unquote(parts[name] or "") for name in ("database", "user", "password")},
         **dict(asked),
     }
     simple = {name for name, _ in asked} <= {"host", "port"} and len(asked) == len(dict(asked))

@@ -56,7 +56,8 @@ async def test_a_role_that_could_read_all_is_refused(services: runtime.Services)
             await driver.refuse_unsafe_role(connection)
 
 
-WORDS = st.text("abcXYZ09%20-_.~", min_size=1, max_size=8)
+NAMES = st.text("abcXYZ09%20-_.~", min_size=1, max_size=8)
+WORDS = st.text("abcXYZ09%20-_.~#?/[]+", min_size=1, max_size=8)
 
 
 @pytest.mark.parametrize(
@@ -72,13 +73,17 @@ WORDS = st.text("abcXYZ09%20-_.~", min_size=1, max_size=8)
         "postgresql+asyncpg://app@/twin?host=a:1",
         "postgresql+asyncpg:///twin",
         "postgresql+asyncpg://app@db",
+        "postgresql+asyncpg://app:p#ss/w?rd@db:5432/twin",
+        "postgresql+asyncpg://app:[p]@db/twin",
+        "postgresql+asyncpg://app:p@ss@db/twin",
+        "postgresql+asyncpg://app@DB/a%20twin",
     ],
 )
 def test_a_url_means_what_it_means_to_sqlalchemy(url: str) -> None:
     assert driver.options(url) == known_options(url)
 
 
-@given(WORDS, WORDS, st.none() | st.integers(1, 65535))
+@given(NAMES, WORDS, st.none() | st.integers(1, 65535))
 def test_names_and_passwords_mean_what_they_mean_to_sqlalchemy(
     user: str, password: str, port: int | None
 ) -> None:
