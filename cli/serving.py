@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 
 import settings
+from cli.console import say
 from cli.session import keep_services, start_services
 from cli.supervision import WORKERS, Part, ServingError, run_together
 
@@ -36,7 +37,7 @@ def serve(loaded: settings.Settings, port: int, workers: int, *, sample: bool) -
     """
     logs = None if loaded.production else loaded.data_dir / "run"
     where = "" if logs is None else f"; logs: {logs}/*.log"
-    _print(f"Portfolio Twin is starting {_started_here(loaded)}{where}")
+    say(f"Portfolio Twin is starting {_started_here(loaded)}{where}")
     _, found = start_services()
     with_sample = sample and found.embedded and loaded.database_url is None
     api = Part("API", ["api", loaded.host, str(port), str(workers)])
@@ -44,9 +45,9 @@ def serve(loaded: settings.Settings, port: int, workers: int, *, sample: bool) -
     with ExitStack() as until_stopped:
 
         def announce() -> None:
-            _print(f"Portfolio Twin is ready: {url}/graphql (health: /healthz, /readyz)")
-            _print(_how_to_sign_in(loaded, with_sample=with_sample))
-            _print("To stop: Ctrl-C")
+            say(f"Portfolio Twin is ready: {url}/graphql (health: /healthz, /readyz)")
+            say(_how_to_sign_in(loaded, with_sample=with_sample))
+            say("To stop: Ctrl-C")
             if with_sample:
                 from cli.first_start import training_shown
 
@@ -91,11 +92,6 @@ def _command() -> str:
     if shutil.which("twin") == str(Path(sys.argv[0]).absolute()):
         return "twin"
     return os.path.relpath(sys.argv[0])
-
-
-def _print(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import typer
 
 import settings
+from cli.console import say
 
 if TYPE_CHECKING:
     from domain.database import Database
@@ -51,7 +52,7 @@ def keep_services(loaded: settings.Settings, found: "Services") -> None:
         if service.state is embedded.ServiceState.FAILED:
             raise embedded.EmbeddedError(service.last_error or f"{service.name} failed")
     if not known:
-        typer.echo("twin: the services' keeper is gone; they are started again", err=True)
+        say("twin: the services' keeper is gone; they are started again", err=True)
         runtime.services(loaded)
 
 

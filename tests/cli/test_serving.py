@@ -14,9 +14,11 @@ import httpx
 import psutil
 import pytest
 from redis import Redis
+from typer.testing import CliRunner
 
 import embedded
 import runtime
+from cli import app
 from cli.first_start import INVESTOR, SLUG
 from cli.serving import sole_server, usable_port
 from cli.supervision import ServingError
@@ -274,3 +276,20 @@ def test_a_folder_has_one_server(tmp_path: Path) -> None:
         raise AssertionError("not reached")
     with sole_server(folder):
         pass
+
+
+def test_a_folder_that_cannot_be_used_is_named_without_being_obeyed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "a\x1b[31mb"
+    folder.mkdir()
+    (folder / "run").touch()
+    for name in ("DATABASE_URL", "MIGRATION_DATABASE_URL", "REDIS_URL", "QDRANT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DATA_DIR", str(folder))
+    monkeypatch.setenv("PORT", "0")
+    refused = CliRunner().invoke(app, ["serve"], prog_name="twin")
+    assert refused.exit_code == 1
+    assert f"{tmp_path}/a\\x1b[31mb/run/*.log" in refused.stdout
+    assert refused.stderr.startswith("twin: ")
+    assert "\x1b" not in refused.output
