@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 from uuid import UUID
 
 import typer
@@ -75,11 +75,7 @@ class PlainErrors(TyperGroup):
         try:
             return super().invoke(ctx)
         except _loaded(_STOPPED):
-            _complain("stopped")
-            sys.stdout.flush()
-            sys.stderr.flush()
-            # Not sys.exit, which would wait for threads that still compute.
-            os._exit(130)
+            _end_stopped()
         except TyperException as error:
             # A wrong use, which is quoted in it: a file's name may have become an argument.
             error.message = "\n".join(map(printable, error.message.split("\n")))
@@ -87,9 +83,28 @@ class PlainErrors(TyperGroup):
         except BrokenPipeError:
             raise  # typer ends quietly when `head` has read enough
         except _loaded(_EXPECTED) as error:
+            # What was under way could not be ended in order. A cancellation says nothing: timeouts
+            # come from one.
+            if any(isinstance(one, KeyboardInterrupt) for one in _with_contexts(error)):
+                _end_stopped()
             _complain(" ".join(str(error).split()) or type(error).__name__)
             locked = type(error).__name__ == "LockedError"
             raise typer.Exit(os.EX_TEMPFAIL if locked else 1) from None
+
+
+def _with_contexts(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and those during whose handling it was raised."""
+    while error is not None:
+        yield error
+        error = error.__context__
+
+
+def _end_stopped() -> NoReturn:
+    _complain("stopped")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit, which would wait for threads that still compute.
+    os._exit(130)
 
 
 def _complain(message: str) -> None:

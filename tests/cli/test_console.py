@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 import sys
 import unicodedata
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.console import printable, progress, say, say_json, table
+from tests.cli.conftest import ROOT
 
 ESCAPES = "\x1b[31m\x9b2J\r\n\t\x7f\x00\x85\u061c\u200e\u202e\u2066\u2028\u2029\ud800"
 """Colours, a cleared screen, new lines, text that turns around, half a surrogate pair."""
@@ -112,6 +114,31 @@ def test_progress_without_a_terminal_is_escaped(capfd: pytest.CaptureFixture[str
 def test_lines_are_escaped_one_by_one(capfd: pytest.CaptureFixture[str]) -> None:
     say("a\tb", "c\nd", err=True)
     assert capfd.readouterr().err == "a\\tb\nc\\nd\n"
+
+
+def test_an_error_while_a_command_is_being_stopped_is_not_what_is_told() -> None:
+    code = (
+        "import typer\n"
+        "from cli.console import PlainErrors\n"
+        "app = typer.Typer(cls=PlainErrors)\n"
+        "@app.command()\n"
+        "def interrupted():\n"
+        "    try:\n"
+        "        raise KeyboardInterrupt\n"
+        "    finally:\n"
+        "        try:\n"
+        "            raise OSError('another operation is in progress')\n"
+        "        except OSError as error:\n"
+        "            raise ConnectionError('not rolled back') from error\n"
+        "@app.command()\n"
+        "def other(): pass\n"
+        "app()\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, "interrupted"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (run.returncode, run.stderr) == (130, "twin: stopped\n")
 
 
 def test_json_knows_times_and_ids(capfd: pytest.CaptureFixture[str]) -> None:
