@@ -47,8 +47,7 @@ _EXPECTED = (
     ("redis.exceptions", "RedisError"),
     ("cli.supervision", "ServingError"),
     ("settings", "SettingsError"),
-    ("sqlalchemy.exc", "InterfaceError"),
-    ("sqlalchemy.exc", "OperationalError"),
+    ("sqlalchemy.exc", "DBAPIError"),
 )
 _STOPPED = (("builtins", "KeyboardInterrupt"), ("asyncio.exceptions", "CancelledError"))
 
@@ -87,7 +86,9 @@ class PlainErrors(TyperGroup):
             # come from one.
             if any(isinstance(one, KeyboardInterrupt) for one in _with_contexts(error)):
                 _end_stopped()
-            _complain(" ".join(str(error).split()) or type(error).__name__)
+            # SQLAlchemy adds the statement and a link to what PostgreSQL says.
+            said = str(getattr(error, "orig", None) or error)
+            _complain(" ".join(said.split()) or type(error).__name__)
             locked = type(error).__name__ == "LockedError"
             raise typer.Exit(os.EX_TEMPFAIL if locked else 1) from None
 

@@ -194,6 +194,8 @@ def test_a_tenant_can_be_made_by_its_first_import(twin: Twin, tmp_path: Path) ->
     ("arguments", "code", "problem"),
     [
         (("users", "list", "--tenant", "nobody"), 1, "nobody"),
+        (("users", "list", "--tenant", "\udcff"), 1, "surrogates not allowed"),
+        (("tenants", "policy", "--tenant", "\udcff"), 1, "surrogates not allowed"),
         (("token", "--tenant", "{slug}", "--user", "nobody"), 1, "nobody"),
         (("tenants", "create", "No Slug"), 1, "No Slug"),
         (("tenants", "create", "{slug}"), 1, "taken"),
@@ -225,6 +227,7 @@ def test_errors_are_one_line_on_stderr(
     assert result.stdout == ""
     assert problem in result.stderr
     assert "Traceback" not in result.stderr
+    assert "sqlalchemy" not in result.stderr
     if code == 1:
         last = result.stderr.splitlines()[-1]
         assert last.startswith("twin: ")
