@@ -157,7 +157,8 @@ def run_together(
                 raise ServingError(f"the server was not ready within {READY_WITHIN:.0f} seconds")
             time.sleep(_PACE)
     finally:
-        _stop([one.process for one in running])
+        # The id of one that has ended may be another's by now.
+        _stop([one.process for one in running if one.process.returncode is None])
         for number, handler in before.items():
             signal.signal(number, handler)
 

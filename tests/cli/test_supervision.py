@@ -181,3 +181,36 @@ raise SystemExit(3)
     monkeypatch.setattr(supervision, "MOST_CRASHES", 0)
     with pytest.raises(ServingError, match=rf"actor\.log ends with: {said}\)"):
         play(script, is_ready=lambda: True, announce=announce, logs=tmp_path)
+
+
+LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
+
+
+@pytest.mark.skipif(not os.access(LAST_PID, os.W_OK), reason="cannot choose the id of a process")
+def test_a_process_that_got_the_id_of_a_part_that_is_done_lives_on(
+    play: Callable[..., None], started: list[subprocess.Popen[bytes]]
+) -> None:
+    others: list[subprocess.Popen[bytes]] = []
+
+    def announce() -> None:
+        while not others or others[-1].pid != started[0].pid:
+            if len(others) == 20:
+                pytest.skip("the id was given to somebody else")
+            LAST_PID.write_text(str(started[0].pid - 1))
+            script = "import sys; sys.stdin.read()"
+            others.append(
+                subprocess.Popen(
+                    [sys.executable, "-c", script], stdin=subprocess.PIPE, start_new_session=True
+                )
+            )
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    try:
+        play("", once=True, is_ready=lambda: True, announce=announce)
+        for other in others:
+            other.communicate()
+        assert others[-1].returncode == 0
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
