@@ -46,6 +46,9 @@ QUICKLY: dict[str, Any] = {"epochs": 8}
 LOOK_EVERY = 0.5
 """Seconds between two looks at how far the training got."""
 
+LEFT_WITHIN = 5.0
+"""Seconds that the last look may take when the server is stopped."""
+
 _UNREACHABLE = (asyncpg.PostgresError, asyncpg.InterfaceError, DBAPIError, OSError)
 """What is raised where PostgreSQL is down, by its driver and by SQLAlchemy."""
 
@@ -80,13 +83,14 @@ async def prepare_sample(
 def training_shown(found: runtime.Services) -> Iterator[None]:
     """Show how far the sample's training got while the block runs, if one is under way."""
     over = threading.Event()
-    shows = threading.Thread(target=_follow, args=(found, over), daemon=True)
+    shows = threading.Thread(target=_follow, args=(found, over), daemon=True, name="training-shown")
     shows.start()
     try:
         yield
     finally:
         over.set()
-        shows.join()
+        # Not for longer, where PostgreSQL does not answer.
+        shows.join(LEFT_WITHIN)
 
 
 def _follow(found: runtime.Services, over: threading.Event) -> None:
@@ -94,7 +98,7 @@ def _follow(found: runtime.Services, over: threading.Event) -> None:
         asyncio.run(_show(found, over))
     except (DomainError, *_UNREACHABLE) as error:
         # The server goes on, and so does the training.
-        why = " ".join(str(error).split())
+        why = " ".join(str(error).split()) or type(error).__name__
         say(f"Training: not shown any further: {why}", err=True)
 
 

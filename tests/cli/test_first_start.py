@@ -1,6 +1,8 @@
 """The sample on a fresh machine, and after a first start that was interrupted."""
 
 import asyncio
+import socket
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 from sqlalchemy import delete, func, select
 
 import runtime
+from cli import first_start
 from cli.first_start import INVESTOR, SLUG, training_shown
 from domain import indexing, job_runs, property_search, tenants, users
 from domain.database import Database
@@ -132,3 +135,17 @@ def test_a_database_that_is_down_is_one_line(
         pass
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("Training: not shown any further: ")
+
+
+def test_a_database_that_does_not_answer_holds_up_no_stop(
+    services: runtime.Services, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(first_start, "LEFT_WITHIN", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        url = f"postgresql+asyncpg://app@127.0.0.1:{port}/twin"
+        with training_shown(replace(services, database_url=url)):
+            (shows,) = (one for one in threading.enumerate() if one.name == "training-shown")
+        assert shows.is_alive()
+    shows.join(60)
+    assert "Training: not shown any further: " in capfd.readouterr().err
