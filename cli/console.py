@@ -27,7 +27,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 # Errors whose message is meant for the user. By name: what was never imported was never raised,
 # and importing it here would make every command wait for PyTorch.
-_EXPECTED = (
+EXPECTED = (
     ("builtins", "OSError"),
     ("asyncpg", "InterfaceError"),
     ("asyncpg", "PostgresError"),
@@ -81,7 +81,7 @@ class PlainErrors(TyperGroup):
             raise
         except BrokenPipeError:
             raise  # typer ends quietly when `head` has read enough
-        except _loaded(_EXPECTED) as error:
+        except _loaded(EXPECTED) as error:
             # What was under way could not be ended in order. A cancellation says nothing: timeouts
             # come from one.
             if any(isinstance(one, KeyboardInterrupt) for one in _with_contexts(error)):

@@ -281,7 +281,9 @@ def token(
         str | None, typer.Option(help="Root fields that the service may call, with commas.")
     ] = None,
     role: Annotated[Role, typer.Option(help="Of the service.")] = Role.ANALYST,
-    hours: Annotated[float, typer.Option(min=0.01, help="How long it is valid.")] = 24.0,
+    hours: Annotated[
+        float, typer.Option(min=0.01, max=87_600, help="How long it is valid.")
+    ] = 24.0,
     as_json: JsonOption = False,
 ) -> None:
     """Print a bearer token for a user or for a service."""

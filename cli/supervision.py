@@ -11,7 +11,6 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO
 
 from cli.console import say
 
@@ -27,7 +26,7 @@ MOST_CRASHES = 5
 FIRST_WAIT = 0.5
 """Seconds until a crashed process is started again; twice as many after each further crash."""
 LOG_LIMIT = 5_000_000
-"""Bytes; a longer log begins anew when its process starts."""
+"""Bytes; a longer log begins anew."""
 _READ_OF_LOG = 10_000
 """Bytes at the end of a log among which its last line is looked for: a log has no greatest size."""
 _PACE = 0.1
@@ -70,7 +69,9 @@ def start_twin(arguments: Sequence[str], log: Path | None = None) -> subprocess.
         log: file that gets its output; this process's own stdout and stderr if None.
     """
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    with nullcontext() if log is None else _appended(log) as output:
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+    with nullcontext() if log is None else log.open("ab") as output:
         return subprocess.Popen(  # noqa: S603 - our own command line
             [sys.executable, "-m", "cli", *arguments, "--supervised"],
             stdin=subprocess.PIPE,
@@ -79,13 +80,6 @@ def start_twin(arguments: Sequence[str], log: Path | None = None) -> subprocess.
             env=os.environ | {"PYTHONPATH": path},
             start_new_session=True,
         )
-
-
-def _appended(log: Path) -> BinaryIO:
-    """The file, opened to append to it; one that became too long begins anew."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    too_long = log.exists() and log.stat().st_size > LOG_LIMIT
-    return log.open("wb" if too_long else "ab")
 
 
 def end_with_parent(number: signal.Signals = signal.SIGKILL) -> None:
@@ -145,6 +139,8 @@ def run_together(
             now = time.monotonic()
             if now - kept_up > _UPKEEP:
                 keep_up()
+                for one in running:
+                    one.shorten_log()
                 kept_up = now
             if not all(one.done for one in running if one.part.once):
                 began = now
@@ -192,6 +188,12 @@ class _Supervised:
             self.done = True
         elif code is not None:
             self._record_crash(code, now)
+
+    def shorten_log(self) -> None:
+        """Empty a log that became too long; the process appends to it, and goes on doing so."""
+        with suppress(OSError):
+            if self._log is not None and self._log.stat().st_size > LOG_LIMIT:
+                os.truncate(self._log, 0)
 
     def _start(self) -> None:
         self.process = start_twin(self.part.arguments, self._log)

@@ -143,7 +143,7 @@ def version_of(after: Place, answering: UUID | None) -> UUID | None:
     """The version that ranked the page before; CURSOR_EXPIRED if it answers no more."""
     if after.version == ENGAGEMENT:
         return None
-    check_version(str(answering), after)
+    check_version(str(answering) if answering else ENGAGEMENT, after)
     return answering
 
 

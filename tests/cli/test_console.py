@@ -8,13 +8,14 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib import import_module
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.console import printable, progress, say, say_json, table
+from cli.console import EXPECTED, printable, progress, say, say_json, table
 from tests.cli.conftest import ROOT
 
 ESCAPES = "\x1b[31m\x9b2J\r\n\t\x7f\x00\x85\u061c\u200e\u202e\u2066\u2028\u2029\ud800"
@@ -149,3 +150,8 @@ def test_json_knows_times_and_ids(capfd: pytest.CaptureFixture[str]) -> None:
     }  # fmt: skip
     with pytest.raises(TypeError, match="no JSON value"):
         say_json({1, 2})
+
+
+@pytest.mark.parametrize(("module", "name"), EXPECTED)
+def test_every_expected_error_is_one(module: str, name: str) -> None:
+    assert issubclass(getattr(import_module(module), name), Exception)

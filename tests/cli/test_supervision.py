@@ -30,7 +30,7 @@ def play(
     """Runs a Python script as the one part."""
 
     def start(arguments: list[str], log: Path | None) -> subprocess.Popen[bytes]:
-        with nullcontext() if log is None else log.open("wb") as output:
+        with nullcontext() if log is None else log.open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, "-c", *arguments],
                 stdin=subprocess.PIPE,
@@ -214,3 +214,28 @@ def test_a_process_that_got_the_id_of_a_part_that_is_done_lives_on(
         for other in others:
             other.kill()
             other.wait()
+
+
+def test_a_log_that_becomes_too_long_begins_anew(
+    play: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(supervision, "LOG_LIMIT", 100)
+    log = tmp_path / "actor.log"
+
+    def stop_once_shortened() -> None:
+        if log.read_text() == "short\n":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    play(
+        f"""
+import pathlib, sys, time
+print("x" * 1000, flush=True)
+while pathlib.Path({str(log)!r}).stat().st_size:
+    time.sleep(0.01)
+print("short", flush=True)
+sys.stdin.read()
+""",
+        logs=tmp_path,
+        keep_up=stop_once_shortened,
+    )
+    assert log.read_text() == "short\n"

@@ -1,6 +1,7 @@
 """Without approvals: what the firm engages with and the investor says, as SQL and Python agree."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -179,6 +180,9 @@ async def test_a_page_of_another_wish_is_refused(
         for _ in range(3):
             await add_property(work)
     page = await rt.recommender.recommend(tenant.id, user.id, ALL, 1)
+    forged = replace(page.items[-1].place, version="None")
+    with pytest.raises(DomainError, match="Another model") as refused:
+        await rt.recommender.recommend(tenant.id, user.id, ALL, 1, forged)
     async with database.work(tenant.id) as work:
         await buy_boxes.state(work, user.id, BuyBox(cities=("Renton",)))
     with pytest.raises(DomainError, match="buy box was changed") as refused:
