@@ -54,7 +54,7 @@ def default(name: str) -> float:
         f"shows at most {MAX_RANK:,} properties",
         f"takes the {DIMENSIONS} numbers of an `embedding`",
         f"the {AUDIENCE} with an interest most like it",
-        f"e / (e + {HALF_ENGAGEMENT:g}) for an engagement of e views",
+        f"e / (e + {HALF_ENGAGEMENT:g}), where e is the property's `engagement`, in views",
         f"| latitude and longitude | {PLACE_RANGE_KM:g} km |",
         f"| listing price, living area | a factor of {LOG_RANGES['listing_price']:g},",
         f"a factor of {LOG_RANGES['square_feet']:g}, on a logarithmic scale |",
