@@ -56,16 +56,18 @@ class InterestedUserConnection:
     edges: list[InterestedUserEdge] = strawberry.field(description="The page's, in order.")
     page_info: PageInfo = strawberry.field(description="Where the page stands.")
     model_version: str | None = strawberry.field(
-        description="The version that ranked the list; null where none did."
+        description="Model version that ranked the list. Null if none did; see `reason`."
     )
     reason: FallbackReason | None = strawberry.field(
-        description="Why no model ranked the list, and what it follows instead; null where one did."
+        description="Why no model ranked the list, and what the list follows instead. Null if one "
+        "did."
     )
 
     @strawberry.field(
-        description="How many investors approved of anything and neither own the property nor "
-        "disliked or dismissed it; counted only if asked for. The list shows the best of the two "
-        "hundred with an interest most like it; where no model ranks, the thousand best.",
+        description="Number of investors who approved of anything and neither own the property nor "
+        "disliked or dismissed it; counted only if asked for. The list shows at most the two "
+        "hundred with an interest most like the property; without a model, at most the thousand "
+        "with the best score.",
         directives=[weight(QUERY)],
     )
     async def total_count(self, info: Info) -> int:

@@ -199,8 +199,8 @@ class Property(Node):
         return Feedback.of(given) if given else None
 
     @strawberry.field(
-        description="The properties most like it, by the active model; while there is none, by "
-        "attributes and place.",
+        description="The properties most like it, by the active model; without one, by attributes "
+        "and location.",
         directives=[weight(SEARCH), page_of(DEFAULT_PAGE, "first", "last")],
     )
     async def similar_properties(

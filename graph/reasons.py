@@ -163,13 +163,13 @@ class EngagementReason(Reason):
     engagement: float = strawberry.field(description="How much, in views.")
 
 
-@strawberry.type(description="NO_HISTORY or NO_ACTIVE_MODEL: why no model ranked or judged.")
+@strawberry.type(description="NO_HISTORY or NO_ACTIVE_MODEL: why no model computed the answer.")
 class FallbackReason(Reason):
-    """Why no model ranked or judged."""
+    """Why no model computed the answer."""
 
     @staticmethod
     def of(given: reasons.Reason | None) -> "FallbackReason | None":
-        """What a client sees of why no model judged; None where one did."""
+        """The reason as a client sees it. None if a model computed the answer."""
         if given is None:
             return None
         return FallbackReason(
@@ -224,5 +224,5 @@ def reason_of(given: reasons.Reason) -> Reason:
 
 
 def version_of(judged: Judgement | JudgedPage[Any]) -> str | None:
-    """The version that judged as a client sees it; None where none did."""
+    """The version that computed the answer, as a client sees it. None if none did."""
     return str(judged.model_version) if judged.model_version else None

@@ -175,10 +175,11 @@ class Affinity:
     property: Property = strawberry.field(description="The property.")
     score: float = strawberry.field(description="Calibrated to 0 to 1.")
     model_version: str | None = strawberry.field(
-        description="The version that judged; null where none did."
+        description="Model version that computed the score. Null if none did; see `reason`."
     )
     reason: FallbackReason | None = strawberry.field(
-        description="Why no model judged, and what the score follows instead; null where one did."
+        description="Why no model computed the score, and what the score follows instead. Null if "
+        "one did."
     )
 
 

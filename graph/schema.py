@@ -63,8 +63,8 @@ class Query:
     )
     similar_properties = strawberry.field(
         resolver=similar_properties,
-        description="What is most like a property, by the active model; while there is none, by "
-        "attributes and place.",
+        description="The properties most like one, by the active model; without one, by attributes "
+        "and location.",
         directives=[weight(SEARCH), page_of(DEFAULT_PAGE, "first", "last")],
     )
     similar_to = strawberry.field(

@@ -24,9 +24,10 @@ class SimilarPropertyEdge:
 
     cursor: str = strawberry.field(description="Its place, for `after` and `before`.")
     similarity: float = strawberry.field(
-        description="How alike they are, 0 to 1: the cosine of their embeddings, mapped; where no "
-        "model ranked, Gower's coefficient of similarity: the mean over what is known of the "
-        "property, of place, price, square feet, bedrooms, bathrooms, type and year built."
+        description="How alike they are, from 0 to 1. With a model, the cosine of their "
+        "embeddings, mapped to 0 to 1. Without one, Gower's coefficient of similarity: the mean "
+        "over those of location, price, square feet, bedrooms, bathrooms, type and year built that "
+        "the reference property has."
     )
     node: Property = strawberry.field(description="The property.")
 
@@ -40,10 +41,11 @@ class SimilarPropertyConnection:
     edges: list[SimilarPropertyEdge] = strawberry.field(description="The page's, in order.")
     page_info: PageInfo = strawberry.field(description="Where the page stands.")
     model_version: str | None = strawberry.field(
-        description="The version that ranked the list; null where none did."
+        description="Model version that ranked the list. Null if none did; see `reason`."
     )
     reason: FallbackReason | None = strawberry.field(
-        description="Why no model ranked the list, and what it follows instead; null where one did."
+        description="Why no model ranked the list, and what the list follows instead. Null if one "
+        "did."
     )
 
     @strawberry.field(
