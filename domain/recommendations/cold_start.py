@@ -1,4 +1,4 @@
-"""Lists without a model: by the tenant's engagement, buy boxes, and likeness of attributes."""
+"""Lists without a model: by engagement, buy boxes and Gower's coefficient of similarity."""
 
 import math
 from collections.abc import Callable, Collection
@@ -20,25 +20,25 @@ from domain.snapshots import BuyBox
 from domain.work import Work
 
 ENGAGEMENT = "engagement"
-"""What ``model_version`` says where no model ranked."""
+"""The ``model_version`` of a recommendation that no model ranked."""
 
 ATTRIBUTES = "attributes"
-"""What the cursor of a list of similar properties says where no model ranked it."""
+"""The version in the cursors of a list of similar properties that no model ranked."""
 
 HALF_ENGAGEMENT = 25.0
-"""The engagement, in views, that scores one half."""
+"""The engagement, in views, that gives a score of one half."""
 
 PLACE_RANGE_KM = 25.0
-"""The distance from which on two places have nothing in common."""
+"""The distance at which two locations count 0."""
 
 LOG_RANGES: dict[str, float] = {"listing_price": 4.0, "square_feet": 4.0}
-"""How many times as much of a column has nothing in common; less than 1 counts as 1."""
+"""The factor between two values at which they count 0. Values below 1 are taken as 1."""
 
 RANGES: dict[str, float] = {"bedrooms": 4.0, "bathrooms": 4.0, "year_built": 50.0}
-"""The difference in a column from which on nothing is in common.
+"""The difference between two values at which they count 0.
 
-All ranges are fixed: one that is read from the tenant's data would move the others' places when a
-property comes or goes.
+All ranges are fixed. If they were read from the tenant's data, adding or deleting a property would
+change the rank of others.
 """
 
 _FLOAT = Float(53)
@@ -46,7 +46,7 @@ Row = TypeVar("Row", bound=TenantScoped)
 
 
 def liked(found: PropertyValues) -> float:
-    """The share of a score in [0, 1] that the engagement with a property gives: e / (e + 25)."""
+    """The score in [0, 1] for the engagement e with a property: e / (e + 25)."""
     return found.engagement / (found.engagement + HALF_ENGAGEMENT)
 
 
@@ -84,12 +84,13 @@ def is_comparable(anchor: PropertyValues) -> bool:
 
 
 def likeness(anchor: PropertyValues) -> ColumnElement[float]:
-    """How alike each property is to one, in [0, 1], as SQL: Gower's coefficient (Gower 1971).
+    """Gower's coefficient of similarity with the anchor, in [0, 1], as SQL (Gower 1971).
 
-    It is the mean over the attributes that are known of the one. Equal types count 1. Numbers, and
-    the distance of the places, count 1 less the difference over the range, at least 0; of price and
-    size it is the difference of the logarithms. What is not known of the other counts 0, so that
-    little knowledge is no likeness. 0 where nothing is known of the one.
+    It is the mean over the attributes that the anchor has. An equal type counts 1, another type 0.
+    A number, and the location, counts 1 minus the difference divided by its range, but at least 0;
+    for price and size it is the difference of the logarithms. An attribute that the other property
+    lacks counts 0, so that two properties are not alike because little is known of one. If the
+    anchor has no attributes, the coefficient is 0.
     """
     parts: list[ColumnElement[float]] = []
     if anchor.property_type is not None:

@@ -185,7 +185,7 @@ class Likeness:
         page = placed(found, origin, Reach(), diversity)
         items = [SimilarProperty(item.row, item.score, at) for at, item in page.items]
         follows = (
-            "attributes and place"
+            "attributes and location"
             if is_comparable(anchor)
             else "no order: nothing is known of the property that could be compared"
         )

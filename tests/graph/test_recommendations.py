@@ -357,7 +357,7 @@ async def test_without_a_model_lists_and_scores_follow_something_else_and_say_so
         "modelVersion": None,
         "reason": {
             "kind": "NO_ACTIVE_MODEL",
-            "text": why.format("list", "attributes and place"),
+            "text": why.format("list", "attributes and location"),
         },
         "edges": [{"similarity": 1, "node": {"id": property_id(other.id)}}],
     }

@@ -169,7 +169,7 @@ async def test_what_is_alike_comes_first_and_what_is_unknown_last(
     assert page.reason is not None
     assert page.reason.kind is ReasonKind.NO_ACTIVE_MODEL
     assert page.reason.text == (
-        "No model is active yet, so this list follows attributes and place."
+        "No model is active yet, so this list follows attributes and location."
     )
     # Filters hold, and there is nothing to be varied.
     cheap = PropertyFilter(price=Range(max=550_000))
