@@ -22,7 +22,7 @@ SAMPLE = Part("sample", ["sample"], once=True)
 
 
 def serve(loaded: settings.Settings, port: int, workers: int, *, sample: bool) -> None:
-    """Run the API and both workers until SIGINT or SIGTERM, and say so in five lines.
+    """Run the API and both workers until SIGINT or SIGTERM, and say so in a few lines.
 
     In production the processes write to stderr; else each has a log in DATA_DIR/run.
 
@@ -83,7 +83,7 @@ def _how_to_sign_in(loaded: settings.Settings, *, with_sample: bool) -> str:
         from cli.first_start import INVESTOR, SLUG
 
         token = f"{_command()} token --tenant {SLUG} --user {INVESTOR}"
-        return f"Signed in: GraphiQL, as a simulated investor. Elsewhere: {token}"
+        return f"GraphiQL is signed in as a simulated investor. For a token: {token}"
     return f"To sign in: {_command()} token --tenant SLUG --user EMAIL"
 
 

@@ -148,7 +148,7 @@ def test_the_terminal_gets_five_lines(served: Running) -> None:
     )
     url = f"http://127.0.0.1:{served.port}"
     assert ready == f"Portfolio Twin is ready: {url}/graphql (health: /healthz, /readyz)"
-    assert signed_in.startswith("Signed in: GraphiQL, as a simulated investor. Elsewhere: ")
+    assert signed_in.startswith("GraphiQL is signed in as a simulated investor. For a token: ")
     assert signed_in.endswith(f" token --tenant {SLUG} --user {INVESTOR}")
     assert stop == "To stop: Ctrl-C"
     # Without a terminal to draw a bar on, it says how far it got now and then.
