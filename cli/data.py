@@ -50,7 +50,10 @@ def import_properties(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Add or update properties by external id, from CSV or JSON Lines, plain or gzipped."""
+    """Add or update properties from CSV or JSON Lines.
+
+    The file may be gzipped. Properties are found by their external id.
+    """
     mapping, values = _pairs("--map", columns), _pairs("--set", constants)
 
     async def load(work: "Work", progress: BytesRead) -> "ImportReport":
@@ -77,7 +80,7 @@ def import_interactions(
     constants: Constants = None,
     strict: Strict = False,
     create_users: Annotated[
-        bool, typer.Option("--create-users", help="Create the users that are unknown.")
+        bool, typer.Option("--create-users", help="Create the users whom the tenant does not know.")
     ] = False,
     role: Annotated[
         Role | None,
@@ -85,7 +88,10 @@ def import_interactions(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add what investors did with properties, from CSV or JSON Lines, plain or gzipped."""
+    """Add what investors did, from CSV or JSON Lines.
+
+    The file may be gzipped.
+    """
     if role is not None and not create_users:
         raise typer.BadParameter("goes with --create-users alone", param_hint="--role")
     mapping, values = _pairs("--map", columns), _pairs("--set", constants)
@@ -147,7 +153,7 @@ def _import(
 @tenants.command("create")
 def create_tenant(
     slug: Annotated[str, typer.Argument(help="Lower-case letters, digits and hyphens.")],
-    name: Annotated[str | None, typer.Option(help="For people; the slug if not given.")] = None,
+    name: Annotated[str | None, typer.Option(help="The slug if not given.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Add a tenant."""
@@ -184,7 +190,10 @@ def policy(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a tenant's rules for training, gates, drift and keeping, after setting some."""
+    """Print a tenant's policy, after setting the given rules.
+
+    The rules are for training, gates, drift and how long versions are kept.
+    """
     wanted = dict(_rule(one) for one in given or ())
 
     async def body(work: "Work", _: "Services") -> dict[str, float]:
@@ -238,7 +247,9 @@ def upsert_user(
     external_id: Annotated[str, typer.Argument(help="The id in the tenant's own systems.")],
     email: Annotated[str | None, typer.Option(help="E-mail address.")] = None,
     name: Annotated[str | None, typer.Option(help="Name.")] = None,
-    role: Annotated[Role | None, typer.Option(help="A viewer if new and not said.")] = None,
+    role: Annotated[
+        Role | None, typer.Option(help="Role; a new user without one is a viewer.")
+    ] = None,
     active: Annotated[bool | None, typer.Option(help="Whether it may sign in.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -278,11 +289,11 @@ def token(
         str | None, typer.Option(help="Name of a service, instead of a user.")
     ] = None,
     operations: Annotated[
-        str | None, typer.Option(help="Root fields that the service may call, with commas.")
+        str | None, typer.Option(help="Root fields that the service may call, separated by commas.")
     ] = None,
-    role: Annotated[Role, typer.Option(help="Of the service.")] = Role.ANALYST,
+    role: Annotated[Role, typer.Option(help="Role of the service.")] = Role.ANALYST,
     hours: Annotated[
-        float, typer.Option(min=0.01, max=87_600, help="How long it is valid.")
+        float, typer.Option(min=0.01, max=87_600, help="Hours until the token expires.")
     ] = 24.0,
     as_json: JsonOption = False,
 ) -> None:

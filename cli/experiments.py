@@ -21,16 +21,18 @@ experiments = group("Two versions of a tenant's twin on its own investors.")
 @experiments.command()
 def start(
     tenant: TenantOption,
-    treatment: Annotated[int, typer.Option(min=1, help="Number of the version to be tried.")],
+    treatment: Annotated[int, typer.Option(min=1, help="Number of the version to try.")],
     control: Annotated[
-        int | None, typer.Option(min=1, help="Number of the other; the active one if not given.")
+        int | None,
+        typer.Option(min=1, help="Number of the other version; the active one if not given."),
     ] = None,
-    share: Annotated[float, typer.Option(help="Of the investors who get the treatment.")] = 0.5,
+    share: Annotated[float, typer.Option(help="Share of the investors in the treatment.")] = 0.5,
     as_json: JsonOption = False,
 ) -> None:
-    """Split the investors between two versions until `stop`, or until a version is activated.
+    """Split the investors between two versions.
 
-    A version that is not in the index is put there first.
+    The experiment ends with `stop`, or when a version is activated. A version that is not in the
+    index is indexed first.
     """
 
     async def body(rt: "Runtime") -> int:
@@ -61,7 +63,7 @@ def start(
 
 @experiments.command()
 def show(tenant: TenantOption, as_json: JsonOption = False) -> None:
-    """Print what followed from the experiment that runs, or from the one that ended last."""
+    """Print the figures of the running or the latest experiment."""
 
     async def body(work: "Work", _: "Services") -> "tuple[Experiment, tuple[Arm, Arm]]":
         from domain import comparison
@@ -100,7 +102,7 @@ def show(tenant: TenantOption, as_json: JsonOption = False) -> None:
 
 @experiments.command()
 def stop(tenant: TenantOption, as_json: JsonOption = False) -> None:
-    """Have the active version answer everybody again."""
+    """End the experiment: the active version answers all again."""
 
     async def body(work: "Work", _: "Services") -> bool:
         from domain import experiments as kept

@@ -43,12 +43,12 @@ jobs = group("The runs of a tenant's jobs.")
 def list_runs(
     tenant: TenantOption,
     status: Annotated[
-        list[Status] | None, typer.Option(help="Standing at this; more than once for any of them.")
+        list[Status] | None, typer.Option(help="Only runs with this status; may be repeated.")
     ] = None,
     function: Annotated[
-        list[str] | None, typer.Option(help="Of this job; more than once for any of them.")
+        list[str] | None, typer.Option(help="Only runs of this job; may be repeated.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Most runs to print.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
     """Print the runs, the newest first."""
@@ -86,7 +86,7 @@ def list_runs(
 
 @jobs.command()
 def show(tenant: TenantOption, run: RunArgument, as_json: JsonOption = False) -> None:
-    """Print all that is known of a run."""
+    """Print one run in full."""
 
     async def body(work: "Work", _: "Services") -> "JobRun":
         from domain import job_runs
@@ -107,7 +107,7 @@ def show(tenant: TenantOption, run: RunArgument, as_json: JsonOption = False) ->
 
 @jobs.command()
 def retry(tenant: TenantOption, run: RunArgument, as_json: JsonOption = False) -> None:
-    """Have a run that failed, was parked or called off run again."""
+    """Run again what failed, was parked or was cancelled."""
 
     async def body(work: "Work", _: "Services") -> "JobRun":
         from domain import job_runs
@@ -119,7 +119,10 @@ def retry(tenant: TenantOption, run: RunArgument, as_json: JsonOption = False) -
 
 @jobs.command()
 def cancel(tenant: TenantOption, run: RunArgument, as_json: JsonOption = False) -> None:
-    """Call a run off: at once while it waits or is parked, soon where a worker is at it."""
+    """Cancel a run.
+
+    A run that is queued or parked ends at once, a running one soon after.
+    """
 
     async def body(work: "Work", _: "Services") -> "JobRun":
         from domain import job_runs

@@ -32,12 +32,12 @@ def train(
     tenant: TenantOption,
     epochs: Annotated[int | None, typer.Option(help="Most passes over the examples.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Examples per step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="At the start.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Learning rate at the start.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     lookback_days: Annotated[
         int | None, typer.Option(help="Age of the oldest interactions to learn from.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything drawn at random.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the random numbers.")] = None,
     warm: Annotated[
         bool,
         typer.Option("--warm", help="Continue from the version that answers: far less work."),
@@ -147,15 +147,17 @@ def _summary(done: dict[str, Any]) -> list[str]:
 
 def reindex(
     tenant: TenantOption,
-    full: Annotated[bool, typer.Option("--full", help="Write all of it anew.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Write everything again.")] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Compare every vector, and write nothing but marks.")
+        bool,
+        typer.Option("--check", help="Compare every vector; mark differences for the workers."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Have the index hold what the database does: what lacks, or all of it where much does.
+    """Bring the index up to date with the database, or compare the two.
 
-    With --check the exit code is 1 if anything differs.
+    What is missing is written, or everything if much is missing. With --check the exit code is 1 if
+    anything differs.
     """
 
     async def body(rt: "Runtime") -> "list[SpaceResult] | dict[int, Differences]":

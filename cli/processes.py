@@ -96,7 +96,7 @@ def worker(
     queue: Annotated[Queue, typer.Option(help="Which jobs to do.")] = Queue.ALL,
     supervised: SupervisedOption = False,
 ) -> None:
-    """Do the jobs that wait: indexing and training, each in a process of its own."""
+    """Run the workers: indexing and training, each in a process of its own."""
     if supervised:
         supervision.end_with_parent(signal.SIGTERM)
     if queue is Queue.ALL:

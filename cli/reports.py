@@ -24,9 +24,9 @@ def report(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the evaluation made when the version was trained as a page, JSON and figures.
+    """Write a version's report: a page, JSON and figures.
 
-    Where none could be made then, it is made now.
+    The report was made when the version was trained. If that failed, it is made now.
     """
     require_extra("twin models report")
 

@@ -50,7 +50,7 @@ def list_versions(tenant: TenantOption, as_json: JsonOption = False) -> None:
 
 @models.command()
 def show(tenant: TenantOption, version: VersionArgument, as_json: JsonOption = False) -> None:
-    """Print all that is known of a version: its gates, its figures and the drift since."""
+    """Print a version with its gates, figures and drift."""
 
     async def body(work: "Work", _: "Services") -> dict[str, Any]:
         from domain import drift, model_versions, policies
@@ -101,7 +101,10 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
 
 @models.command()
 def activate(tenant: TenantOption, version: VersionArgument, as_json: JsonOption = False) -> None:
-    """Have a version answer: at once if its vectors are in the index, else after a job."""
+    """Activate a version.
+
+    It answers at once if its vectors are in the index, else after a job has written them.
+    """
 
     async def body(work: "Work", _: "Services") -> dict[str, Any]:
         from domain import model_versions
@@ -113,7 +116,10 @@ def activate(tenant: TenantOption, version: VersionArgument, as_json: JsonOption
 
 @models.command()
 def rollback(tenant: TenantOption, as_json: JsonOption = False) -> None:
-    """Have the version answer that did before the active one; a second time takes that back."""
+    """Go back to the version that was active before.
+
+    A second rollback undoes the first.
+    """
 
     async def body(work: "Work", _: "Services") -> dict[str, Any]:
         from domain import model_versions
