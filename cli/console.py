@@ -56,6 +56,9 @@ _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
+_LAST_COLUMN = 40
+"""Cells that the last column of a table has at least, beside all others in full."""
+
 
 def _loaded(names: Iterable[tuple[str, str]]) -> tuple[type[BaseException], ...]:
     """Those of the classes whose modules are imported."""
@@ -161,18 +164,26 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
             typer.echo("\t".join(row))
         return
     from rich.box import SIMPLE
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    *others, last = columns
     drawn = Table(box=SIMPLE)
-    for column in columns:
-        # What is too long goes on in the next line, for an id that is cut is of no use.
-        drawn.add_column(column, overflow="fold")
+    for column in others:
+        # An id in pieces cannot be copied: where the terminal is too narrow, it wraps the line.
+        drawn.add_column(column, no_wrap=True)
+    drawn.add_column(last, overflow="fold")
     for row in texts:
         # Not as markup: a name may be "[bold]".
         drawn.add_row(*map(Text, row))
-    Console().print(drawn)
+    whole = zip(others, *(row[:-1] for row in texts), strict=True)
+    console = Console()
+    console.width = max(
+        console.width, _LAST_COLUMN + sum(3 + max(map(cell_len, cells)) for cells in whole)
+    )
+    console.print(drawn)
 
 
 @contextmanager
