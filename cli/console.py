@@ -179,11 +179,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         # Not as markup: a name may be "[bold]".
         drawn.add_row(*map(Text, row))
     whole = zip(others, *(row[:-1] for row in texts), strict=True)
-    console = Console()
-    console.width = max(
-        console.width, _LAST_COLUMN + sum(3 + max(map(cell_len, cells)) for cells in whole)
-    )
-    console.print(drawn)
+    least = _LAST_COLUMN + sum(3 + max(map(cell_len, cells)) for cells in whole)
+    width, height = Console().size
+    Console(width=max(width, least), height=height).print(drawn)
 
 
 @contextmanager
