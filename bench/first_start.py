@@ -163,6 +163,10 @@ async def follow(start: Start, client: httpx.AsyncClient, *, show: bool) -> None
             await transcript(client, house, "during the first training")
         await asyncio.sleep(0.25)
     start.note("first answer of the model")
+    if len(took) == 1:
+        # A server that trains before it answers has nothing to tell of.
+        listening.cancel()
+        return
     async with asyncio.timeout(30):
         await listening
     if show:
