@@ -60,6 +60,20 @@ async def compare(
         ours: makes the other executor.
         stop: at so many differences.
     """
+    before = asyncio.all_tasks()
+    try:
+        return await _compare(schema, make_context, seeds, ours, stop)
+    finally:
+        # What a failed field leaves behind is settled in the background; and what was never awaited
+        # is in cycles, and would be told of wherever the collector runs next.
+        if left := asyncio.all_tasks() - before:
+            await asyncio.wait(left, timeout=10)
+        gc.collect()
+
+
+async def _compare(
+    schema: GraphQLSchema, make_context: MakeContext, seeds: range, ours: Make, stop: int
+) -> Outcome:
     outcome = Outcome()
     for seed in seeds:
         kinds = [one for one in KINDS if schema.get_root_type(one)]
@@ -82,8 +96,6 @@ async def compare(
                 )
                 if len(outcome.differences) >= stop:
                     return outcome
-    # What was never awaited is in cycles, and would be told of wherever the collector runs next.
-    gc.collect()
     return outcome
 
 
