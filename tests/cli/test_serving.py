@@ -88,7 +88,7 @@ class Running:
 
 
 def load_small_sample(data_dir: Path) -> None:
-    """Load a sample into the folder's own services, as an interrupted first start would."""
+    """Load a sample into the folder's own services, which run on until they are released."""
     found = runtime.services(Settings(_env_file=None, data_dir=data_dir))
 
     async def load() -> None:
@@ -101,18 +101,23 @@ def load_small_sample(data_dir: Path) -> None:
                 await policies.change(work, dict.fromkeys(("least_f1", "least_accuracy"), 0.0))
                 await policies.change(work, {"ndcg_tolerance": 1, "least_approvals": 1})
 
-    try:
-        runtime.migrate(found)
-        asyncio.run(load())
-    finally:
-        embedded.release(data_dir)
+    runtime.migrate(found)
+    asyncio.run(load())
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One server of two processes for the tests that follow one another; the last stops it."""
     folder = tmp_path_factory.mktemp("served")
-    load_small_sample(folder / "data")
+    data_dir = folder / "data"
+    try:
+        load_small_sample(data_dir)
+        yield from _serving(folder)
+    finally:
+        embedded.release(data_dir)
+
+
+def _serving(folder: Path) -> Iterator[Running]:
     log = folder / "out.log"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -122,6 +127,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         found = Running(process, port, folder / "data", log)
         wait_until(lambda: "is ready" in found.said or process.poll() is not None, "the banner")
         assert process.poll() is None, found.said
+        # From here on the server alone keeps the services up.
+        embedded.release(found.folder)
         yield found
 
 

@@ -220,6 +220,7 @@ def test_a_log_that_becomes_too_long_begins_anew(
     play: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(supervision, "LOG_LIMIT", 100)
+    monkeypatch.setattr(supervision, "_UPKEEP", 0.05)
     log = tmp_path / "actor.log"
 
     def stop_once_shortened() -> None:
