@@ -88,17 +88,18 @@ class Checkout:
 
 def measure(checkouts: Sequence[Checkout], rounds: int) -> None:
     """Run each command of each checkout that many times, in turn, and print the medians."""
-    measured = {(one.root, command): Runs() for one in checkouts for command in COMMANDS}
+    measured = {(command, one): Runs() for command in COMMANDS for one in checkouts}
     for number in range(rounds + 1):
-        for (root, command), runs in measured.items():
-            checkout = next(one for one in checkouts if one.root == root)
+        for (command, checkout), runs in measured.items():
             # The first compiles what was never imported, and reads the files.
             checkout.run(command, runs if number else Runs())
     table = Table("command", "checkout", "wall, ms", "at least", "CPU, ms")
-    for (root, command), runs in sorted(measured.items(), key=lambda one: one[0][1]):
+    for (command, checkout), runs in measured.items():
         shown = (median(runs.wall), min(runs.wall), median(runs.cpu))
         table.add_row(
-            " ".join(("twin", *command)), str(root), *(f"{1000 * one:.0f}" for one in shown)
+            " ".join(("twin", *command)),
+            str(checkout.root),
+            *(f"{1000 * one:.0f}" for one in shown),
         )
     Console(width=120).print(table)
 

@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,25 +110,19 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One server of two processes for the tests that follow one another; the last stops it."""
     folder = tmp_path_factory.mktemp("served")
     data_dir = folder / "data"
-    try:
-        load_small_sample(data_dir)
-        yield from _serving(folder)
-    finally:
-        embedded.release(data_dir)
-
-
-def _serving(folder: Path) -> Iterator[Running]:
     log = folder / "out.log"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    with twin_processes(folder) as start:
+    with ExitStack() as until_served, twin_processes(folder) as start:
+        until_served.callback(embedded.release, data_dir)
+        load_small_sample(data_dir)
         process = start("serve", "--workers=2", PORT=port)
-        found = Running(process, port, folder / "data", log)
+        found = Running(process, port, data_dir, log)
         wait_until(lambda: "is ready" in found.said or process.poll() is not None, "the banner")
         assert process.poll() is None, found.said
         # From here on the server alone keeps the services up.
-        embedded.release(found.folder)
+        until_served.close()
         yield found
 
 

@@ -47,6 +47,16 @@ def play(
     )
 
 
+def ends_after(announced: Path) -> str:
+    """A script that fails once a file is there."""
+    return f"""
+import pathlib, time
+while not pathlib.Path({str(announced)!r}).exists():
+    time.sleep(0.01)
+raise SystemExit(3)
+"""
+
+
 def test_a_part_that_keeps_crashing_ends_all(
     play: Callable[..., None],
     started: list[subprocess.Popen[bytes]],
@@ -74,14 +84,12 @@ def test_once_all_is_ready_no_end_is_a_refusal_to_start(
     play: Callable[..., None], started: list[subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
     announced = tmp_path / "announced"
-    script = f"""
-import pathlib, time
-while not pathlib.Path({str(announced)!r}).exists():
-    time.sleep(0.01)
-raise SystemExit(3)
-"""
     with pytest.raises(ServingError, match=r"\(exit code 3\), 6 times in a row"):
-        play(script, is_ready=lambda: True, announce=lambda: announced.touch(exist_ok=False))
+        play(
+            ends_after(announced),
+            is_ready=lambda: True,
+            announce=lambda: announced.touch(exist_ok=False),
+        )
 
     assert len(started) == 6
 
@@ -152,7 +160,7 @@ def _clear(log: Path) -> None:
 def _fill(log: Path) -> None:
     """Make the log longer than memory could hold."""
     with log.open("r+b") as file:
-        file.seek(2**40)
+        file.seek(2**32)
         file.write(b"\nthe disk is full\n")
 
 
@@ -167,20 +175,16 @@ def test_a_crash_is_told_of_whatever_became_of_the_log(
     said: str,
 ) -> None:
     announced = tmp_path / "announced"
-    script = f"""
-import pathlib, time
-while not pathlib.Path({str(announced)!r}).exists():
-    time.sleep(0.01)
-raise SystemExit(3)
-"""
 
     def announce() -> None:
         change(tmp_path / "actor.log")
         announced.touch()
 
     monkeypatch.setattr(supervision, "MOST_CRASHES", 0)
+    # Else it is emptied where the crash is noticed late.
+    monkeypatch.setattr(supervision, "LOG_LIMIT", 2**50)
     with pytest.raises(ServingError, match=rf"actor\.log ends with: {said}\)"):
-        play(script, is_ready=lambda: True, announce=announce, logs=tmp_path)
+        play(ends_after(announced), is_ready=lambda: True, announce=announce, logs=tmp_path)
 
 
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
