@@ -158,7 +158,7 @@ def _clear(log: Path) -> None:
 
 
 def _fill(log: Path) -> None:
-    """Make the log longer than memory could hold."""
+    """Make the log too long to be read whole."""
     with log.open("r+b") as file:
         file.seek(2**32)
         file.write(b"\nthe disk is full\n")
