@@ -1,5 +1,5 @@
 # One image for the server, the workers and the migrations; compose.yaml shows the commands.
-# torch is the CPU build, whatever the machine that builds the image has (torch_index.py is for make).
+# torch is the CPU build, whatever the machine that builds the image has (deploy/torch_index.py is for make).
 # With CUDA: docker build --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu130 .
 
 FROM python:3.12-slim AS build

@@ -4,7 +4,7 @@
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
 VENV := .venv
 BIN := $(VENV)/bin
-ASSETS := graph/graphiql_assets
+ASSETS := graph/server/graphiql_assets
 
 # Each is touched last, so that an interrupted installation is taken up again by the next.
 CREATED := $(VENV)/.created
@@ -12,7 +12,7 @@ SERVE := $(VENV)/.serve
 EVALUATION := $(VENV)/.evaluation
 DEV := $(VENV)/.dev
 GRAPHIQL := $(ASSETS)/node_modules/.installed
-AUDITS := conformance/node_modules/.installed
+AUDITS := tests/conformance/node_modules/.installed
 TYPESCRIPT := examples/typescript/node_modules/.installed
 
 # Bytecode is written as modules are first imported, whatever the shell's default: compiling all
@@ -21,11 +21,11 @@ unexport PYTHONDONTWRITEBYTECODE
 QUIET := --quiet --quiet
 PIP_INSTALL = $(BIN)/python -m pip $(QUIET) --no-input --disable-pip-version-check install \
 	--no-compile --prefer-binary --constraint constraints.txt
-# torch comes first, from the index that torch_index.py names, if any; the next line installs it
+# torch comes first, from the index that deploy/torch_index.py names, if any; the next line installs it
 # where that did not. The constraints pin setuptools as well; an isolated build would fetch its own.
 define INSTALL
 @echo "Installing the Python packages into $(VENV): a minute or two, once"
-@index=$$($(BIN)/python torch_index.py) && test -n "$$index" && \
+@index=$$($(BIN)/python deploy/torch_index.py) && test -n "$$index" && \
 	$(PIP_INSTALL) --no-deps --index-url "$$index" torch 2>/dev/null || true
 @$(PIP_INSTALL) setuptools && $(PIP_INSTALL) --no-build-isolation --editable '.[$(EXTRAS)]' \
 	|| { echo "error: pip failed; with QUIET= it says all it does" >&2; exit 1; }
@@ -65,23 +65,23 @@ coverage: ## run the tests and list the lines that they leave out; a third slowe
 
 conformance: ## audit the server against GraphQL over HTTP, and a stock Strawberry beside it
 	@$(MAKE) --silent --no-print-directory -j2 $(SERVE) $(AUDITS)
-	@$(WITH_NODE); $(BIN)/python -m conformance
+	@$(WITH_NODE); $(BIN)/python -m tests.conformance
 
 examples: ## generate and compile the TypeScript client, and run all examples against a server
 	@$(MAKE) --silent --no-print-directory -j2 $(DEV) $(TYPESCRIPT)
 	@$(WITH_NODE); $(BIN)/python -m pytest tests/examples
 
 test-paging: $(DEV) ## page through lists for minutes while others write
-	PAGING_ROUNDS=10 $(BIN)/python -m pytest tests/graph/test_paging.py $(ARGS)
+	PAGING_ROUNDS=10 $(BIN)/python -m pytest tests/graph/properties/test_paging.py $(ARGS)
 
 soak: $(SERVE) ## ask, judge and import for ten minutes while models change (ARGS="--minutes 10 --seed 0")
-	$(BIN)/python -m endurance.soak $(ARGS)
+	$(BIN)/python -m tests.endurance.soak $(ARGS)
 
 chaos: $(SERVE) ## kill processes at random points and see all come back (ARGS="--kills 30 --seed 0")
-	$(BIN)/python -m endurance.chaos $(ARGS)
+	$(BIN)/python -m tests.endurance.chaos $(ARGS)
 
 fuzz: $(DEV) ## send the server malformed and hostile requests (ARGS="--requests 20000 --seed 1")
-	$(BIN)/python -m conformance.fuzz $(ARGS)
+	$(BIN)/python -m tests.conformance.fuzz $(ARGS)
 
 differential: $(DEV) ## compare the compiled executor with Strawberry's (ARGS="--documents 5400 --seed 0")
 	$(BIN)/python -m tests.graph.execution.differential $(ARGS)
@@ -96,9 +96,9 @@ lint-shipping: $(DEV) ## check the Dockerfile, compose.yaml, the CI script, the 
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	bash -n .ci/run
-	$(BIN)/check-jsonschema --schemafile monitoring/schemas/dashboard.json monitoring/dashboard.json
-	$(BIN)/check-jsonschema --schemafile monitoring/schemas/alerts.json monitoring/alerts.yaml
-	$(BIN)/python -m monitoring.expressions
+	$(BIN)/check-jsonschema --schemafile deploy/monitoring/schemas/dashboard.json deploy/monitoring/dashboard.json
+	$(BIN)/check-jsonschema --schemafile deploy/monitoring/schemas/alerts.json deploy/monitoring/alerts.yaml
+	$(BIN)/python -m deploy.monitoring.expressions
 
 format: $(DEV) ## put the code into the style that lint asks for
 	$(BIN)/ruff check --fix
@@ -136,7 +136,7 @@ bench-served: $(EVALUATION) ## measure real portfolios over HTTP beside the offl
 bench-cli: $(SERVE) ## measure how long commands take (ARGS="--rounds 10 --beside CHECKOUT")
 	$(BIN)/python -m bench.cli $(ARGS)
 
-prior: $(EVALUATION) ## learn the re-ranker's starting weights, ml/prior.json, from the sample data
+prior: $(EVALUATION) ## learn the re-ranker's starting weights, ml/twin/prior.json, from the sample data
 	$(BIN)/python -m bench.prior
 
 evaluate: $(EVALUATION) ## measure a tenant's twin and write a report (ARGS="--tenant SLUG")
@@ -166,7 +166,7 @@ constraints: $(CREATED) ## write constraints.txt anew with the newest versions (
 	rm -rf $(VENV)/newest
 
 clean: ## remove what was installed and cached; .data, where your data is, stays
-	rm -rf $(VENV) $(ASSETS)/node_modules conformance/node_modules \
+	rm -rf $(VENV) $(ASSETS)/node_modules tests/conformance/node_modules \
 		examples/typescript/node_modules examples/typescript/build examples/typescript/src/gql \
 		*.egg-info .coverage .coverage.* .hypothesis
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

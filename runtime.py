@@ -15,17 +15,17 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
-from domain import driver
+from domain.core import driver
 from settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from domain.broker import Broker
-    from domain.database import Database
+    from domain.contract.snapshots import ModelKey, StoredModel
+    from domain.core.broker import Broker
+    from domain.core.database import Database
     from domain.recommendations import Recommender
-    from domain.snapshots import ModelKey, StoredModel
-    from jobs.queue import JobQueue
-    from ml.index import EmbeddingIndex
-    from ml.inference import TwinService
+    from jobs.queue.queue import JobQueue
+    from ml.index.index import EmbeddingIndex
+    from ml.serving.inference import TwinService
 
 ALEMBIC_INI = Path(__file__).with_name("alembic.ini")
 MIGRATIONS = Path(__file__).with_name("migrations") / "versions"
@@ -157,13 +157,13 @@ async def connect_database(
         lease: see ``Database``.
 
     Raises:
-        domain.driver.UnsafeRoleError: the database role could read across tenants.
-        domain.database.PoolerError: a pooler keeps the process from hearing notifications.
+        domain.core.driver.UnsafeRoleError: the database role could read across tenants.
+        domain.core.database.PoolerError: a pooler keeps the process from hearing notifications.
     """
-    from domain.broker import Broker
-    from domain.database import Database
-    from domain.leases import LIFETIME
-    from jobs.queue import JobQueue
+    from domain.core.broker import Broker
+    from domain.core.database import Database
+    from domain.core.leases import LIFETIME
+    from jobs.queue.queue import JobQueue
 
     queue = await JobQueue.connect(found.redis_url)
     broker = Broker(found.redis_url)
@@ -190,9 +190,9 @@ async def connect_reader(found: Services) -> "AsyncIterator[Database]":
     """Open the database for one who reads: what such a one enqueued or published would be lost.
 
     Raises:
-        domain.driver.UnsafeRoleError: the database role could read across tenants.
+        domain.core.driver.UnsafeRoleError: the database role could read across tenants.
     """
-    from domain.database import Database
+    from domain.core.database import Database
 
     async def drop(_: object) -> None:
         """There is no queue."""
@@ -214,14 +214,14 @@ async def connect(
     """Open everything on the services, and close it in the end.
 
     Raises:
-        domain.driver.UnsafeRoleError: the database role could read across tenants.
-        domain.database.PoolerError: a pooler keeps the process from hearing notifications.
+        domain.core.driver.UnsafeRoleError: the database role could read across tenants.
+        domain.core.database.PoolerError: a pooler keeps the process from hearing notifications.
     """
-    from domain import model_versions
+    from domain.model_registry import model_versions
     from domain.recommendations import Recommender
-    from ml import client as qdrant
-    from ml.index import EmbeddingIndex
-    from ml.inference import TwinService
+    from ml.index import client as qdrant
+    from ml.index.index import EmbeddingIndex
+    from ml.serving.inference import TwinService
 
     opened = connect_database(found, statement_timeout=statement_timeout, lease=settings.job_lease)
     async with opened as (database, queue, broker):

@@ -1,7 +1,7 @@
 """The log and the traces of a process, set up once by whoever runs it.
 
 The log goes to standard error: as text for people, or as one JSON object a line. Each line says
-which request, tenant and job run it is about (``domain.log_context``), and which trace.
+which request, tenant and job run it is about (``domain.contract.log_context``), and which trace.
 """
 
 import logging
@@ -14,7 +14,7 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
-from domain import log_context, tracing
+from domain.contract import log_context, tracing
 from settings import Settings, SettingsError
 
 EXPORT_WITHIN = 3.0

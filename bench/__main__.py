@@ -25,14 +25,15 @@ import runtime
 from bench.generate_properties import write
 from bench.server import ready, silent
 from cli.first_start import INVESTOR, load_sample
-from conformance.servers import own_server
-from domain import tenants, users
 from domain.imports import import_properties
+from domain.tenants import tenants
+from domain.users import users
 from graph.identity import mint
+from jobs.model_registry.training import train_tenant
 from jobs.reindexing import Indexer
-from jobs.training import train_tenant
-from ml.config import TrainingConfig
+from ml.training.config import TrainingConfig
 from settings import Settings
+from tests.conformance.servers import own_server
 
 CARD = "id externalId zipcode latitude longitude listingPrice bedrooms bathrooms squareFeet"
 QUERIES = {

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 import embedded
-from conformance.servers import ROOT
+from tests.conformance.servers import ROOT
 
 TENANT = "king-county"
 USERS = 200

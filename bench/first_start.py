@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 from websockets.asyncio.client import connect
 
-from conformance.servers import ROOT
+from tests.conformance.servers import ROOT
 
 GIVEN_UP = 1200.0
 """Seconds after which it no longer waits."""

@@ -28,14 +28,14 @@ from qdrant_client import grpc
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import runtime
-from domain.properties import SNAPSHOT, columns
-from domain.snapshots import InvestorHistory, StoredModel
-from domain.vocabulary import InteractionKind
-from ml.artifacts import unpack as load_artifact
-from ml.candidates import gather
-from ml.index_rows import ROW
-from ml.retrieval import ALIKE, NEAR, UNOWNED
-from ml.scoring import Investor, LoadedTwin
+from domain.contract.snapshots import InvestorHistory, StoredModel
+from domain.contract.vocabulary import InteractionKind
+from domain.properties.snapshots import SNAPSHOT, columns
+from ml.index.candidates import gather
+from ml.index.index_rows import ROW
+from ml.serving.retrieval import ALIKE, NEAR, UNOWNED
+from ml.twin.artifacts import unpack as load_artifact
+from ml.twin.scoring import Investor, LoadedTwin
 from settings import load
 
 CARD = (

@@ -27,19 +27,23 @@ import runtime
 from bench.generate_properties import write
 from bench.reindex import batches, trained
 from bench.server import silent
-from conformance.servers import ROOT
-from domain import interactions, job_runs, model_versions, properties, tenants
-from domain.filters import PropertyFilter, Range
+from domain.contract.filters import PropertyFilter, Range
+from domain.contract.snapshots import ModelKey
+from domain.contract.vocabulary import InteractionKind
 from domain.imports import import_properties
-from domain.members import MEMBER_LIMIT, MemberInput
-from domain.members import upsert as upsert_members
-from domain.property_input import PropertyInput
-from domain.property_upsert import upsert
-from domain.snapshots import ModelKey
-from domain.vocabulary import InteractionKind
+from domain.interactions import interactions
+from domain.jobs import job_runs
+from domain.members.members import MEMBER_LIMIT, MemberInput
+from domain.members.members import upsert as upsert_members
+from domain.model_registry import model_versions
+from domain.properties import snapshots, table
+from domain.properties.input import PropertyInput
+from domain.properties.upsert import upsert
+from domain.tenants import tenants
 from jobs.reindexing import Indexer
-from ml.space import Space
+from ml.index.space import Space
 from settings import Settings
+from tests.conformance.servers import ROOT
 
 _ASKED_EACH = 0.005
 _GIVEN_UP = 300.0
@@ -66,7 +70,7 @@ class Firm:
     async def prepare(self) -> None:
         """Read what there is to change."""
         async with self._database.work(self._tenant_id) as work:
-            self._listed = sorted(await properties.ids(work))
+            self._listed = sorted(await snapshots.ids(work))
         self._drawn.shuffle(self._listed)
 
     async def change(self) -> Callable[[], Awaitable[bool]]:
@@ -81,7 +85,7 @@ class Firm:
         """Delete a property."""
         property_id = self._listed.pop()
         async with self._database.work(self._tenant_id) as work:
-            await properties.remove(work, property_id)
+            await table.remove(work, property_id)
         return lambda: self._shows(PropertyFilter(ids=(property_id,)), wanted=False)
 
     async def thumb(self) -> Callable[[], Awaitable[bool]]:
@@ -103,7 +107,7 @@ class Firm:
             if property_id is None:
                 external_id = f"new-{uuid4()}"
             else:
-                external_id = (await properties.get(work, property_id)).external_id
+                external_id = (await table.get(work, property_id)).external_id
             item = PropertyInput(external_id=external_id, listing_price=price)
             (written,) = await upsert(work, [item])
         exactly = Range(min=price, max=price)

@@ -15,13 +15,13 @@ from strawberry.asgi import GraphQL
 
 from bench.graphql_fixture import Context, query_type
 from bench.graphql_query import by_hand
-from graph.documents import DocumentStore
-from graph.http.connections import Connections
-from graph.http.sse import EventStreams
-from graph.http.view import GraphQLView
 from graph.limits.meter import Meter
-from graph.operations import Operations
-from graph.request_log import RequestLog
+from graph.server.documents import DocumentStore
+from graph.server.http.connections import Connections
+from graph.server.http.sse import EventStreams
+from graph.server.http.view import GraphQLView
+from graph.server.operations import Operations
+from graph.server.request_log import RequestLog
 
 
 class StockGraphQL(GraphQL[Context, None]):

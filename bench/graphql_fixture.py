@@ -8,15 +8,15 @@ from uuid import UUID
 import strawberry
 from strawberry.dataloader import DataLoader
 
-import graph.enums  # noqa: F401 - before the types that have them
-from domain import properties
-from domain.vocabulary import ListingStatus, PropertyType
-from graph.limits.directives import page_of
-from graph.loaders import Pair
-from graph.nodes import global_id
-from graph.pagination import page_info
-from graph.properties import Property
-from graph.recommendations import Recommendation, RecommendationConnection, RecommendationEdge
+import graph.core.enums  # noqa: F401 - before the types that have them
+from domain.contract.vocabulary import ListingStatus, PropertyType
+from domain.properties import table
+from graph.core.directives import page_of
+from graph.core.loaders import Pair
+from graph.core.nodes import global_id
+from graph.core.pagination import page_info
+from graph.properties.types import Property
+from graph.recommendations.types import Recommendation, RecommendationConnection, RecommendationEdge
 
 COLUMNS = (
     "address", "city", "zipcode", "latitude", "longitude", "propertyType", "listingStatus",
@@ -132,7 +132,7 @@ def home(rank: int, *, told: bool) -> Any:
     return made(
         Property,
         id=global_id("Property", UUID(int=rank)),
-        row=properties.Property(id=UUID(int=rank)),
+        row=table.Property(id=UUID(int=rank)),
         told_affinity=score(UUID(int=rank)) if told else None,
         **columns,
     )

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from bench.sample_columns import as_columns, portfolio_columns
-from domain.snapshots import InteractionLog, PropertyColumns
-from ml.config import TrainingConfig
+from domain.contract.snapshots import InteractionLog, PropertyColumns
 from ml.evaluation.protocols import split
-from ml.reranker import PRIOR, PRIOR_FILE, Reranker
-from ml.training import fit
+from ml.training.config import TrainingConfig
+from ml.training.training import fit
+from ml.twin.reranker import PRIOR, PRIOR_FILE, Reranker
 from sample.export import build_sample
 from sample.portfolios import REGIONS
 
@@ -48,7 +48,7 @@ def learn(markets: dict[str, tuple[PropertyColumns, InteractionLog]]) -> dict[st
 
 
 def main() -> None:
-    """Learn from the sample data and replace ``ml/prior.json``."""
+    """Learn from the sample data and replace ``ml/twin/prior.json``."""
     markets = {region: portfolio_columns(region) for region in REGIONS}
     markets["king-county (simulated investors)"] = as_columns(build_sample())
     mean = learn(markets)

@@ -25,14 +25,14 @@ from rich.table import Table
 
 import embedded
 from bench.twin import invent
-from domain.filters import PropertyFilter
-from domain.snapshots import ModelKey
-from ml.config import TrainingConfig
-from ml.index import EmbeddingIndex, Quantization
-from ml.points import PROPERTIES
-from ml.scoring import LoadedTwin
-from ml.space import Space
-from ml.training import fit
+from domain.contract.filters import PropertyFilter
+from domain.contract.snapshots import ModelKey
+from ml.index.index import EmbeddingIndex, Quantization
+from ml.index.points import PROPERTIES
+from ml.index.space import Space
+from ml.training.config import TrainingConfig
+from ml.training.training import fit
+from ml.twin.scoring import LoadedTwin
 
 _TRAINED_ON = 5000
 _QUERIES = 200

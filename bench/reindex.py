@@ -28,17 +28,19 @@ import runtime
 from bench.generate_properties import write
 from bench.server import silent
 from bench.twin import invent
-from domain import model_versions, properties, tenants
-from domain.database import Database
+from domain.contract.snapshots import ModelKey, PropertyColumns, StoredModel
+from domain.core.database import Database
 from domain.imports import import_properties
-from domain.snapshots import ModelKey, PropertyColumns, StoredModel
+from domain.model_registry import model_versions
+from domain.properties import snapshots
+from domain.tenants import tenants
 from jobs.reindexing import PROPERTY_BATCH, Indexer
-from ml.artifacts import pack as stored
-from ml.config import TrainingConfig
-from ml.filters import payloads
-from ml.index_rows import pack
-from ml.inference import TwinService
-from ml.training import fit
+from ml.index.filters import payloads
+from ml.index.index_rows import pack
+from ml.serving.inference import TwinService
+from ml.training.config import TrainingConfig
+from ml.training.training import fit
+from ml.twin.artifacts import pack as stored
 from settings import Settings
 
 _TRAINED_ON = 5000
@@ -166,7 +168,7 @@ async def batches(database: Database, tenant_id: UUID) -> list[PropertyColumns]:
     after: UUID | None = None
     while True:
         async with database.work(tenant_id) as work:
-            batch = await properties.snapshot_after(work, after, PROPERTY_BATCH)
+            batch = await snapshots.snapshot_after(work, after, PROPERTY_BATCH)
         if not len(batch):
             return found
         found.append(batch)

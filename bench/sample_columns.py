@@ -10,8 +10,8 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.snapshots import NUMERIC_COLUMNS, InteractionLog, PropertyColumns
-from domain.vocabulary import InteractionKind, ListingStatus, PropertyType
+from domain.contract.snapshots import NUMERIC_COLUMNS, InteractionLog, PropertyColumns
+from domain.contract.vocabulary import InteractionKind, ListingStatus, PropertyType
 from sample.export import Sample
 from sample.portfolios import write_portfolios
 

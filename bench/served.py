@@ -24,25 +24,27 @@ import runtime
 from bench.__main__ import ask
 from bench.sample_columns import portfolio_columns
 from bench.server import ready, silent
-from conformance.servers import own_server
-from domain import model_versions, tenants, users
+from domain.contract.vocabulary import Role
 from domain.imports import import_interactions, import_properties
-from domain.vocabulary import Role
+from domain.model_registry import model_versions
+from domain.tenants import tenants
+from domain.users import users
+from graph.core.nodes import global_id
 from graph.identity import mint
-from graph.nodes import global_id
+from jobs.model_registry.training import train_tenant
 from jobs.reindexing import Indexer
-from jobs.training import train_tenant
-from ml.artifacts import unpack
-from ml.baselines import MIX
-from ml.config import TrainingConfig
 from ml.evaluation.baselines import Scorer, baselines
-from ml.evaluation.intervals import ratio_interval
 from ml.evaluation.metrics import METRICS, ranking_metrics, top
+from ml.evaluation.offline import OfflineTwin
 from ml.evaluation.protocols import Protocol, Query, Split, split
-from ml.offline import OfflineTwin
-from ml.scoring import LoadedTwin
+from ml.measures.baselines import MIX
+from ml.measures.intervals import ratio_interval
+from ml.training.config import TrainingConfig
+from ml.twin.artifacts import unpack
+from ml.twin.scoring import LoadedTwin
 from sample.portfolios import REGIONS, write_portfolios
 from settings import Settings
+from tests.conformance.servers import own_server
 
 NDCG = METRICS.index("ndcg@10")
 LIST = (

@@ -20,16 +20,18 @@ import psutil
 
 import runtime
 from cli.first_start import QUICKLY, SLUG, load_sample
-from conformance.servers import ROOT, own_server
-from domain import property_search, tenants, users
-from domain.errors import DomainError
-from domain.filters import PropertyFilter
+from domain.contract.filters import PropertyFilter
+from domain.core.errors import DomainError
+from domain.properties import search
+from domain.tenants import tenants
+from domain.users import users
+from graph.core.nodes import global_id
 from graph.identity import mint
-from graph.nodes import global_id
+from jobs.model_registry.training import train_tenant
 from jobs.reindexing import Indexer
-from jobs.training import train_tenant
-from ml.config import TrainingConfig
+from ml.training.config import TrainingConfig
 from settings import Settings
+from tests.conformance.servers import ROOT, own_server
 
 OURS = "graph.app:create_app"
 """The factory of the server that is measured."""
@@ -84,7 +86,7 @@ async def trained_sample(data_dir: Path, *, quick: bool = False) -> AsyncIterato
             await train_tenant(indexer, tenant_id, config, silent)
         async with rt.database.work(tenant_id) as work:
             investors = (await users.list_all(work))[:INVESTORS]
-            some = await property_search.page(work, PropertyFilter(), property_search.Order(), 20)
+            some = await search.page(work, PropertyFilter(), search.Order(), 20)
         lifetime = timedelta(hours=6)
         yield Sample(
             data_dir,

@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from bench.sample_columns import as_columns
-from domain.snapshots import InteractionLog, PropertyColumns
-from domain.vocabulary import InteractionKind
-from ml.baselines import MIX
-from ml.dataset import KIND_WEIGHTS
+from domain.contract.snapshots import InteractionLog, PropertyColumns
+from domain.contract.vocabulary import InteractionKind
 from ml.evaluation.baselines import Scorer, baselines
 from ml.evaluation.evaluate import NAIVE, TWIN, Fit
-from ml.evaluation.intervals import mean_interval, ratio_interval
 from ml.evaluation.metrics import METRICS, ranking_metrics, top
 from ml.evaluation.naive import naive_recipe
 from ml.evaluation.probes import Fitted
 from ml.evaluation.protocols import Protocol, Query, Split, split
+from ml.measures.baselines import MIX
+from ml.measures.intervals import mean_interval, ratio_interval
+from ml.twin.dataset import KIND_WEIGHTS
 from sample.export import DEFAULT_INVESTORS, Sample, build_sample
 
 POPULARITY, NEAREST, ORACLE = "popularity", "nearest-owned", "oracle"
@@ -303,8 +303,8 @@ def _text(interval: Mapping[str, float] | None) -> str:
 
 def main() -> None:
     """Fit, measure and print."""
-    from ml.config import TrainingConfig
-    from ml.offline import fit_offline
+    from ml.evaluation.offline import fit_offline
+    from ml.training.config import TrainingConfig
 
     parser = argparse.ArgumentParser(prog="python -m bench.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=3, help="default %(default)s")

@@ -21,13 +21,18 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from domain.snapshots import NUMERIC_COLUMNS, InteractionLog, InvestorHistory, PropertyColumns
-from domain.vocabulary import InteractionKind, ListingStatus, PropertyType
-from ml.config import TrainingConfig
-from ml.features import encode
-from ml.scoring import LoadedTwin
-from ml.tower_training import Progress
-from ml.training import fit
+from domain.contract.snapshots import (
+    NUMERIC_COLUMNS,
+    InteractionLog,
+    InvestorHistory,
+    PropertyColumns,
+)
+from domain.contract.vocabulary import InteractionKind, ListingStatus, PropertyType
+from ml.training.config import TrainingConfig
+from ml.training.tower_training import Progress
+from ml.training.training import fit
+from ml.twin.features import encode
+from ml.twin.scoring import LoadedTwin
 
 SIZES = (1, 100, 10_000, 1_000_000)
 TRAININGS = ((10_000, 20_000), (1_000_000, 200_000))

@@ -19,15 +19,15 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.sample_columns import as_columns, portfolio_columns
-from domain.snapshots import InteractionLog, PropertyColumns
-from ml.artifacts import Artifact
-from ml.config import TrainingConfig
-from ml.dataset import Events, Queries, queries
-from ml.features import encode
-from ml.reranker_training import owned_before
-from ml.scoring import items_of
-from ml.training import Fit, fit
-from ml.validation import RankingMetrics, ranking_metrics, two_stage_scorer
+from domain.contract.snapshots import InteractionLog, PropertyColumns
+from ml.measures.validation import RankingMetrics, ranking_metrics, two_stage_scorer
+from ml.training.config import TrainingConfig
+from ml.training.reranker_training import owned_before
+from ml.training.training import Fit, fit
+from ml.twin.artifacts import Artifact
+from ml.twin.dataset import Events, Queries, queries
+from ml.twin.features import encode
+from ml.twin.scoring import items_of
 from sample.export import build_sample
 from sample.portfolios import REGIONS
 

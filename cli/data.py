@@ -12,13 +12,13 @@ import settings
 from cli.console import JsonOption, progress, say, say_json, table
 from cli.lazy import group
 from cli.session import TenantOption, read_in_tenant, read_list, run_in_tenant, run_on_database
-from domain import quick_lists
-from domain.vocabulary import Role
+from domain.contract.vocabulary import Role
+from domain.users import quick_lists
 
 if TYPE_CHECKING:
-    from domain.database import Database
+    from domain.core.database import Database
+    from domain.core.work import Work
     from domain.imports import ImportReport
-    from domain.work import Work
     from runtime import Services
 
 imports = group("Load files of properties or interactions.")
@@ -159,7 +159,7 @@ def create_tenant(
     """Add a tenant."""
 
     async def body(database: "Database", _: "Services") -> dict[str, Any]:
-        from domain import tenants
+        from domain.tenants import tenants
 
         async with database.work(uuid4()) as work:
             made = await tenants.create(work, slug, name)
@@ -197,7 +197,7 @@ def policy(
     wanted = dict(_rule(one) for one in given or ())
 
     async def body(work: "Work", _: "Services") -> dict[str, float]:
-        from domain import policies
+        from domain.tenants import policies
 
         found = await policies.change(work, wanted) if wanted else await policies.get(work)
         return policies.to_json(found)
@@ -260,9 +260,9 @@ def upsert_user(
     async def body(work: "Work", _: "Services") -> dict[str, Any]:
         from pydantic import ValidationError
 
-        from domain import members
-        from domain.errors import invalid
-        from domain.input_rules import explain
+        from domain.core.errors import invalid
+        from domain.core.input_rules import explain
+        from domain.members import members
 
         try:
             item = members.MemberInput(external_id=external_id, **said)
@@ -307,7 +307,7 @@ def token(
     allowed = None if operations is None else _root_fields(operations)
 
     async def body(work: "Work", found: "Services") -> str:
-        from domain import users
+        from domain.users import users
         from graph.identity import mint
 
         secret, lifetime = found.jwt_secret, timedelta(hours=hours)

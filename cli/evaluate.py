@@ -14,11 +14,11 @@ from cli.console import JsonOption, progress, say, say_json
 from cli.session import TenantOption, run_on_database, tenant_id
 
 if TYPE_CHECKING:
-    from domain.database import Database
-    from domain.snapshots import InteractionLog, PropertyColumns
+    from domain.contract.snapshots import InteractionLog, PropertyColumns
+    from domain.core.database import Database
     from ml.evaluation.evaluate import Evaluation
-    from ml.evaluation.intervals import Interval
     from ml.evaluation.probes import Fitted
+    from ml.measures.intervals import Interval
     from runtime import Services
 
 _NEEDED = {"matplotlib": "matplotlib", "scikit-learn": "sklearn", "threadpoolctl": "threadpoolctl"}
@@ -51,11 +51,11 @@ def evaluate(
     require_extra("twin evaluate")
     columns, log, simulated = _load(tenant)
 
-    from ml.config import TrainingConfig
     from ml.evaluation.evaluate import evaluate as measure
+    from ml.evaluation.offline import fit_offline
     from ml.evaluation.protocols import Protocol
     from ml.evaluation.report import write
-    from ml.offline import fit_offline
+    from ml.training.config import TrainingConfig
 
     config = TrainingConfig(device=settings.load().device)
 
@@ -98,8 +98,8 @@ def _load(tenant: str) -> "tuple[PropertyColumns, InteractionLog, bool]":
     async def body(
         database: "Database", _: "Services"
     ) -> "tuple[PropertyColumns, InteractionLog, bool]":
-        from domain import interactions
-        from jobs.training import load
+        from domain.interactions import interactions
+        from jobs.model_registry.training import load
 
         evaluated_id = await tenant_id(database, tenant)
         async with database.work(evaluated_id) as work:

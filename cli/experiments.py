@@ -10,9 +10,9 @@ from cli.lazy import group
 from cli.session import TenantOption, read_in_tenant, run, run_in_tenant, tenant_id
 
 if TYPE_CHECKING:
-    from domain.comparison import Arm
-    from domain.experiments import Experiment
-    from domain.work import Work
+    from domain.core.work import Work
+    from domain.model_registry.comparison import Arm
+    from domain.tenants.experiments import Experiment
     from runtime import Runtime, Services
 
 experiments = group("Two versions of a tenant's twin on its own investors.")
@@ -36,8 +36,8 @@ def start(
     """
 
     async def body(rt: "Runtime") -> int:
-        from domain import comparison, model_versions
-        from domain.model_versions import SpaceState
+        from domain.model_registry import comparison, model_versions
+        from domain.model_registry.model_versions import SpaceState
         from jobs.reindexing import Indexer
 
         split_id = await tenant_id(rt.database, tenant)
@@ -66,9 +66,9 @@ def show(tenant: TenantOption, as_json: JsonOption = False) -> None:
     """Print the figures of the running or the latest experiment."""
 
     async def body(work: "Work", _: "Services") -> "tuple[Experiment, tuple[Arm, Arm]]":
-        from domain import comparison
-        from domain import experiments as kept
-        from domain.errors import not_found
+        from domain.core.errors import not_found
+        from domain.model_registry import comparison
+        from domain.tenants import experiments as kept
 
         found = await kept.latest(work)
         if found is None:
@@ -105,7 +105,7 @@ def stop(tenant: TenantOption, as_json: JsonOption = False) -> None:
     """End the experiment: the active version answers all again."""
 
     async def body(work: "Work", _: "Services") -> bool:
-        from domain import experiments as kept
+        from domain.tenants import experiments as kept
 
         return await kept.stop(work)
 
@@ -136,7 +136,7 @@ def _figures(control: "Arm", treatment: "Arm") -> Iterator[tuple[object, ...]]:
     """What the investors of both did: counts are whole numbers, rates are not."""
     import numpy as np
 
-    from ml.evaluation.intervals import rate_difference_interval
+    from ml.measures.intervals import rate_difference_interval
 
     yield "investors", len(control), len(treatment), None, None, None
     for name in ("approvals", "rejections", "thumbs_up", "thumbs_down", "deals"):

@@ -21,16 +21,18 @@ from sqlalchemy.exc import DBAPIError
 
 import runtime
 from cli.console import Update, progress, say
-from domain import job_runs, model_versions, tenants
-from domain.database import Database
-from domain.errors import DomainError
+from domain.contract.vocabulary import Role
+from domain.core.database import Database
+from domain.core.errors import DomainError
+from domain.core.work import Work
 from domain.imports import import_interactions, import_properties
-from domain.job_runs import JobRun
-from domain.model_versions import ModelVersion
-from domain.tenants import Tenant
-from domain.users import User
-from domain.vocabulary import Role
-from domain.work import Work
+from domain.jobs import job_runs
+from domain.jobs.job_runs import JobRun
+from domain.model_registry import model_versions
+from domain.model_registry.model_versions import ModelVersion
+from domain.tenants import tenants
+from domain.tenants.tenants import Tenant
+from domain.users.users import User
 from sample.export import DEFAULT_INVESTORS, build_sample, write_sample
 
 SLUG = "king-county"

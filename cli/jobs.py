@@ -13,13 +13,13 @@ from cli.lazy import group
 from cli.session import TenantOption, read_in_tenant, run_in_tenant
 
 if TYPE_CHECKING:
-    from domain.job_runs import JobRun
-    from domain.work import Work
+    from domain.core.work import Work
+    from domain.jobs.job_runs import JobRun
     from runtime import Services
 
 
 class Status(StrEnum):
-    """``domain.job_runs.JobStatus``, which takes a while to import."""
+    """``domain.jobs.job_runs.JobStatus``, which takes a while to import."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -54,8 +54,8 @@ def list_runs(
     """Print the runs, the newest first."""
 
     async def body(work: "Work", _: "Services") -> "list[JobRun]":
-        from domain import run_list
-        from domain.job_runs import JobStatus
+        from domain.jobs import run_list
+        from domain.jobs.job_runs import JobStatus
 
         statuses = tuple(JobStatus(one) for one in status or ())
         where = run_list.RunFilter(tuple(function or ()), statuses)
@@ -89,7 +89,7 @@ def show(tenant: TenantOption, run: RunArgument, as_json: JsonOption = False) ->
     """Print one run in full."""
 
     async def body(work: "Work", _: "Services") -> "JobRun":
-        from domain import job_runs
+        from domain.jobs import job_runs
 
         return await job_runs.get(work, run)
 
@@ -110,7 +110,7 @@ def retry(tenant: TenantOption, run: RunArgument, as_json: JsonOption = False) -
     """Run again what failed, was parked or was cancelled."""
 
     async def body(work: "Work", _: "Services") -> "JobRun":
-        from domain import job_runs
+        from domain.jobs import job_runs
 
         return await job_runs.requeue(work, run)
 
@@ -125,7 +125,7 @@ def cancel(tenant: TenantOption, run: RunArgument, as_json: JsonOption = False) 
     """
 
     async def body(work: "Work", _: "Services") -> "JobRun":
-        from domain import job_runs
+        from domain.jobs import job_runs
 
         return await job_runs.cancel(work, run)
 

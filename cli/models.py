@@ -15,8 +15,8 @@ from cli.session import SupervisedOption, TenantOption, run, run_in_tenant, tena
 from cli.supervision import end_with_parent
 
 if TYPE_CHECKING:
-    from domain.job_runs import JobRun
-    from domain.work import Work
+    from domain.core.work import Work
+    from domain.jobs.job_runs import JobRun
     from jobs.reindexing import Differences, Report, SpaceResult
     from runtime import Runtime, Services
 
@@ -64,11 +64,12 @@ def train(
     run_id = None if job_run is None else UUID(job_run)
 
     async def body(rt: "Runtime") -> dict[str, Any]:
-        from domain.errors import DomainError
+        from domain.core.errors import DomainError
+        from jobs.model_registry.training import train_tenant
+        from jobs.queue.runs import Run
         from jobs.reindexing import Indexer
-        from jobs.runs import Run
-        from jobs.training import train_tenant
-        from ml.config import TrainingConfig, TrainingError
+        from ml.training.config import TrainingConfig, TrainingError
+        from ml.twin.device import DeviceError
 
         async def trained(report: "Report") -> dict[str, Any]:
             config = TrainingConfig(**options)
@@ -89,7 +90,7 @@ def train(
                 return await trained(awaitable(update))
         try:
             done = await trained(Run(rt.database, trained_id, run_id).report)
-        except (DomainError, TrainingError) as error:
+        except (DomainError, TrainingError, DeviceError) as error:
             # For the tenant, unlike what goes to stderr.
             return {"refused": str(error)}
         # Long, and with the version already.
@@ -117,7 +118,7 @@ _SHOWN = ("twin", "active", "mix", "popularity")
 
 
 def _summary(done: dict[str, Any]) -> list[str]:
-    """The fields of ``jobs.training.Training`` for people, with what it is compared with beside."""
+    """The fields of ``Training`` for people, with what it is compared with beside."""
     metrics, number = done["metrics"], done["number"]
     if done["refusal"]:
         lines = [f"Version {number} was refused: {done['refusal']}."]
@@ -161,8 +162,8 @@ def reindex(
     """
 
     async def body(rt: "Runtime") -> "list[SpaceResult] | dict[int, Differences]":
-        from domain import tenants
-        from domain.errors import DomainError, ErrorCode
+        from domain.core.errors import DomainError, ErrorCode
+        from domain.tenants import tenants
         from jobs.reindexing import Indexer
 
         indexed_id = await tenant_id(rt.database, tenant)
@@ -221,7 +222,7 @@ def enqueue(job: QueuedJob, tenant: TenantOption, as_json: JsonOption = False) -
     """Have the workers do a job for a tenant."""
 
     async def body(work: "Work", _: "Services") -> "JobRun":
-        from domain import job_runs
+        from domain.jobs import job_runs
 
         function = job_runs.TRAIN if job is QueuedJob.TRAIN else job_runs.REINDEX
         return await job_runs.request(work, function)

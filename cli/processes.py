@@ -55,7 +55,7 @@ def api(host: str, port: int, workers: int, supervised: SupervisedOption = False
     """Answer requests, without workers: ``twin serve`` runs this."""
     import uvicorn
 
-    from graph.http.messages import MAX_MESSAGE
+    from graph.server.http.messages import MAX_MESSAGE
 
     if supervised:
         supervision.end_with_parent(signal.SIGTERM)

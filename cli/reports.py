@@ -11,7 +11,7 @@ from cli.evaluate import require_extra
 from cli.session import TenantOption, VersionArgument, run_on_database, tenant_id
 
 if TYPE_CHECKING:
-    from domain.database import Database
+    from domain.core.database import Database
     from runtime import Services
 
 
@@ -31,11 +31,11 @@ def report(
     require_extra("twin models report")
 
     async def body(database: "Database", _: "Services") -> dict[str, Any]:
-        from domain import model_versions
-        from jobs.reports import make_report
-        from jobs.training import load
-        from ml.artifacts import ArtifactError
+        from domain.model_registry import model_versions
+        from jobs.model_registry.reports import make_report
+        from jobs.model_registry.training import load
         from ml.evaluation.protocols import EvaluationError
+        from ml.twin.artifacts import ArtifactError
 
         owner = await tenant_id(database, tenant)
         async with database.work(owner) as work:

@@ -11,9 +11,9 @@ import settings
 from cli.console import say
 
 if TYPE_CHECKING:
-    from domain.database import Database
-    from domain.driver import Connection
-    from domain.work import Work
+    from domain.core.database import Database
+    from domain.core.driver import Connection
+    from domain.core.work import Work
     from runtime import Runtime, Services
 
 Result = TypeVar("Result")
@@ -113,12 +113,12 @@ def read_in_tenant(slug: str, body: Callable[["Work", "Services"], Awaitable[Res
 
 
 def read_list(body: Callable[["Connection"], Awaitable[Result]]) -> Result:
-    """Run the body, which reads one of ``domain.quick_lists``, on a connection of its own.
+    """Run the body, which reads one of ``domain.users.quick_lists``, on a connection of its own.
 
     Raises:
         SettingsError: the database is not at the newest migration.
     """
-    from domain import driver
+    from domain.core import driver
 
     _, found = start_services()
 
@@ -157,7 +157,7 @@ def run_in_tenant(
     """
 
     async def connected(database: "Database", found: "Services") -> Result:
-        from domain import tenants
+        from domain.tenants import tenants
 
         async with database.work(None) as work:
             known = await tenants.exists(work, slug)
@@ -173,7 +173,7 @@ def run_in_tenant(
 
 async def tenant_id(database: "Database", slug: str) -> UUID:
     """The id of the tenant. Raises DomainError NOT_FOUND."""
-    from domain import tenants
+    from domain.tenants import tenants
 
     async with database.work(None) as work:
         return (await tenants.by_slug(work, slug)).id

@@ -9,8 +9,8 @@ from cli.reports import report
 from cli.session import TenantOption, VersionArgument, read_in_tenant, run_in_tenant
 
 if TYPE_CHECKING:
-    from domain.model_versions import ModelVersion
-    from domain.work import Work
+    from domain.core.work import Work
+    from domain.model_registry.model_versions import ModelVersion
     from runtime import Services
 
 models = group("The versions of a tenant's twin.")
@@ -22,7 +22,7 @@ def list_versions(tenant: TenantOption, as_json: JsonOption = False) -> None:
     """Print the versions, the newest first."""
 
     async def body(work: "Work", _: "Services") -> "list[ModelVersion]":
-        from domain import model_versions
+        from domain.model_registry import model_versions
 
         return list(await model_versions.page(work, 1000))
 
@@ -53,7 +53,8 @@ def show(tenant: TenantOption, version: VersionArgument, as_json: JsonOption = F
     """Print a version with its gates, figures and drift."""
 
     async def body(work: "Work", _: "Services") -> dict[str, Any]:
-        from domain import drift, model_versions, policies
+        from domain.model_registry import drift, model_versions
+        from domain.tenants import policies
 
         found = await model_versions.by_number(work, version)
         measured = (await drift.latest(work, [found.id])).get(found.id)
@@ -107,7 +108,7 @@ def activate(tenant: TenantOption, version: VersionArgument, as_json: JsonOption
     """
 
     async def body(work: "Work", _: "Services") -> dict[str, Any]:
-        from domain import model_versions
+        from domain.model_registry import model_versions
 
         return await _promote(work, await model_versions.by_number(work, version))
 
@@ -122,8 +123,8 @@ def rollback(tenant: TenantOption, as_json: JsonOption = False) -> None:
     """
 
     async def body(work: "Work", _: "Services") -> dict[str, Any]:
-        from domain import model_versions
-        from domain.errors import invalid
+        from domain.core.errors import invalid
+        from domain.model_registry import model_versions
 
         before = await model_versions.previous(work)
         if before is None:
@@ -134,7 +135,7 @@ def rollback(tenant: TenantOption, as_json: JsonOption = False) -> None:
 
 
 async def _promote(work: "Work", version: "ModelVersion") -> dict[str, Any]:
-    from domain.promotion import promote
+    from domain.model_registry.promotion import promote
 
     run = await promote(work, version.id)
     return {"version": version.number, "answers": run is None, "run_id": run and run.id}

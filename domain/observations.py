@@ -16,13 +16,13 @@ from sqlalchemy import func, or_, select, true
 from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.types import Float
 
-from domain import tenants
-from domain.database import Database
-from domain.drift import DriftLevel, DriftMeasurement, judged
-from domain.indexing import IndexMark
-from domain.job_runs import JobRun, JobStatus
-from domain.model_versions import ModelStatus, ModelVersion
-from domain.reading import Statement
+from domain.core.database import Database
+from domain.core.reading import Statement
+from domain.jobs.index_outbox import IndexMark
+from domain.jobs.job_runs import JobRun, JobStatus
+from domain.model_registry.drift import DriftLevel, DriftMeasurement, judged
+from domain.model_registry.model_versions import ModelStatus, ModelVersion
+from domain.tenants import tenants
 
 logger = logging.getLogger(__name__)
 

@@ -21,26 +21,28 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Scope
 
 import telemetry
-from domain import log_context, observations, tenants
-from domain.errors import DomainError
-from domain.following import following
-from graph.context import Context
-from graph.documents import DocumentStore, read_manifest
-from graph.figures import Source, of_database, of_queues
-from graph.graphiql import GraphiQL, SignedIn, sign_in
-from graph.http.connections import Connections
-from graph.http.cors import cors
-from graph.http.errors import answer_http_exception
-from graph.http.sse import EventStreams
-from graph.http.stopping import before_stopping
-from graph.http.view import GraphQLView
-from graph.http.websocket import WebSockets
+from domain import observations
+from domain.contract import log_context
+from domain.core.errors import DomainError
+from domain.model_registry.following import following
+from domain.tenants import tenants
+from graph.core.context import Context
 from graph.identity import Authenticator, ClaimNames, IdentityConfig, Issuer, Principal
 from graph.limits.meter import Meter
-from graph.metrics_page import MetricsPage
-from graph.operations import Operations
-from graph.request_log import RequestLog
 from graph.schema import build_schema
+from graph.server.documents import DocumentStore, read_manifest
+from graph.server.figures import Source, of_database, of_queues
+from graph.server.graphiql import GraphiQL, SignedIn, sign_in
+from graph.server.http.connections import Connections
+from graph.server.http.cors import cors
+from graph.server.http.errors import answer_http_exception
+from graph.server.http.sse import EventStreams
+from graph.server.http.stopping import before_stopping
+from graph.server.http.view import GraphQLView
+from graph.server.http.websocket import WebSockets
+from graph.server.metrics_page import MetricsPage
+from graph.server.operations import Operations
+from graph.server.request_log import RequestLog
 from runtime import Runtime, connect, latest_revision, services
 from settings import Settings, SettingsError, load
 

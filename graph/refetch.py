@@ -5,13 +5,14 @@ from typing import Annotated, cast
 
 import strawberry
 
-from domain import job_runs
-from domain.errors import DomainError, invalid, not_found
-from graph import jobs, models
-from graph.context import Info
-from graph.nodes import Node, NodeId, split_id
-from graph.properties import Property
-from graph.users import User
+from domain.core.errors import DomainError, invalid, not_found
+from domain.jobs import job_runs
+from graph.core.context import Info
+from graph.core.nodes import Node, NodeId, split_id
+from graph.jobs import types as jobs
+from graph.model_registry import types as models
+from graph.properties.types import Property
+from graph.users.types import User
 
 MAX_NODES = 100
 

@@ -10,25 +10,25 @@ from graphql import (
     Undefined,
 )
 
-from graph.audience import similar_users
-from graph.buy_boxes import set_buy_box
-from graph.errors import RequestErrorCode
-from graph.facets import property_facets
-from graph.feedback import record_interaction, retract_feedback, submit_feedback
-from graph.jobs import list_job_runs, start_reindex, start_training
-from graph.limits.directives import as_many_as, page_of, weight
-from graph.limits.weights import QUERY, RANKING, SEARCH, WRITE
-from graph.members import delete_user, list_users, upsert_users
-from graph.models import activate_model, active_model, list_model_versions
-from graph.pagination import DEFAULT_PAGE
-from graph.properties import Property, find_property, list_properties
-from graph.property_writes import delete_property, upsert_properties
-from graph.reasons import REASONS
-from graph.recommendations import affinity, recommend
+from graph.core.directives import as_many_as, page_of, weight
+from graph.core.errors import RequestErrorCode
+from graph.core.pagination import DEFAULT_PAGE
+from graph.core.weights import QUERY, RANKING, SEARCH, WRITE
+from graph.interactions.types import record_interaction, retract_feedback, submit_feedback
+from graph.jobs.types import list_job_runs, start_reindex, start_training
+from graph.members.types import delete_user, list_users, upsert_users
+from graph.model_registry.types import activate_model, active_model, list_model_versions
+from graph.properties.facets import property_facets
+from graph.properties.mutations import delete_property, upsert_properties
+from graph.properties.types import Property, find_property, list_properties
+from graph.recommendations.audience import similar_users
+from graph.recommendations.reasons import REASONS
+from graph.recommendations.similarity import similar_properties, similar_to
+from graph.recommendations.types import affinity, recommend
 from graph.refetch import find_node, find_nodes
-from graph.similarity import similar_properties, similar_to
 from graph.subscriptions import Subscription
-from graph.users import User, find_user, me
+from graph.users.buy_boxes import set_buy_box
+from graph.users.types import User, find_user, me
 
 
 @strawberry.type(description="What can be read, of the caller's tenant alone.")
@@ -167,7 +167,7 @@ class Mutation:
 
 
 def build_schema() -> strawberry.Schema:
-    """A schema of its own, as often as one is wanted. What runs it is ``graph.operations``."""
+    """A new schema. ``graph.server.operations`` runs it."""
     schema = strawberry.Schema(
         query=Query,
         mutation=Mutation,

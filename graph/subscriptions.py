@@ -12,17 +12,17 @@ from uuid import UUID
 
 import strawberry
 
-from domain import job_runs
-from domain.errors import not_found
-from domain.events import Event, Topic
-from graph.context import Context, Info
-from graph.enums import publish
-from graph.jobs import JobRun
-from graph.limits.directives import weight
-from graph.limits.weights import QUERY
-from graph.nodes import parse_id
-from graph.properties import UserId
-from graph.users import User
+from domain.core.errors import not_found
+from domain.core.events import Event, Topic
+from domain.jobs import job_runs
+from graph.core.context import Context, Info
+from graph.core.directives import weight
+from graph.core.enums import publish
+from graph.core.nodes import parse_id
+from graph.core.weights import QUERY
+from graph.jobs.types import JobRun
+from graph.properties.types import UserId
+from graph.users.types import User
 
 PACE = 1.0
 """Seconds between two events of one subscription, at least."""

@@ -1,19 +1,20 @@
 """The jobs: what arq calls by name.
 
-A recorded job says in its run's result what came of it; see ``jobs.runs`` and ``jobs.routines``.
+A recorded job says in its run's result what came of it; see ``jobs.queue.runs`` and
+``jobs.queue.routines``.
 """
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from domain import tenants
-from domain.database import Database
-from domain.errors import DomainError, ErrorCode, invalid
-from domain.leases import LockedError
-from jobs.child import run_cli, training_arguments
-from jobs.routines import SLICE, routine
-from jobs.runs import Context, JobPostponedError, Run, recorded
+from domain.core.database import Database
+from domain.core.errors import DomainError, ErrorCode, invalid
+from domain.core.leases import LockedError
+from domain.tenants import tenants
+from jobs.queue.child import run_cli, training_arguments
+from jobs.queue.routines import SLICE, routine
+from jobs.queue.runs import Context, JobPostponedError, Run, recorded
 
 if TYPE_CHECKING:
     from jobs.reindexing import Indexer
@@ -63,7 +64,7 @@ async def activate_model(context: Context, run: Run) -> None:
 @recorded(INDEXING_LIMIT)
 async def measure_drift(context: Context, run: Run) -> None:
     """Measure how far the tenant's data has moved from what its active version learned from."""
-    from jobs import drift
+    from jobs.model_registry import drift
 
     database: Database = context["database"]
     indexer: Indexer = context["indexer"]

@@ -13,12 +13,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from domain import clock, gates, indexing, job_runs, learning, model_versions, policies, tenants
-from domain.database import Database
-from domain.errors import DomainError
-from domain.work import Work
-from jobs.pace import Pace
-from jobs.runs import Context
+from domain.core import clock
+from domain.core.database import Database
+from domain.core.errors import DomainError
+from domain.core.work import Work
+from domain.jobs import index_outbox, job_runs
+from domain.model_registry import gates, learning, model_versions
+from domain.tenants import policies, tenants
+from jobs.queue.pace import Pace
+from jobs.queue.runs import Context
 
 if TYPE_CHECKING:
     from jobs.reindexing import Indexer
@@ -165,9 +168,9 @@ async def sweep_tenant(context: Context, tenant_id: UUID, now: datetime | None =
 
 
 async def _pick_up(work: Work, silent_since: datetime) -> None:
-    oldest = (await indexing.waiting(work)).oldest
+    oldest = (await index_outbox.waiting(work)).oldest
     if oldest is not None and oldest < silent_since:
-        work.enqueue(indexing.INDEX_MARKED)
+        work.enqueue(index_outbox.INDEX_MARKED)
     await job_runs.enqueue_unfinished(work, silent_since)
 
 

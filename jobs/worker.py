@@ -17,9 +17,9 @@ import runtime
 import settings
 from jobs import functions
 from jobs.functions import INDEXING_LIMIT, TRAINING_LIMIT
-from jobs.leases import shorten_leases
-from jobs.pace import Pace
-from jobs.queue import (
+from jobs.queue.leases import shorten_leases
+from jobs.queue.pace import Pace
+from jobs.queue.queue import (
     EXPIRES_MS,
     INDEXING_QUEUE,
     TRAINING_QUEUE,
@@ -27,7 +27,7 @@ from jobs.queue import (
     redis_settings,
     serialize,
 )
-from jobs.runs import Context
+from jobs.queue.runs import Context
 from jobs.schedules import ROUND_LIMIT, Decided, Round, count, sweep
 
 SLOTS = 10

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import runtime
 import settings
-from domain.database import UNNAMED_STATEMENTS
-from domain.models import Base
+from domain.core.database import UNNAMED_STATEMENTS
+from domain.tables import Base
 
 
 def run(connection: Connection) -> None:

@@ -25,10 +25,10 @@ from sqlalchemy import make_url
 
 import embedded
 import runtime
-from domain import tenants
-from domain.database import Database
-from domain.tenants import Tenant
-from domain.work import Job
+from domain.core.database import Database
+from domain.core.work import Job
+from domain.tenants import tenants
+from domain.tenants.tenants import Tenant
 from settings import Settings
 from tests import tracing
 from tests.factories import Town, build_town, train

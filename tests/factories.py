@@ -8,19 +8,20 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import select
 
-from domain import indexing, policies
-from domain.database import Database
-from domain.indexing import IndexMark, Marked
-from domain.interactions import Interaction, refresh_totals
-from domain.properties import Property
-from domain.tenants import Tenant
-from domain.users import User
-from domain.vocabulary import InteractionKind, ListingStatus, PropertyType, Role
-from domain.work import Work
+from domain.contract.vocabulary import InteractionKind, ListingStatus, PropertyType, Role
+from domain.core.database import Database
+from domain.core.work import Work
+from domain.interactions.interactions import Interaction, refresh_totals
+from domain.jobs import index_outbox
+from domain.jobs.index_outbox import IndexMark, Marked
+from domain.properties.table import Property
+from domain.tenants import policies
+from domain.tenants.tenants import Tenant
+from domain.users.users import User
+from jobs.model_registry.training import Training, train_tenant
 from jobs.reindexing import Indexer
-from jobs.training import Training, train_tenant
-from ml.config import TrainingConfig
-from ml.space import Space
+from ml.index.space import Space
+from ml.training.config import TrainingConfig
 from runtime import Runtime
 
 _numbers = count(1)
@@ -99,7 +100,7 @@ async def take_marks(database: Database, tenant: Tenant) -> set[tuple[Marked, UU
     """What the index has to follow; it is marked no more."""
     async with database.work(tenant.id) as work:
         found = list(await work.session.scalars(select(IndexMark)))
-        await indexing.unmark(work, found)
+        await index_outbox.unmark(work, found)
     return {(one.kind, one.subject_id) for one in found}
 
 

@@ -12,17 +12,19 @@ import pytest
 from sqlalchemy import URL, make_url, text
 
 import runtime
-from conformance.servers import Server, own_server
-from domain import database as database_module
-from domain import driver, quick_lists, tenants
-from domain.database import Database, PoolerError
+from domain.contract.vocabulary import Role
+from domain.core import database as database_module
+from domain.core import driver
+from domain.core.database import Database, PoolerError
 from domain.imports import import_properties
-from domain.model_versions import ACTIVATED
-from domain.tenants import Tenant
-from domain.vocabulary import Role
+from domain.model_registry.model_versions import ACTIVATED
+from domain.tenants import tenants
+from domain.tenants.tenants import Tenant
+from domain.users import quick_lists
+from graph.core.nodes import global_id
 from graph.identity import mint
-from graph.nodes import global_id
 from settings import Settings
+from tests.conformance.servers import Server, own_server
 from tests.factories import add_property, add_user
 from tests.pooler import PROGRAM, pgbouncer
 

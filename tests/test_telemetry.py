@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import telemetry
-from domain import log_context, tracing
+from domain.contract import log_context, tracing
 from settings import Settings, SettingsError
 from tests.tracing import PARENT, collecting
 

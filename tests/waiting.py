@@ -4,7 +4,7 @@ import asyncio
 
 from sqlalchemy import text
 
-from domain.database import Database
+from domain.core.database import Database
 
 _WAITING = text(
     "SELECT count(*) FROM pg_stat_activity"

@@ -9,17 +9,17 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 from sqlalchemy import text
 
-from domain import indexing
+from domain.contract.vocabulary import THUMBS, InteractionKind, Role
+from domain.core.input_rules import NO_ZERO_BYTE, Moment, OutsideInput, Text, Word
+from domain.core.work import Work
 from domain.imports.lines import Progress
 from domain.imports.report import PROBLEM_LIMIT, ImportReport, StrictImportError, problem
 from domain.imports.rows import Row, RowReader
 from domain.imports.staging import stage
-from domain.indexing import Marked
-from domain.input_rules import NO_ZERO_BYTE, Moment, OutsideInput, Text, Word
-from domain.interactions import refresh_totals
-from domain.property_upsert import lock
-from domain.vocabulary import THUMBS, InteractionKind, Role
-from domain.work import Work
+from domain.interactions.interactions import refresh_totals
+from domain.jobs import index_outbox
+from domain.jobs.index_outbox import Marked
+from domain.properties.upsert import lock
 
 CLOCK_LEEWAY = timedelta(days=1)
 
@@ -173,20 +173,20 @@ async def import_interactions(
     if strict and report.skipped:
         raise StrictImportError(report)
 
-    limit = indexing.REINDEX_ABOVE + 1
+    limit = index_outbox.REINDEX_ABOVE + 1
     added = (await work.session.execute(text(_ADD), values | {"limit": limit})).one()
     report.inserted, report.updated = added.inserted, added.updated
     report.unchanged = report.valid - report.inserted - report.updated
     report.users_created = len(created)
     if added.property_ids:
         await refresh_totals(work, added.property_ids if few(added.property_ids) else None)
-    await indexing.follow(work, Marked.USER, added.user_ids)
+    await index_outbox.follow(work, Marked.USER, added.user_ids)
     return report
 
 
 def few(ids: list[Any]) -> bool:
     """Whether the ids are all there are, and not the first of too many."""
-    return len(ids) <= indexing.REINDEX_ABOVE
+    return len(ids) <= index_outbox.REINDEX_ABOVE
 
 
 def _records(rows: Iterator[Row[InteractionInput]]) -> Iterator[tuple[Any, ...]]:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from domain import indexing
+from domain.core.work import Work
 from domain.imports.lines import Progress
 from domain.imports.report import (
     PROBLEM_LIMIT,
@@ -19,9 +19,10 @@ from domain.imports.report import (
 )
 from domain.imports.rows import Row, RowReader
 from domain.imports.staging import stage
-from domain.indexing import Marked
-from domain.property_input import PROPERTY_COLUMNS, PropertyInput
-from domain.property_upsert import (
+from domain.jobs import index_outbox
+from domain.jobs.index_outbox import Marked
+from domain.properties.input import PROPERTY_COLUMNS, PropertyInput
+from domain.properties.upsert import (
     ROW,
     ROW_DEFINITION,
     given,
@@ -33,7 +34,6 @@ from domain.property_upsert import (
     stamps,
     update_changed,
 )
-from domain.work import Work
 
 STAGED = "staged_properties"
 STAMPS = "staged_stamps"
@@ -55,7 +55,7 @@ def _changed(statement: str) -> str:
     return f"""
         WITH changed AS ({statement})
         SELECT (SELECT count(*) FROM changed) AS count,
-            ARRAY(SELECT id FROM changed LIMIT {indexing.REINDEX_ABOVE + 1}) AS ids
+            ARRAY(SELECT id FROM changed LIMIT {index_outbox.REINDEX_ABOVE + 1}) AS ids
     """  # noqa: S608
 
 
@@ -146,11 +146,11 @@ async def import_properties(
     elif delete_missing:
         # Held first: nobody acts on them any more, and whoever did is known by less now.
         missing = list(await work.session.scalars(text(_HOLD), values))
-        if len(missing) <= indexing.REINDEX_ABOVE:
-            await indexing.mark_investors(work, missing)
+        if len(missing) <= index_outbox.REINDEX_ABOVE:
+            await index_outbox.mark_investors(work, missing)
         report.deleted, deleted = await _execute(work, _DELETE, values)
         changed += deleted
-    await indexing.follow(work, Marked.PROPERTY, changed)
+    await index_outbox.follow(work, Marked.PROPERTY, changed)
     return report
 
 

@@ -9,9 +9,9 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from domain.core.input_rules import OutsideInput, explain
 from domain.imports.lines import Progress, open_lines
 from domain.imports.report import ImportRefusedError, ImportReport, Problem, problem
-from domain.input_rules import OutsideInput, explain
 
 Item = TypeVar("Item", bound=OutsideInput)
 Values = dict[str, Any]

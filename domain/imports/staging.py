@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from domain.database import Database
-from domain.work import Work
+from domain.core.database import Database
+from domain.core.work import Work
 
 SETTINGS = (
     "SET LOCAL work_mem = '64MB'",

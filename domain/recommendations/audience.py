@@ -8,12 +8,18 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, exists, func, select
 
-from domain import clock, histories, properties, property_rows, tenants, users
-from domain.database import Database
-from domain.errors import DomainError, ErrorCode, not_found
-from domain.interactions import Interaction
-from domain.property_rows import PropertyValues
-from domain.reasons import FOLLOWED, no_active_model
+from domain.contract.ranked_lists import Key, Reach
+from domain.contract.snapshots import InvestorHistory, ModelKey, Twin
+from domain.contract.vocabulary import EXCLUDING, INTERACTION_WEIGHTS
+from domain.core import clock
+from domain.core.database import Database
+from domain.core.errors import DomainError, ErrorCode, not_found
+from domain.core.work import Work
+from domain.interactions import histories
+from domain.interactions.interactions import Interaction
+from domain.properties import rows as property_rows
+from domain.properties import snapshots
+from domain.properties.rows import PropertyValues
 from domain.recommendations.cold_start import ENGAGEMENT, ColdListing, interest, liked
 from domain.recommendations.listings import Whole, digest
 from domain.recommendations.paging import (
@@ -28,11 +34,10 @@ from domain.recommendations.paging import (
     placed,
 )
 from domain.recommendations.ranking import has_approvals, state_of
-from domain.shortlists import Key, Reach
-from domain.snapshots import InvestorHistory, ModelKey, Twin
-from domain.users import User
-from domain.vocabulary import EXCLUDING, INTERACTION_WEIGHTS
-from domain.work import Work
+from domain.recommendations.reasons import FOLLOWED, no_active_model
+from domain.tenants import tenants
+from domain.users import users
+from domain.users.users import User
 
 APPROVING = [kind for kind, weight in INTERACTION_WEIGHTS.items() if weight > 0]
 
@@ -171,7 +176,7 @@ class Audience:
         found: Sequence[PropertyValues],
         unwanted: Sequence[Collection[UUID]],
     ) -> dict[AudienceAsk, JudgedPage[FoundUser]]:
-        columns = properties.columns_of(found)
+        columns = snapshots.columns_of(found)
         places = [ask.before or ask.after for ask in asked]
         bounds = [one.reach.likeness[0] if one and one.reach.likeness else None for one in places]
         audiences = await self._twin.audience(model, columns, unwanted, bounds)
@@ -276,7 +281,7 @@ def _investors(*, for_property: UUID | None) -> list[ColumnElement[bool]]:
 
 
 def _origin(version: str, as_of: float, found: PropertyValues) -> Origin:
-    return Origin(version, as_of, state_of(properties.columns_of([found])))
+    return Origin(version, as_of, state_of(snapshots.columns_of([found])))
 
 
 async def _deactivated(work: Work) -> set[UUID]:

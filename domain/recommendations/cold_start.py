@@ -10,14 +10,15 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Float, Select, and_, case, func, literal, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from domain import buy_boxes, property_search
-from domain.base import TenantScoped
-from domain.filters import PropertyFilter
-from domain.properties import Property
-from domain.property_rows import PropertyValues
-from domain.shortlists import Key
-from domain.snapshots import BuyBox
-from domain.work import Work
+from domain.contract.filters import PropertyFilter
+from domain.contract.ranked_lists import Key
+from domain.contract.snapshots import BuyBox
+from domain.core.base import TenantScoped
+from domain.core.work import Work
+from domain.properties import search
+from domain.properties.rows import PropertyValues
+from domain.properties.table import Property
+from domain.users import buy_boxes
 
 ENGAGEMENT = "engagement"
 """The ``model_version`` of a recommendation that no model ranked."""
@@ -109,7 +110,7 @@ def likeness(anchor: PropertyValues) -> ColumnElement[float]:
             parts.append(_nearness(getattr(Property, name) - own, width))
     if _has_place(anchor):
         place = (literal(anchor.latitude, _FLOAT), literal(anchor.longitude, _FLOAT))
-        parts.append(_nearness(property_search.distance_km(*place), PLACE_RANGE_KM))
+        parts.append(_nearness(search.distance_km(*place), PLACE_RANGE_KM))
     total: ColumnElement[float] = literal(0.0, _FLOAT)
     for part in parts:
         total += part
@@ -128,8 +129,8 @@ def _nearness(difference: ColumnElement[float | None], width: float) -> ColumnEl
 
 def wanted(where: PropertyFilter, exclude: Collection[UUID]) -> list[ColumnElement[bool]]:
     """Which properties a list is of, as SQL."""
-    found = property_search.matching(where)
-    return [*found, property_search.excluding(exclude)] if exclude else found
+    found = search.matching(where)
+    return [*found, search.excluding(exclude)] if exclude else found
 
 
 @dataclass(frozen=True, slots=True)

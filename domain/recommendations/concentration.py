@@ -7,11 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from domain.interactions import Interaction
-from domain.properties import Property
-from domain.property_rows import PropertyValues
-from domain.vocabulary import InteractionKind
-from domain.work import Work
+from domain.contract.vocabulary import InteractionKind
+from domain.core.work import Work
+from domain.interactions.interactions import Interaction
+from domain.properties.rows import PropertyValues
+from domain.properties.table import Property
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.filters import PropertyFilter
-from domain.properties import columns_of
-from domain.property_rows import PropertyValues
-from domain.snapshots import NUMERIC_COLUMNS, PropertyColumns
+from domain.contract.filters import PropertyFilter
+from domain.contract.snapshots import NUMERIC_COLUMNS, PropertyColumns
+from domain.properties.rows import PropertyValues
+from domain.properties.snapshots import columns_of
 
 TOP = 10
 """A property is among the best if it is one of so many."""

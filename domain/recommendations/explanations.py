@@ -6,8 +6,10 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.property_rows import PropertyValues
-from domain.reasons import (
+from domain.contract.snapshots import Cause, CauseKind, InvestorHistory, PropertyColumns
+from domain.contract.vocabulary import INTERACTION_WEIGHTS, InteractionKind, PropertyType
+from domain.properties.rows import PropertyValues
+from domain.recommendations.reasons import (
     DEED,
     Approval,
     Attribute,
@@ -21,8 +23,6 @@ from domain.reasons import (
     shared_traits,
     words,
 )
-from domain.snapshots import Cause, CauseKind, InvestorHistory, PropertyColumns
-from domain.vocabulary import INTERACTION_WEIGHTS, InteractionKind, PropertyType
 
 MAX_REASONS = 3
 NEAR_KM = 5.0

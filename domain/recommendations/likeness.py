@@ -3,13 +3,14 @@
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from uuid import UUID
 
-from domain import properties, property_rows, tenants
-from domain.database import Database
-from domain.errors import DomainError, ErrorCode, invalid, not_found
-from domain.filters import PropertyFilter
-from domain.properties import Property
-from domain.property_rows import PropertyValues
-from domain.reasons import no_active_model
+from domain.contract.filters import PropertyFilter
+from domain.contract.ranked_lists import Reach, Similar
+from domain.contract.snapshots import ModelKey, Twin
+from domain.core.database import Database
+from domain.core.errors import DomainError, ErrorCode, invalid, not_found
+from domain.properties import rows, snapshots
+from domain.properties.rows import PropertyValues
+from domain.properties.table import Property
 from domain.recommendations.cold_start import (
     ATTRIBUTES,
     ColdListing,
@@ -31,9 +32,9 @@ from domain.recommendations.paging import (
     placed,
 )
 from domain.recommendations.ranking import SimilarProperty, state_of
+from domain.recommendations.reasons import no_active_model
 from domain.recommendations.vectors import unit_vector
-from domain.shortlists import Reach, Similar
-from domain.snapshots import ModelKey, Twin
+from domain.tenants import tenants
 
 
 class Likeness:
@@ -63,11 +64,11 @@ class Likeness:
                 CURSOR_EXPIRED.
         """
         async with self._database.read(tenant_id) as reading:
-            anchor = (await property_rows.get_many(reading, [property_id])).get(property_id)
+            anchor = (await rows.get_many(reading, [property_id])).get(property_id)
             version_id = await tenants.active_version_id(reading)
         if anchor is None:
             raise not_found("property", ("propertyId",))
-        columns = properties.columns_of([anchor])
+        columns = snapshots.columns_of([anchor])
         if version_id is None:
             state = state_of(columns)
             return await self._cold(
@@ -205,6 +206,6 @@ async def hydrate(
     The index may lag behind the database, which has the last word.
     """
     async with database.read(tenant_id) as reading:
-        fresh = await property_rows.get_many(reading, property_ids, where)
+        fresh = await rows.get_many(reading, property_ids, where)
     found |= fresh
     return set(fresh)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from typing import Generic, Protocol, TypeVar
 
-from domain.shortlists import Key, Ranked, Reach, Shortlist
+from domain.contract.ranked_lists import Key, Ranked, Reach, Shortlist
 
 
 class Keyed(Protocol):

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from domain.errors import DomainError, ErrorCode, invalid
-from domain.reasons import Reason
+from domain.contract.ranked_lists import Key, Reach
+from domain.core.errors import DomainError, ErrorCode, invalid
 from domain.recommendations.listings import MAX_DEPTH, Listing, Scored, Whole
-from domain.shortlists import Key, Reach
+from domain.recommendations.reasons import Reason
 
 Item = TypeVar("Item")
 

@@ -6,17 +6,17 @@ from uuid import UUID
 
 import numpy as np
 
-from domain import histories
-from domain.errors import not_found
-from domain.filters import PropertyFilter
-from domain.property_rows import PropertyValues
-from domain.reading import Reader
-from domain.reasons import Reason
+from domain.contract.filters import PropertyFilter
+from domain.contract.snapshots import InvestorHistory, ModelKey, PropertyColumns
+from domain.contract.vocabulary import INTERACTION_WEIGHTS, InteractionKind
+from domain.core.errors import not_found
+from domain.core.reading import Reader
+from domain.interactions import histories
+from domain.properties.rows import PropertyValues
 from domain.recommendations.cold_start import ENGAGEMENT
 from domain.recommendations.listings import digest
 from domain.recommendations.paging import Place, check_version, expired
-from domain.snapshots import InvestorHistory, ModelKey, PropertyColumns
-from domain.vocabulary import INTERACTION_WEIGHTS, InteractionKind
+from domain.recommendations.reasons import Reason
 
 _WEIGHTS = np.array([INTERACTION_WEIGHTS[kind] for kind in InteractionKind])
 

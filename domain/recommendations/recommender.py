@@ -3,13 +3,16 @@
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from domain import histories, properties, property_rows, tenants
-from domain.database import Database
-from domain.errors import DomainError, ErrorCode
-from domain.filters import PropertyFilter
-from domain.properties import Property
-from domain.property_rows import PropertyValues
-from domain.reasons import Reason, cold_reason, cold_reasons
+from domain.contract.filters import PropertyFilter
+from domain.contract.ranked_lists import Ranked, Reach, Shortlist
+from domain.contract.snapshots import InvestorHistory, ModelKey, OutdatedIndexError, Twin
+from domain.core.database import Database
+from domain.core.errors import DomainError, ErrorCode
+from domain.interactions import histories
+from domain.properties import rows as property_rows
+from domain.properties import snapshots
+from domain.properties.rows import PropertyValues
+from domain.properties.table import Property
 from domain.recommendations.audience import Audience
 from domain.recommendations.cold_start import (
     ENGAGEMENT,
@@ -41,8 +44,8 @@ from domain.recommendations.ranking import (
     has_approvals,
     ranking_of,
 )
-from domain.shortlists import Ranked, Reach, Shortlist
-from domain.snapshots import InvestorHistory, ModelKey, OutdatedIndexError, Twin
+from domain.recommendations.reasons import Reason, cold_reason, cold_reasons
+from domain.tenants import tenants
 
 REWRITING = "The index of the active model is being written anew; ask again in some minutes."
 
@@ -108,7 +111,7 @@ class Recommender:
                 cold_reasons(item, history.buy_box, model_active=ranking.model_active)
                 for item in found
             ]
-        causes = await self._twin.explain(ranking.model, history, properties.columns_of(found))
+        causes = await self._twin.explain(ranking.model, history, snapshots.columns_of(found))
         rows: dict[UUID, PropertyValues] = {item.id: item for item in found}
         if unread := named_in(causes) - rows.keys():
             async with self._database.read(ranking.tenant_id) as reading:
@@ -168,7 +171,7 @@ class Recommender:
                 reason = cold_reason("score", box, model_active=model_active)
                 for item in found:
                     judged[user_id, item.id] = Judgement(cold_score(item, box), None, reason)
-        columns = properties.columns_of(found)
+        columns = snapshots.columns_of(found)
         for version_id, some in ranked.items():
             matrix = await self._twin.score(ModelKey(tenant_id, version_id), some, columns)
             for history, row in zip(some, matrix.tolist(), strict=True):
@@ -184,7 +187,7 @@ class Recommender:
             version_id = await tenants.active_version_id(reading)
         if version_id is None:
             return {}
-        columns = properties.columns_of(found)
+        columns = snapshots.columns_of(found)
         vectors = await self._twin.embed(ModelKey(tenant_id, version_id), columns)
         return dict(zip(columns.ids, vectors.tolist(), strict=True))
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.errors import invalid
+from domain.core.errors import invalid
 
 DIMENSIONS = 16
 """How many numbers an embedding has."""

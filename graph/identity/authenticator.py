@@ -7,9 +7,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from domain import tenants, users
-from domain.database import Database
-from domain.errors import unauthenticated
+from domain.core.database import Database
+from domain.core.errors import unauthenticated
+from domain.tenants import tenants
+from domain.users import users
 from graph.identity.config import IdentityConfig
 from graph.identity.keys import IssuerKeys, Keys, SharedSecret
 from graph.identity.principal import Principal

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
-from domain.errors import unauthenticated
+from domain.core.errors import unauthenticated
 from graph.identity.config import Issuer
 from graph.identity.fetching import FetchError, fetch_json
 

@@ -14,8 +14,8 @@ from graphql import (
     SelectionSetNode,
 )
 
-from domain.errors import forbidden, invalid
-from domain.vocabulary import Role
+from domain.contract.vocabulary import Role
+from domain.core.errors import forbidden, invalid
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import jwt
 
-from domain.base import storable
-from domain.errors import unauthenticated
-from domain.vocabulary import Role
+from domain.contract.vocabulary import Role
+from domain.core.base import storable
+from domain.core.errors import unauthenticated
 from graph.identity.config import ClaimNames, IdentityConfig
 from graph.identity.keys import Keys
 

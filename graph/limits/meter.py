@@ -9,10 +9,10 @@ from uuid import UUID
 
 from graphql import GraphQLError
 
-from graph.errors import RequestErrorCode, RequestRefused
+from graph.core.errors import RequestErrorCode, RequestRefused
+from graph.core.metrics import RATE_LIMITED
 from graph.limits.bucket import Buckets, ExhaustedError
 from graph.limits.cost import Price, Variables
-from graph.metrics import RATE_LIMITED
 
 
 class CostReport(TypedDict, total=False):

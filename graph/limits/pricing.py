@@ -28,9 +28,9 @@ from graphql import (
     is_object_type,
 )
 
+from graph.core.directives import Sizes, declared_sizes, declared_weight, type_weight
 from graph.limits.arguments import Arguments, Reader
 from graph.limits.cost import Count, Field, Object, Price, Term, Variables
-from graph.limits.directives import Sizes, declared_sizes, declared_weight, type_weight
 from graph.limits.shape import INTROSPECTION
 
 INTROSPECTED_FIELD = 10

@@ -20,7 +20,7 @@ from graphql import (
     SelectionSetNode,
 )
 
-from graph.errors import RequestErrorCode
+from graph.core.errors import RequestErrorCode
 
 MAX_SOURCE_LENGTH = 50_000
 """Characters; this and the next two are checked by the parser."""

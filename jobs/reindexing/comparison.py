@@ -5,10 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from domain import histories, indexing, interactions, model_versions, properties
-from domain.model_versions import SpaceState
-from domain.snapshots import ModelKey
-from domain.work import Work
+from domain.contract.snapshots import ModelKey
+from domain.core.work import Work
+from domain.interactions import histories, interactions
+from domain.jobs import index_outbox
+from domain.model_registry import model_versions
+from domain.model_registry.model_versions import SpaceState
+from domain.properties import snapshots
 from jobs.reindexing.writer import Writer, batches
 
 SAMPLE = 1000
@@ -51,7 +54,7 @@ class Gaps:
 async def gaps(writer: Writer, model: ModelKey) -> Gaps:
     """Compare by ids. What changes meanwhile may show as a gap."""
     async with writer.database.work(model.tenant_id) as work:
-        known = await properties.ids(work)
+        known = await snapshots.ids(work)
         investors = set(await interactions.active_investors(work))
     space = writer.index.space(model)
     written, written_users = await space.property_ids(), await space.user_ids()
@@ -74,7 +77,7 @@ async def miscounted(writer: Writer, tenant_id: UUID) -> bool:
     async with writer.database.work(tenant_id) as work:
         versions = await model_versions.get_many(work, await model_versions.indexed(work))
         complete = [one.id for one in versions if one.space is SpaceState.COMPLETE]
-        settled = await indexing.settled(work) if complete else None
+        settled = await index_outbox.settled(work) if complete else None
     if settled is None:
         return False
     for version_id in complete:
@@ -110,7 +113,7 @@ async def some_differ(writer: Writer, model: ModelKey, night: int, without: set[
     at once; the nights find each that an outage left as it was before.
     """
     async with writer.database.work(model.tenant_id) as work:
-        known = tuple(await properties.ids(work) - without)
+        known = tuple(await snapshots.ids(work) - without)
     compared = {one for one in known if one.int % NIGHTS == night % NIGHTS}
     compared.update(random.sample(known, min(SAMPLE, len(known))))
     return bool(await wrong(writer, model, compared))
@@ -146,7 +149,7 @@ async def differences(writer: Writer, model: ModelKey) -> Differences:
     tenant_id = model.tenant_id
     between = await gaps(writer, model)
     async with writer.database.work(tenant_id) as work:
-        known = await properties.ids(work)
+        known = await snapshots.ids(work)
     found = Differences(compared=len(known) + len(between.investors))
     found.properties = await wrong(writer, model, known)
     found.extra = await _strangers(writer, model, between.extra)
@@ -155,7 +158,7 @@ async def differences(writer: Writer, model: ModelKey) -> Differences:
         async with writer.index_lock(tenant_id):
             differing = await _differing_users(writer, model, some)
             async with writer.database.work(tenant_id) as work:
-                moving = await indexing.concerned(work, differing)
+                moving = await index_outbox.concerned(work, differing)
             found.users |= await _unmarked(writer, tenant_id, differing - moving)
     return found
 
@@ -166,14 +169,14 @@ async def _strangers(writer: Writer, model: ModelKey, ids: set[UUID]) -> set[UUI
         return set()
     async with writer.index_lock(model.tenant_id):
         async with writer.database.work(model.tenant_id) as work:
-            ids = ids - await properties.ids(work)
+            ids = ids - await snapshots.ids(work)
         ids = ids & await writer.index.space(model).property_ids()
         return await _unmarked(writer, model.tenant_id, ids)
 
 
 async def _differing_properties(writer: Writer, model: ModelKey, ids: Sequence[UUID]) -> set[UUID]:
     async with writer.database.work(model.tenant_id) as work:
-        found = await properties.snapshot(work, ids)
+        found = await snapshots.snapshot(work, ids)
     return await writer.index.space(model).differing(found, await writer.twin.items(model, found))
 
 
@@ -194,5 +197,5 @@ async def _unmarked(writer: Writer, tenant_id: UUID, ids: set[UUID]) -> set[UUID
 
 async def marked(work: Work, ids: set[UUID]) -> set[UUID]:
     """Those of the properties or users that are marked: the index does not know them yet."""
-    found = {one.subject_id for one in await indexing.marks_of(work, ids)}
-    return ids if await indexing.marks_of_everything(work) else found
+    found = {one.subject_id for one in await index_outbox.marks_of(work, ids)}
+    return ids if await index_outbox.marks_of_everything(work) else found

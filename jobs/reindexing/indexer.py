@@ -6,10 +6,11 @@ from math import inf
 from typing import Self
 from uuid import UUID
 
-from domain import indexing, job_runs, tenants
-from domain.database import Database
-from domain.model_versions import ModelVersion
-from domain.snapshots import ModelKey
+from domain.contract.snapshots import ModelKey
+from domain.core.database import Database
+from domain.jobs import index_outbox, job_runs
+from domain.model_registry.model_versions import ModelVersion
+from domain.tenants import tenants
 from jobs.reindexing import comparison, passes, promotion
 from jobs.reindexing import reindex as reindexing
 from jobs.reindexing.comparison import Differences
@@ -17,8 +18,8 @@ from jobs.reindexing.passes import Report
 from jobs.reindexing.promotion import Activation, Hold
 from jobs.reindexing.reindex import Reindexed
 from jobs.reindexing.writer import Counts, Writer
-from ml.index import EmbeddingIndex
-from ml.inference import TwinService
+from ml.index.index import EmbeddingIndex
+from ml.serving.inference import TwinService
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Indexer(Writer):
                 everyone = await tenants.list_all(work)
             for tenant in everyone:
                 async with database.work(tenant.id) as work:
-                    await indexing.mark_everything(work)
+                    await index_outbox.mark_everything(work)
         await index.ensure_collections()
         return cls(database, index, twin)
 

@@ -8,7 +8,7 @@ import grpc
 from qdrant_client.http.exceptions import ApiException
 from sqlalchemy.exc import SQLAlchemyError
 
-from ml.artifacts import ArtifactError
+from ml.twin.artifacts import ArtifactError
 
 logger = logging.getLogger(__name__)
 

@@ -8,16 +8,20 @@ from math import inf
 from typing import Any
 from uuid import UUID
 
-from domain import indexing, interactions, leases, model_versions, properties, property_search
-from domain.events import Event, Topic
-from domain.indexing import IndexMark, Marked
-from domain.leases import LockedError
-from domain.model_versions import SpaceState
-from domain.snapshots import ModelKey
-from domain.work import Work
+from domain.contract.snapshots import ModelKey
+from domain.core import leases
+from domain.core.events import Event, Topic
+from domain.core.leases import LockedError
+from domain.core.work import Work
+from domain.interactions import interactions
+from domain.jobs import index_outbox
+from domain.jobs.index_outbox import IndexMark, Marked
+from domain.model_registry import model_versions
+from domain.model_registry.model_versions import SpaceState
+from domain.properties import search, snapshots
+from jobs.queue.runs import JobPostponedError
 from jobs.reindexing.isolation import is_outage
 from jobs.reindexing.writer import PROPERTY_BATCH, USER_BATCH, Counts, IndexLock, Writer, batches
-from jobs.runs import JobPostponedError
 
 MARKS = 2000
 """Marks that are followed under one index lock."""
@@ -74,14 +78,14 @@ async def _write_next(writer: Writer, tenant_id: UUID, left: set[UUID]) -> bool:
     """Write the next of what is marked, except ``left``, to which it adds; whether any was."""
     async with writer.index_lock(tenant_id) as lock:
         async with writer.database.work(tenant_id) as work:
-            found = await indexing.marks(work, MARKS, left)
+            found = await index_outbox.marks(work, MARKS, left)
         left |= await write_marked(writer, lock, found, Counts())
     return bool(found)
 
 
 async def _is_some_left(writer: Writer, tenant_id: UUID, left: set[UUID]) -> bool:
     async with writer.database.work(tenant_id) as work:
-        return bool(await indexing.marks(work, 1, left))
+        return bool(await index_outbox.marks(work, 1, left))
 
 
 async def write_marked(
@@ -99,7 +103,7 @@ async def write_marked(
     failed = await write_subjects(writer, lock, found, targets, counts)
     written = subjects(found, Marked.PROPERTY)
     async with lock.work() as work:
-        await indexing.mark_investors(work, written)
+        await index_outbox.mark_investors(work, written)
         await writer.unmark(work, [one for one in found if one.subject_id not in failed], targets)
         if written:
             # At the change itself the index answered as before; now it answers anew.
@@ -126,7 +130,7 @@ async def _is_to_write_everything(writer: Writer, tenant_id: UUID) -> bool:
     it leaves, the sweep finds.
     """
     async with writer.database.work(tenant_id) as work:
-        if not await indexing.marks_of_everything(work):
+        if not await index_outbox.marks_of_everything(work):
             return False
         versions = await model_versions.get_many(work, await model_versions.indexed(work))
         complete = any(one.space is SpaceState.COMPLETE for one in versions)
@@ -150,7 +154,7 @@ async def _write_everything_marked(
             writer.exclusive(tenant_id, "everything") as everything,
         ):
             async with writer.database.work(tenant_id) as work:
-                found = await indexing.marks_of_everything(work)
+                found = await index_outbox.marks_of_everything(work)
             if found:
                 counts = await write_everything(writer, tenant_id, meanwhile)
                 # Under the lock no version becomes complete that is not among the targets.
@@ -169,8 +173,8 @@ async def mark_unwritable(work: Work, counts: Counts) -> set[UUID]:
     """Mark what cannot be written; the ids of its marks."""
     found: set[UUID] = set()
     for kind, unwritable in counts.unwritable.items():
-        await indexing.mark(work, kind, list(unwritable))
-        found |= {one.id for one in await indexing.marks_of(work, unwritable)}
+        await index_outbox.mark(work, kind, list(unwritable))
+        found |= {one.id for one in await index_outbox.marks_of(work, unwritable)}
     return found
 
 
@@ -191,7 +195,7 @@ async def write_everything(
     if not await writer.targets(tenant_id, only):
         return counts
     async with writer.database.work(tenant_id) as work:
-        total = await property_search.count(work)
+        total = await search.count(work)
         investors = await interactions.active_investors(work)
     everything = max(1, total + len(investors))
     seen: set[UUID] = set()
@@ -222,13 +226,13 @@ async def _write_next_properties(
     done: list[UUID] = []
     async with writer.index_lock(tenant_id) as lock:
         targets = await writer.targets(tenant_id, only)
-        written, writing = properties.columns([]), None
+        written, writing = snapshots.columns([]), None
         try:
             for place in range(TURN + 1):
-                batch = properties.columns([])
+                batch = snapshots.columns([])
                 if place < TURN:
                     async with writer.database.work(tenant_id) as work:
-                        batch = await properties.snapshot_after(work, after, PROPERTY_BATCH)
+                        batch = await snapshots.snapshot_after(work, after, PROPERTY_BATCH)
                 if writing is not None:
                     try:
                         await writing

@@ -6,13 +6,16 @@ from itertools import islice
 from math import inf
 from uuid import UUID
 
-from domain import clock, indexing, model_versions, retention
-from domain.events import Event, Topic
-from domain.indexing import IndexMark, Marked
-from domain.leases import Held, LockedError
-from domain.model_versions import SpaceState
-from domain.snapshots import ModelKey
-from domain.work import Work
+from domain.contract.snapshots import ModelKey
+from domain.core import clock
+from domain.core.events import Event, Topic
+from domain.core.leases import Held, LockedError
+from domain.core.work import Work
+from domain.jobs import index_outbox
+from domain.jobs.index_outbox import IndexMark, Marked
+from domain.model_registry import model_versions, retention
+from domain.model_registry.model_versions import SpaceState
+from jobs.queue.runs import JobError
 from jobs.reindexing.comparison import gaps
 from jobs.reindexing.passes import (
     FILLING,
@@ -25,7 +28,6 @@ from jobs.reindexing.passes import (
     write_subjects,
 )
 from jobs.reindexing.writer import Counts, Writer
-from jobs.runs import JobError
 
 LOOKS = 10
 """Looks at what was marked meanwhile, after which what comes is left to who follows the marks."""
@@ -103,7 +105,7 @@ async def _leave(_: Work) -> None:
 
 
 async def forget_unneeded(writer: Writer, tenant_id: UUID) -> list[UUID]:
-    """Delete the vectors of versions that nobody needs, see ``domain.retention``; their ids.
+    """Delete the vectors of versions that ``retention.unneeded`` names; their ids.
 
     Also those that a crash left of versions that have none, or do not exist. While a space is
     being filled it is left to the next time: that space may be one of those.
@@ -178,7 +180,7 @@ class _Filling:
 
     async def _write_everything(self) -> None:
         async with self._writer.database.work(self._model.tenant_id) as work:
-            marks = await indexing.all_marks(work)
+            marks = await index_outbox.all_marks(work)
         self.counts = await write_everything(
             self._writer, self._model.tenant_id, self._report, self._model.version_id
         )
@@ -209,7 +211,7 @@ class _Filling:
         writer, model = self._writer, self._model
         async with writer.index_lock(model.tenant_id) as lock:
             async with writer.database.work(model.tenant_id) as work:
-                found = await indexing.marks(work, MARKS, self._followed)
+                found = await index_outbox.marks(work, MARKS, self._followed)
             targets = await writer.targets(model.tenant_id, model.version_id)
             counts = Counts()
             await write_subjects(writer, lock, found, targets, counts)
@@ -228,14 +230,14 @@ class _Filling:
                     raise JobError(
                         f"version {version.number} was given up while it was being indexed"
                     )
-                everything = {one.id for one in await indexing.marks_of_everything(work)}
+                everything = {one.id for one in await index_outbox.marks_of_everything(work)}
                 if everything <= self._followed.keys():
-                    late = await indexing.marks(work, 1, self._followed)
+                    late = await index_outbox.marks(work, 1, self._followed)
                     if len(found) == MARKS or (late and self._looks < LOOKS):
                         return False
                     await self._unmark(work)
-                    if (await indexing.waiting(work)).marks:
-                        work.enqueue(indexing.INDEX_MARKED)
+                    if (await index_outbox.waiting(work)).marks:
+                        work.enqueue(index_outbox.INDEX_MARKED)
                     await model_versions.complete(work, version.id)
                     await switch(work)
                     return True
@@ -246,9 +248,11 @@ class _Filling:
         """Delete the marks that were followed, if no other version is to follow them."""
         if await model_versions.indexed(work) != [self._model.version_id]:
             return
-        await indexing.mark_investors(work, subjects(self._alone, Marked.PROPERTY))
+        await index_outbox.mark_investors(work, subjects(self._alone, Marked.PROPERTY))
         if any(one.kind is Marked.EVERYTHING for one in self._followed.values()):
             await mark_unwritable(work, self.counts)
         unwritable = set().union(*self.counts.unwritable.values())
         followed = self._followed.values()
-        await indexing.unmark(work, [one for one in followed if one.subject_id not in unwritable])
+        await index_outbox.unmark(
+            work, [one for one in followed if one.subject_id not in unwritable]
+        )

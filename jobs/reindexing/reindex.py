@@ -7,17 +7,17 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from domain import model_versions
-from domain.indexing import Marked
-from domain.model_versions import ModelStatus, ModelVersion, SpaceState
-from domain.snapshots import ModelKey
+from domain.contract.snapshots import ModelKey
+from domain.jobs.index_outbox import Marked
+from domain.model_registry import model_versions
+from domain.model_registry.model_versions import ModelStatus, ModelVersion, SpaceState
+from jobs.queue.runs import JobError
 from jobs.reindexing import comparison
 from jobs.reindexing.comparison import Gaps
 from jobs.reindexing.passes import Report, index_marked, write_everything, write_some
 from jobs.reindexing.promotion import forget_unneeded
 from jobs.reindexing.smoke import Smoke, smoke
 from jobs.reindexing.writer import Counts, Writer
-from jobs.runs import JobError
 
 FULL_ABOVE = 0.1
 """Share of a tenant's properties missing from a space above which all of it is written."""

@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from domain import interactions, properties
-from domain.filters import PropertyFilter
-from domain.snapshots import ModelKey
-from domain.vocabulary import PropertyType
+from domain.contract.filters import PropertyFilter
+from domain.contract.snapshots import ModelKey
+from domain.contract.vocabulary import PropertyType
+from domain.interactions import interactions
+from domain.properties import snapshots
 from jobs.reindexing.comparison import marked
 from jobs.reindexing.writer import Writer
-from ml.candidates import Source
+from ml.index.candidates import Source
 
 _SEARCHES = 20
 _INVESTORS = 100
@@ -54,9 +55,9 @@ async def smoke(writer: Writer, tenant_id: UUID, model: ModelKey) -> Smoke:
     """Search a space as requests do. What is marked is not expected in it yet."""
     space = writer.index.space(model)
     async with writer.database.work(tenant_id) as work:
-        known = tuple(await properties.ids(work))
+        known = tuple(await snapshots.ids(work))
         drawn = random.sample(known, min(_SEARCHES, len(known)))
-        looked_for = await properties.snapshot(work, drawn)
+        looked_for = await snapshots.snapshot(work, drawn)
     vectors = await writer.twin.embed(model, looked_for)
     hits = [await space.query(vector, PropertyFilter(), (), 1) for vector in vectors]
     lost = {
@@ -83,7 +84,7 @@ async def _are_of_type(
     writer: Writer, tenant_id: UUID, ids: Sequence[UUID], kind: PropertyType
 ) -> bool:
     async with writer.database.work(tenant_id) as work:
-        found = await properties.snapshot(work, ids)
+        found = await snapshots.snapshot(work, ids)
         position = list(PropertyType).index(kind)
         others = {
             property_id

@@ -1,9 +1,9 @@
 """The index lock: whoever writes a tenant's vectors reads the rows and writes the vectors under it.
 
-It is a lease, see ``domain.leases``, so it is held by one at a time: the last to write is the last
-to have read, and no vector of an older state overwrites that of a newer one. What changes while a
-new version is being filled reaches that version as well, for whoever takes the lock asks anew which
-versions there are to write.
+It is a lease, see ``domain.core.leases``, so it is held by one at a time: the last to write is the
+last to have read, and no vector of an older state overwrites that of a newer one. What changes
+while a new version is being filled reaches that version as well, for whoever takes the lock asks
+anew which versions there are to write.
 
 Rows are read in one short transaction, vectors are written in none, and what follows from that,
 such as the end of a mark, is committed in another, with ``IndexLock.work``. What is committed in
@@ -20,18 +20,22 @@ from math import inf
 from typing import Any
 from uuid import UUID
 
-from domain import histories, indexing, model_versions, properties, tenants, users
-from domain.database import Database
-from domain.errors import DomainError, not_found
-from domain.indexing import IndexMark, Marked
-from domain.leases import Held, LostLeaseError
-from domain.model_versions import SpaceState
-from domain.snapshots import ModelKey, PropertyColumns
-from domain.work import Work
+from domain.contract.snapshots import ModelKey, PropertyColumns
+from domain.core.database import Database
+from domain.core.errors import DomainError, not_found
+from domain.core.leases import Held, LostLeaseError
+from domain.core.work import Work
+from domain.interactions import histories
+from domain.jobs import index_outbox
+from domain.jobs.index_outbox import IndexMark, Marked
+from domain.model_registry import model_versions
+from domain.model_registry.model_versions import SpaceState
+from domain.properties import snapshots
+from domain.users import users
 from jobs.reindexing.isolation import isolate
-from ml.artifacts import ArtifactError
-from ml.index import EmbeddingIndex
-from ml.inference import TwinService
+from ml.index.index import EmbeddingIndex
+from ml.serving.inference import TwinService
+from ml.twin.artifacts import ArtifactError
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +126,7 @@ class Writer:
                 yield lease
         except (DomainError, LostLeaseError):
             async with self.database.work(tenant_id) as work:
-                exists = await tenants.hold(work)
+                exists = await work.hold_tenant()
             if exists:
                 raise
             await self.index.keep_versions(tenant_id, ())
@@ -132,9 +136,9 @@ class Writer:
     async def _mark_again(lock: IndexLock) -> None:
         try:
             async with lock.database.work(lock.tenant_id) as work:
-                if await tenants.hold(work):
+                if await work.hold_tenant():
                     for kind, ids in lock.touched.items():
-                        await indexing.mark(work, kind, sorted(ids))
+                        await index_outbox.mark(work, kind, sorted(ids))
         except Exception:
             # The comparison of the next nights finds what is out of date.
             found = {str(kind): len(ids) for kind, ids in lock.touched.items()}
@@ -185,7 +189,7 @@ class Writer:
             # One whose filling began meanwhile takes what is marked from the database.
             if version.space is SpaceState.COMPLETE and version.id not in written:
                 await model_versions.forget_space(work, version.id)
-        await indexing.unmark(work, done)
+        await index_outbox.unmark(work, done)
 
     async def write(
         self, lock: IndexLock, batch: PropertyColumns, targets: Iterable[ModelKey]
@@ -207,7 +211,7 @@ class Writer:
 
         async def attempt(some: Sequence[UUID]) -> None:
             async with self.database.work(lock.tenant_id) as work:
-                found = await properties.snapshot(work, some)
+                found = await snapshots.snapshot(work, some)
             gone = set(some).difference(found.ids)
             lock.touched[Marked.PROPERTY].update(gone)
             await self.index.delete_properties_everywhere(lock.tenant_id, gone)

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ml.baselines import CONTENT, MIX, NEAREST, POPULARITY, Likeness
-from ml.dataset import KIND_WEIGHTS
 from ml.evaluation.protocols import Query, Split
+from ml.measures.baselines import CONTENT, MIX, NEAREST, POPULARITY, Likeness
+from ml.twin.dataset import KIND_WEIGHTS
 
 Scorer = Callable[[Query], NDArray[np.float64]]
 """float64 (n,) for a query, without NaN."""
@@ -28,7 +28,7 @@ _TAKEN_PENALTY = 1e3
 
 
 def baselines(split: Split) -> dict[str, Scorer]:
-    """The scorers that need no training, by name; see ``ml.baselines``."""
+    """The scorers that need no training, by name; see ``ml.measures.baselines``."""
     year = datetime.fromtimestamp(split.cut, UTC).year
     likeness = Likeness.of(split.columns, year, torch.device("cpu"))
     weight = np.maximum(KIND_WEIGHTS[split.past.kind], 0)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from domain.snapshots import InteractionLog, PropertyColumns
-from domain.vocabulary import PropertyType
+from domain.contract.snapshots import InteractionLog, PropertyColumns
+from domain.contract.vocabulary import PropertyType
 from ml.evaluation.baselines import Scorer, baselines
 from ml.evaluation.measure import MOST_INVESTORS, Result, measure
 from ml.evaluation.naive import naive_recipe

@@ -18,10 +18,10 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from ml.baselines import MIX
 from ml.evaluation.baselines import MIX_UNOWNED
 from ml.evaluation.evaluate import TWIN, Evaluation
 from ml.evaluation.protocols import Protocol
+from ml.measures.baselines import MIX
 
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, YELLOW = "#56B4E9", "#CC79A7", "#F0E442"

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from domain.snapshots import InteractionLog, PropertyColumns, StoredModel
-from ml.artifacts import unpack
+from domain.contract.snapshots import InteractionLog, PropertyColumns, StoredModel
 from ml.evaluation.evaluate import Evaluation, assess
 from ml.evaluation.naive import naive_recipe
+from ml.evaluation.offline import OfflineTwin
 from ml.evaluation.protocols import EvaluationError, Protocol, split
-from ml.offline import OfflineTwin
-from ml.scoring import LoadedTwin
+from ml.twin.artifacts import unpack
+from ml.twin.scoring import LoadedTwin
 
 _RANKED = 1_000_000
 """Pairs of investor and property that each protocol ranks, or the least investors' worth."""
@@ -52,7 +52,7 @@ def report_of(
 
     Raises:
         EvaluationError: there is too little to measure on.
-        ml.artifacts.ArtifactError: the version cannot be used.
+        ml.twin.artifacts.ArtifactError: the version cannot be used.
     """
     artifact = unpack(stored, device)
     if not artifact.held_out_from:

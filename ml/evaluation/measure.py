@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.baselines import MIX
 from ml.evaluation.baselines import MIX_UNOWNED, Scorer
-from ml.evaluation.intervals import Interval, difference_interval, mean_interval, ratio_interval
 from ml.evaluation.metrics import METRICS, SHORT, ranking_metrics, top
 from ml.evaluation.protocols import Protocol, Split
+from ml.measures.baselines import MIX
+from ml.measures.intervals import Interval, difference_interval, mean_interval, ratio_interval
 
 MOST_INVESTORS = 2000
 

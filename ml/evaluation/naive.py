@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from domain.snapshots import NUMERIC_COLUMNS, PropertyColumns
-from domain.vocabulary import ListingStatus, PropertyType
-from ml.dataset import KIND_WEIGHTS
+from domain.contract.snapshots import NUMERIC_COLUMNS, PropertyColumns
+from domain.contract.vocabulary import ListingStatus, PropertyType
 from ml.evaluation.baselines import Scorer
 from ml.evaluation.protocols import Query, Split
+from ml.twin.dataset import KIND_WEIGHTS
 
 EPOCHS = 5
 NEGATIVES = 4

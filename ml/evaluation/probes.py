@@ -9,12 +9,12 @@ from typing import Protocol as Interface
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.snapshots import HISTORY_LIMIT, PropertyColumns
-from domain.vocabulary import InteractionKind
-from ml.evaluation.intervals import Interval, mean_interval
+from domain.contract.snapshots import HISTORY_LIMIT, PropertyColumns
+from domain.contract.vocabulary import InteractionKind
 from ml.evaluation.measure import MOST_INVESTORS
 from ml.evaluation.metrics import METRICS, SHORT, classification, ranking_metrics, top
 from ml.evaluation.protocols import Protocol, Query, Rows, Split
+from ml.measures.intervals import Interval, mean_interval
 
 DIVERSITIES = (0.0, 0.1, 0.3, 0.5, 1.0)
 _TOLD_INVESTORS = 50

@@ -13,10 +13,15 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.snapshots import HISTORY_LIMIT, InteractionLog, InvestorHistory, PropertyColumns
-from domain.vocabulary import InteractionKind
-from ml.baselines import FAR_AWAY_KM
-from ml.dataset import KIND_WEIGHTS
+from domain.contract.snapshots import (
+    HISTORY_LIMIT,
+    InteractionLog,
+    InvestorHistory,
+    PropertyColumns,
+)
+from domain.contract.vocabulary import InteractionKind
+from ml.measures.baselines import FAR_AWAY_KM
+from ml.twin.dataset import KIND_WEIGHTS
 
 KILOMETRES_PER_DEGREE = 111.195
 """Along a meridian of the mean sphere."""

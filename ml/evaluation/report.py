@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
-from ml.baselines import MIX
 from ml.evaluation.baselines import MIX_UNOWNED
 from ml.evaluation.evaluate import NAIVE, TWIN, Evaluation
 from ml.evaluation.figures import PROTOCOL_TITLES, draw, layout_method
-from ml.evaluation.intervals import Interval
 from ml.evaluation.measure import Result
 from ml.evaluation.metrics import METRICS
 from ml.evaluation.protocols import Protocol
+from ml.measures.baselines import MIX
+from ml.measures.intervals import Interval
 
 _ASKED = {
     Protocol.ALL: "Every property but those the investor had acted on before.",

@@ -6,7 +6,7 @@ import pytest
 
 from bench.sample_columns import as_columns
 from bench.simulation import LENGTHS, lines, measure, shortened
-from domain.vocabulary import InteractionKind
+from domain.contract.vocabulary import InteractionKind
 from ml.evaluation.protocols import Protocol, split
 from sample.export import Sample, build_sample
 from sample.simulation import KINDS

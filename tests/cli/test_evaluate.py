@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cli.evaluate import ProtocolChoice
-from domain.database import Database
-from domain.tenants import Tenant
+from domain.core.database import Database
+from domain.tenants.tenants import Tenant
 from ml.evaluation.protocols import Protocol
 from tests.cli.conftest import Twin
 from tests.factories import build_town

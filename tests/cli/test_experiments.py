@@ -5,11 +5,12 @@ import json
 
 import pytest
 
-from domain import model_versions, policies
-from domain.database import Database
-from domain.model_versions import SpaceState
-from domain.tenants import Tenant
-from domain.vocabulary import InteractionKind
+from domain.contract.vocabulary import InteractionKind
+from domain.core.database import Database
+from domain.model_registry import model_versions
+from domain.model_registry.model_versions import SpaceState
+from domain.tenants import policies
+from domain.tenants.tenants import Tenant
 from runtime import Runtime
 from tests.cli.conftest import Twin
 from tests.factories import Town, add_interaction, build_town, train

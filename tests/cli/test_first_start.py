@@ -13,12 +13,15 @@ from sqlalchemy import delete, func, select
 import runtime
 from cli import first_start
 from cli.first_start import INVESTOR, SLUG, training_shown
-from domain import indexing, job_runs, property_search, tenants, users
-from domain.database import Database
-from domain.job_runs import JobRun, JobStatus
-from domain.properties import Property
-from domain.tenants import Tenant
-from domain.work import Work
+from domain.core.database import Database
+from domain.core.work import Work
+from domain.jobs import index_outbox, job_runs
+from domain.jobs.job_runs import JobRun, JobStatus
+from domain.properties import search
+from domain.properties.table import Property
+from domain.tenants import tenants
+from domain.tenants.tenants import Tenant
+from domain.users import users
 from sample.king_county import load_houses
 from tests.cli.conftest import small_sample
 
@@ -61,8 +64,8 @@ async def test_an_interrupted_first_start_is_finished_by_the_next(database: Data
 async def test_the_sample_says_what_is_simulated(database: Database) -> None:
     tenant = await find(database)
     async with database.work(tenant.id) as work:
-        assert await property_search.count(work) == HOUSES
-        assert (await indexing.waiting(work)).marks > 0
+        assert await search.count(work) == HOUSES
+        assert (await index_outbox.waiting(work)).marks > 0
         investor = await users.find(work, INVESTOR)
         assert investor.simulated
         sources = await work.session.scalars(

@@ -18,12 +18,12 @@ from websockets.asyncio.client import ClientConnection, connect
 
 import embedded
 import runtime
-from domain import job_runs
-from domain.database import Database
-from domain.tenants import Tenant
-from domain.vocabulary import Role
+from domain.contract.vocabulary import Role
+from domain.core.database import Database
+from domain.jobs import job_runs
+from domain.tenants.tenants import Tenant
+from graph.core.nodes import global_id
 from graph.identity import mint
-from graph.nodes import global_id
 from tests.cli.conftest import StartTwin
 from tests.factories import add_property, add_user
 

@@ -9,10 +9,10 @@ import pytest
 from typer.testing import Result
 
 from cli.jobs import Status
-from domain import job_runs
-from domain.database import Database
-from domain.job_runs import DRIFT, REINDEX, TRAIN, JobRun, JobStatus
-from domain.tenants import Tenant
+from domain.core.database import Database
+from domain.jobs import job_runs
+from domain.jobs.job_runs import DRIFT, REINDEX, TRAIN, JobRun, JobStatus
+from domain.tenants.tenants import Tenant
 from tests.cli.conftest import Twin
 
 Jobs = Callable[..., Awaitable[Result]]

@@ -8,10 +8,10 @@ import pytest
 from redis import Redis
 
 import runtime
-from domain import job_runs
-from domain.database import Database
-from domain.tenants import Tenant
-from jobs.queue import INDEXING_QUEUE, TRAINING_QUEUE
+from domain.core.database import Database
+from domain.jobs import job_runs
+from domain.tenants.tenants import Tenant
+from jobs.queue.queue import INDEXING_QUEUE, TRAINING_QUEUE
 from tests.cli.conftest import Twin
 from tests.factories import build_town
 

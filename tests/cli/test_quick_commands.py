@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from cli import Twin, app
 from cli.lazy import LazyCommand
-from domain.tenants import Tenant
+from domain.tenants.tenants import Tenant
 from tests.cli.conftest import ROOT
 
 HEAVY = {

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from domain.database import Database
+from domain.core.database import Database
 from runtime import Runtime
 from tests.cli.conftest import Twin
 from tests.factories import Town
-from tests.jobs.indexing import Place
+from tests.jobs.reindexing.indexing import Place
 
 pytestmark = pytest.mark.slow
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from domain import evaluations, model_versions
-from domain.database import Database
-from domain.tenants import Tenant
+from domain.core.database import Database
+from domain.model_registry import evaluations, model_versions
+from domain.tenants.tenants import Tenant
 from runtime import Runtime
 from tests.cli.conftest import Twin
 from tests.factories import build_town, train

@@ -22,8 +22,8 @@ from cli import app
 from cli.first_start import INVESTOR, SLUG
 from cli.serving import sole_server, usable_port
 from cli.supervision import ServingError
-from domain import policies, tenants
-from jobs.queue import INDEXING_QUEUE, TRAINING_QUEUE
+from domain.tenants import policies, tenants
+from jobs.queue.queue import INDEXING_QUEUE, TRAINING_QUEUE
 from settings import Settings
 from tests.cli.conftest import StartTwin, small_sample, twin_processes
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from domain import drift, model_versions, policies
-from domain.database import Database
-from domain.tenants import Tenant
+from domain.core.database import Database
+from domain.model_registry import drift, model_versions
+from domain.tenants import policies
+from domain.tenants.tenants import Tenant
 from tests.cli.conftest import Twin
 from tests.factories import Town
 

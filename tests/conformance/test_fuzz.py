@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from conformance.fuzz.__main__ import CURSORS, WITNESS, alike, ask
-from conformance.fuzz.messages import World
-from conformance.fuzz.storm import KINDS, Tally, made, storm
-from conformance.fuzz.town import Towns, describe
-from conformance.servers import Server, own_server
-from domain.database import Database
-from domain.tenants import Tenant
+from domain.core.database import Database
+from domain.tenants.tenants import Tenant
 from runtime import Runtime
 from settings import Settings
+from tests.conformance.fuzz.__main__ import CURSORS, WITNESS, alike, ask
+from tests.conformance.fuzz.messages import World
+from tests.conformance.fuzz.storm import KINDS, Tally, made, storm
+from tests.conformance.fuzz.town import Towns, describe
+from tests.conformance.servers import Server, own_server
 from tests.factories import Town, build_town, train
 
 pytestmark = pytest.mark.slow

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from conformance.fuzz.messages import Message
-from conformance.fuzz.rules import PARSER_REFUSAL, Answer, fault
+from tests.conformance.fuzz.messages import Message
+from tests.conformance.fuzz.rules import PARSER_REFUSAL, Answer, fault
 
 WHOLE = Message(b"")
 REFUSED = Message(b"", refused=True)

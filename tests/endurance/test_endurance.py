@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from endurance import victims
-from endurance.chaos import PACE, chaos
-from endurance.data import Size
-from endurance.soak import soak
-from endurance.world import World, open_world
+from tests.endurance import victims
+from tests.endurance.chaos import PACE, chaos
+from tests.endurance.data import Size
+from tests.endurance.soak import soak
+from tests.endurance.world import World, open_world
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -7,15 +7,18 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain import histories, job_runs, model_versions, properties
-from domain.database import Database
-from domain.snapshots import ModelKey
-from domain.vocabulary import InteractionKind
-from endurance.ledger import Ledger, Scores
-from endurance.verdict import Verdict, examine
-from endurance.world import Firm, World
+from domain.contract.snapshots import ModelKey
+from domain.contract.vocabulary import InteractionKind
+from domain.core.database import Database
+from domain.interactions import histories
+from domain.jobs import job_runs
+from domain.model_registry import model_versions
+from domain.properties import snapshots
 from runtime import Runtime
 from tests.conftest import new_tenant
+from tests.endurance.ledger import Ledger, Scores
+from tests.endurance.verdict import Verdict, examine
+from tests.endurance.world import Firm, World
 from tests.factories import Town, add_interaction, build_town, train
 
 pytestmark = pytest.mark.slow
@@ -58,7 +61,7 @@ async def scores(world: World, version: UUID) -> Scores:
     tenant_id, user_id = world.firm.tenant_id, world.firm.watching[0]
     async with world.rt.database.work(tenant_id) as work:
         history = (await histories.get_many(work, [user_id]))[user_id]
-        found = await properties.snapshot(work, world.firm.houses[:10])
+        found = await snapshots.snapshot(work, world.firm.houses[:10])
     values = await world.rt.twin.score(ModelKey(tenant_id, version), [history], found)
     return tuple(zip(found.ids, values[0].tolist(), strict=True))
 

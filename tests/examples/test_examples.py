@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from conformance.servers import own_server
-from domain.vocabulary import Role
+from domain.contract.vocabulary import Role
 from graph.identity.tokens import mint
 from runtime import Services
 from settings import Settings
+from tests.conformance.servers import own_server
 from tests.factories import Town
 
 pytestmark = pytest.mark.slow

@@ -13,12 +13,12 @@ import pytest
 from sqlalchemy import event
 from starlette.applications import Starlette
 
-from domain.reading import Reading, Statement
-from domain.tenants import Tenant
-from domain.vocabulary import Role
+from domain.contract.vocabulary import Role
+from domain.core.reading import Reading, Statement
+from domain.tenants.tenants import Tenant
 from graph.app import build
+from graph.core.nodes import global_id
 from graph.identity import mint
-from graph.nodes import global_id
 from runtime import Runtime
 from settings import Settings
 

@@ -10,7 +10,7 @@ import uvicorn
 from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, connect
 
-from graph.http.messages import MAX_MESSAGE
+from graph.server.http.messages import MAX_MESSAGE
 
 
 class Server(uvicorn.Server):

@@ -20,17 +20,21 @@ from graphql import (
 )
 from sqlalchemy import text
 
-from domain import buy_boxes, interactions, job_runs, model_versions, properties
-from domain.database import Database
-from domain.filters import PropertyFilter
-from domain.models import Base
-from domain.snapshots import BuyBox, ModelKey
-from domain.tenants import active_version_id
-from domain.vocabulary import InteractionKind, Role
+from domain.contract.filters import PropertyFilter
+from domain.contract.snapshots import BuyBox, ModelKey
+from domain.contract.vocabulary import InteractionKind, Role
+from domain.core.database import Database
+from domain.interactions import interactions
+from domain.jobs import job_runs
+from domain.model_registry import model_versions
+from domain.properties import snapshots
+from domain.tables import Base
+from domain.tenants.tenants import active_version_id
+from domain.users import buy_boxes
 from graph.schema import build_schema as build_own_schema
-from ml.candidates import Source
-from ml.index import EmbeddingIndex
-from ml.space import Space
+from ml.index.candidates import Source
+from ml.index.index import EmbeddingIndex
+from ml.index.space import Space
 from runtime import Runtime
 from tests.conftest import new_tenant
 from tests.factories import Town, build_town, interests_in, train
@@ -191,7 +195,7 @@ async def test_no_index_call_reaches_another_firm(
     before = await state(database, rt, a)
     async with database.work(a.tenant.id) as work:
         version = await active_version_id(work)
-        houses = await properties.snapshot(work, a.south)
+        houses = await snapshots.snapshot(work, a.south)
     assert version is not None
     items = await rt.twin.items(ModelKey(a.tenant.id, version), houses)
     interests = await rt.index.space(ModelKey(a.tenant.id, version)).interests(a.southerners)

@@ -15,23 +15,21 @@ from graphql import build_schema
 from redis.asyncio import Redis
 from starlette.applications import Starlette
 
-from domain import (
-    buy_boxes,
-    interactions,
-    job_runs,
-    members,
-    model_versions,
-    property_upsert,
-)
-from domain.broker import PREFIX
-from domain.events import Event, Topic
-from domain.members import MemberInput
-from domain.property_input import PropertyInput
-from domain.snapshots import BuyBox
-from domain.tenants import Tenant
-from domain.vocabulary import InteractionKind
+from domain.contract.snapshots import BuyBox
+from domain.contract.vocabulary import InteractionKind
+from domain.core.broker import PREFIX
+from domain.core.events import Event, Topic
+from domain.interactions import interactions
+from domain.jobs import job_runs
+from domain.members import members
+from domain.members.members import MemberInput
+from domain.model_registry import model_versions
+from domain.properties import upsert
+from domain.properties.input import PropertyInput
+from domain.tenants.tenants import Tenant
+from domain.users import buy_boxes
 from graph import subscriptions
-from graph.nodes import global_id
+from graph.core.nodes import global_id
 from graph.schema import build_schema as build_own_schema
 from runtime import Runtime
 from tests.factories import add_property, add_user
@@ -67,7 +65,7 @@ async def live_on(rt: Runtime, tenant: Tenant, investor: UUID, words: str) -> No
         await interactions.submit_feedback(work, investor, house, thumb, words)
         await interactions.record(work, investor, house, InteractionKind.SAVE)
         await buy_boxes.state(work, investor, BuyBox(cities=(f"{words} {uuid4()}",)))
-        await property_upsert.upsert(work, [PropertyInput(external_id=f"{words} {uuid4()}")])
+        await upsert.upsert(work, [PropertyInput(external_id=f"{words} {uuid4()}")])
         version = await model_versions.add(work, b"", {}, {})
         await model_versions.judge(work, version.id, [], None)
         await model_versions.begin_filling(work, version.id)

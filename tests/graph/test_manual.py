@@ -13,10 +13,7 @@ from domain.recommendations.cold_start import (
     RANGES,
 )
 from domain.recommendations.vectors import DIMENSIONS
-from graph.documents import MAX_BYTES, MAX_DOCUMENTS, MAX_PASSING, MAX_PASSING_BYTES
-from graph.http.connections import RECHECK_EVERY
-from graph.http.view import MAX_BODY
-from graph.http.websocket import IDLE_AFTER, PING_EVERY, PONG_WITHIN
+from graph.core.pagination import MAX_PAGE
 from graph.identity.authenticator import RECHECKED_AFTER
 from graph.identity.keys import MAX_AGE, MIN_INTERVAL
 from graph.limits.pricing import INTROSPECTED_FIELD
@@ -32,8 +29,11 @@ from graph.limits.shape import (
     MAX_SOURCE_LENGTH,
     MAX_TOKENS,
 )
-from graph.pagination import MAX_PAGE
-from ml.audience import AUDIENCE
+from graph.server.documents import MAX_BYTES, MAX_DOCUMENTS, MAX_PASSING, MAX_PASSING_BYTES
+from graph.server.http.connections import RECHECK_EVERY
+from graph.server.http.view import MAX_BODY
+from graph.server.http.websocket import IDLE_AFTER, PING_EVERY, PONG_WITHIN
+from ml.serving.audience import AUDIENCE
 from settings import Settings
 
 MANUAL = Path(__file__).parents[2] / "docs" / "graphql.md"

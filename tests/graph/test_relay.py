@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.database import Database
-from domain.vocabulary import Role
+from domain.contract.vocabulary import Role
+from domain.core.database import Database
 from tests.conftest import new_tenant
 from tests.drawing import few
 from tests.factories import Town, build_town

@@ -9,28 +9,25 @@ from uuid import UUID
 
 import pytest
 
-from domain import (
-    buy_boxes,
-    interactions,
-    job_runs,
-    model_versions,
-    properties,
-    property_upsert,
-)
-from domain.errors import invalid
-from domain.property_input import PropertyInput
-from domain.snapshots import BuyBox
-from domain.tenants import Tenant
-from domain.vocabulary import InteractionKind, Role
-from domain.work import Work
+from domain.contract.snapshots import BuyBox
+from domain.contract.vocabulary import InteractionKind, Role
+from domain.core.errors import invalid
+from domain.core.work import Work
+from domain.interactions import interactions
+from domain.jobs import job_runs
+from domain.model_registry import model_versions
+from domain.properties import table, upsert
+from domain.properties.input import PropertyInput
+from domain.tenants.tenants import Tenant
+from domain.users import buy_boxes
 from graph import subscriptions
-from graph.context import Context
-from graph.documents import DocumentStore
-from graph.errors import RequestRefused, formatted
+from graph.core.context import Context
+from graph.core.errors import RequestRefused, formatted
 from graph.identity import Principal
 from graph.limits.meter import Meter
-from graph.operations import GraphQLRequest, Operations
 from graph.schema import build_schema
+from graph.server.documents import DocumentStore
+from graph.server.operations import GraphQLRequest, Operations
 from runtime import Runtime
 from tests.factories import add_property, add_user, build_town, train
 from tests.graph.conftest import user_id
@@ -126,9 +123,9 @@ async def test_whatever_changes_a_list_is_told_with_its_cause(
         assert await causes(answers) == ["INTERACTION"]
         await act(rt, tenant, lambda w: buy_boxes.state(w, investor, BuyBox(cities=("Kent",))))
         assert await causes(answers) == ["BUY_BOX"]
-        await act(rt, tenant, lambda w: property_upsert.upsert(w, new))
+        await act(rt, tenant, lambda w: upsert.upsert(w, new))
         assert await causes(answers) == ["PROPERTIES"]
-        await act(rt, tenant, lambda w: properties.remove(w, house))
+        await act(rt, tenant, lambda w: table.remove(w, house))
         assert await causes(answers) == ["PROPERTIES"]
 
 
@@ -165,7 +162,7 @@ async def test_a_burst_is_one_event_and_the_list_in_it_is_the_newest(
         assert first["user"]["recommendations"]["edges"] == []
         for number in range(20):
             async with rt.database.work(tenant.id) as work:
-                await property_upsert.upsert(work, [PropertyInput(external_id=f"burst-{number}")])
+                await upsert.upsert(work, [PropertyInput(external_id=f"burst-{number}")])
         second = await following(answers)
         assert second["causes"] == ["PROPERTIES"]
         assert len(second["user"]["recommendations"]["edges"]) == 20

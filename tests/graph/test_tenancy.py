@@ -5,9 +5,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.database import Database
-from domain.tenants import Tenant
-from domain.vocabulary import Role
+from domain.contract.vocabulary import Role
+from domain.core.database import Database
+from domain.tenants.tenants import Tenant
 from tests.factories import add_property, add_user
 from tests.graph.conftest import Session, SignIn, property_id, user_id
 

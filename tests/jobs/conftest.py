@@ -12,11 +12,11 @@ from arq.connections import ArqRedis, create_pool
 from arq.worker import Worker
 
 import runtime
-from domain import job_runs
-from domain.database import Database
-from domain.job_runs import JobRun
-from domain.tenants import Tenant
-from jobs.queue import INDEXING_QUEUE, JobQueue, redis_settings
+from domain.core.database import Database
+from domain.jobs import job_runs
+from domain.jobs.job_runs import JobRun
+from domain.tenants.tenants import Tenant
+from jobs.queue.queue import INDEXING_QUEUE, JobQueue, redis_settings
 from jobs.worker import worker_settings
 from settings import Settings
 from tests.jobs.working import MakeWorker, close, worker_of

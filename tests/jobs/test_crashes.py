@@ -15,13 +15,14 @@ import pytest
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
 
-from domain import indexing, job_runs, policies
-from domain.database import Database
-from domain.indexing import IndexMark, Marked
-from domain.job_runs import JobRun, JobStatus
-from domain.tenants import Tenant
-from jobs.queue import INDEXING_QUEUE, TRAINING_QUEUE
-from jobs.training import TRAINED
+from domain.core.database import Database
+from domain.jobs import index_outbox, job_runs
+from domain.jobs.index_outbox import IndexMark, Marked
+from domain.jobs.job_runs import JobRun, JobStatus
+from domain.tenants import policies
+from domain.tenants.tenants import Tenant
+from jobs.model_registry.training import TRAINED
+from jobs.queue.queue import INDEXING_QUEUE, TRAINING_QUEUE
 from runtime import Runtime
 from tests.factories import build_town, train
 from tests.jobs.conftest import Ask, Runs, WaitFor, WaitForRun, WorkOff
@@ -212,6 +213,6 @@ async def test_what_a_flushed_queue_lost_is_swept_up(
 
     async def nothing_marked() -> bool:
         async with database.work(other_tenant.id) as work:
-            return (await indexing.waiting(work)).marks == 0
+            return (await index_outbox.waiting(work)).marks == 0
 
     await wait_for(nothing_marked)

@@ -5,14 +5,14 @@ from uuid import uuid4
 
 import pytest
 
-from domain.database import Database
-from domain.indexing import INDEX_MARKED
-from domain.tenants import Tenant
-from domain.work import Job
+from domain.core.database import Database
+from domain.core.work import Job
+from domain.jobs.index_outbox import INDEX_MARKED
+from domain.tenants.tenants import Tenant
 from jobs import functions
-from jobs.queue import JobQueue
+from jobs.queue.queue import JobQueue
+from jobs.queue.runs import JobPostponedError, Run
 from jobs.reindexing import Indexer
-from jobs.runs import JobPostponedError, Run
 from runtime import Runtime, Services
 from tests.jobs.conftest import WorkOff
 

@@ -5,12 +5,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, update
 
-from domain import job_runs, model_versions
-from domain.database import Database
-from domain.job_runs import REINDEX, JobRun
-from domain.tenants import Tenant
-from domain.work import Job
-from jobs.pace import Pace
+from domain.core.database import Database
+from domain.core.work import Job
+from domain.jobs import job_runs
+from domain.jobs.job_runs import REINDEX, JobRun
+from domain.model_registry import model_versions
+from domain.tenants.tenants import Tenant
+from jobs.queue.pace import Pace
 from jobs.reindexing import Indexer
 from jobs.schedules import Decided, sweep_tenant
 from runtime import Runtime

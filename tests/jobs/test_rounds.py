@@ -5,9 +5,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain import tenants
-from domain.database import Database
-from domain.tenants import Tenant
+from domain.core.database import Database
+from domain.tenants import tenants
+from domain.tenants.tenants import Tenant
 from jobs.schedules import Round
 
 

@@ -11,16 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from domain import indexing, job_runs, model_versions, policies, tenants
-from domain.database import Database
-from domain.indexing import IndexMark, Marked
-from domain.interactions import Interaction
-from domain.job_runs import DRIFT, REINDEX, TRAIN
-from domain.tenants import Tenant
-from domain.work import Job
+from domain.core.database import Database
+from domain.core.work import Job
+from domain.interactions.interactions import Interaction
+from domain.jobs import index_outbox, job_runs
+from domain.jobs.index_outbox import IndexMark, Marked
+from domain.jobs.job_runs import DRIFT, REINDEX, TRAIN
+from domain.model_registry import model_versions
+from domain.tenants import policies, tenants
+from domain.tenants.tenants import Tenant
 from jobs import schedules
-from jobs.pace import Pace
-from jobs.runs import Context
+from jobs.queue.pace import Pace
+from jobs.queue.runs import Context
 from jobs.schedules import (
     REINDEXING,
     SCHEDULES,
@@ -243,7 +245,7 @@ async def test_old_marks_and_silent_runs_are_picked_up(
     assert enqueued == []
     await sweep_tenant(context, tenant.id, now + timedelta(minutes=1))
     assert set(enqueued) == {
-        Job(indexing.INDEX_MARKED, tenant.id),
+        Job(index_outbox.INDEX_MARKED, tenant.id),
         Job(REINDEX, tenant.id, waiting.id),
         Job(DRIFT, tenant.id, running.id),
     }

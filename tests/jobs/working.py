@@ -6,10 +6,10 @@ from typing import Any
 
 from arq.worker import Worker, func
 
-from domain.database import Database
-from jobs.pace import Pace
-from jobs.queue import INDEXING_QUEUE, deserialize, redis_settings, serialize
-from jobs.runs import Run, recorded
+from domain.core.database import Database
+from jobs.queue.pace import Pace
+from jobs.queue.queue import INDEXING_QUEUE, deserialize, redis_settings, serialize
+from jobs.queue.runs import Run, recorded
 
 Body = Callable[[Run], Awaitable[None]]
 MakeWorker = Callable[..., Worker]

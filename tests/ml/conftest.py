@@ -8,15 +8,15 @@ import torch
 from qdrant_client import AsyncQdrantClient
 
 import embedded
-from domain.snapshots import InteractionLog, PropertyColumns
-from ml.artifacts import Artifact
-from ml.calibration import Calibration
-from ml.features import FeatureStatistics
-from ml.index import EmbeddingIndex
-from ml.items import Items
-from ml.model import PropertyTower
-from ml.reranker import Reranker
-from ml.scoring import LoadedTwin
+from domain.contract.snapshots import InteractionLog, PropertyColumns
+from ml.index.index import EmbeddingIndex
+from ml.twin.artifacts import Artifact
+from ml.twin.calibration import Calibration
+from ml.twin.features import FeatureStatistics
+from ml.twin.items import Items
+from ml.twin.reranker import Reranker
+from ml.twin.scoring import LoadedTwin
+from ml.twin.towers import PropertyTower
 from runtime import Runtime
 from tests.embedded.processes import client_of
 from tests.ml.worlds import make_checkerboard, make_columns

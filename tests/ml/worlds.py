@@ -10,18 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from domain.snapshots import (
+from domain.contract.snapshots import (
     NUMERIC_COLUMNS,
     BuyBox,
     InteractionLog,
     InvestorHistory,
     PropertyColumns,
 )
-from domain.vocabulary import InteractionKind, ListingStatus, PropertyType
-from ml.features import ATTRIBUTE_NAMES
-from ml.items import EARTH_RADIUS_KM, Items
-from ml.model import DIMENSIONS
-from ml.reranker import Reranker
+from domain.contract.vocabulary import InteractionKind, ListingStatus, PropertyType
+from ml.twin.features import ATTRIBUTE_NAMES
+from ml.twin.items import EARTH_RADIUS_KM, Items
+from ml.twin.reranker import Reranker
+from ml.twin.towers import DIMENSIONS
 
 KINDS = list(InteractionKind)
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from domain.database import Database
+from domain.core.database import Database
 from domain.imports import ImportReport, import_interactions, import_properties
-from domain.properties import Property
-from domain.tenants import Tenant
+from domain.properties.table import Property
+from domain.tenants.tenants import Tenant
 
 Load = Callable[..., Awaitable[ImportReport]]
 

@@ -4,15 +4,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select
 
-from domain.database import Database
+from domain.contract.vocabulary import InteractionKind, Role
+from domain.core.database import Database
+from domain.core.work import Job
 from domain.imports import ImportReport, StrictImportError
-from domain.indexing import Marked
-from domain.interactions import Interaction
-from domain.properties import Property
-from domain.tenants import Tenant
-from domain.users import User
-from domain.vocabulary import InteractionKind, Role
-from domain.work import Job
+from domain.interactions.interactions import Interaction
+from domain.jobs.index_outbox import Marked
+from domain.properties.table import Property
+from domain.tenants.tenants import Tenant
+from domain.users.users import User
 from tests.factories import take_marks
 
 Load = Callable[..., Awaitable[ImportReport]]

@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import func, select
 
-from domain.database import Database
+from domain.contract.vocabulary import ListingStatus, PropertyType
+from domain.core.database import Database
+from domain.core.work import Job
 from domain.imports import ImportRefusedError, ImportReport, StrictImportError
-from domain.indexing import Marked
-from domain.properties import Property
-from domain.tenants import Tenant
-from domain.vocabulary import ListingStatus, PropertyType
-from domain.work import Job
+from domain.jobs.index_outbox import Marked
+from domain.properties.table import Property
+from domain.tenants.tenants import Tenant
 from tests.factories import take_marks
 
 Load = Callable[..., Awaitable[ImportReport]]

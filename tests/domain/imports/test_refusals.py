@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from domain.database import Database
+from domain.core.database import Database
 from domain.imports import ImportRefusedError, ImportReport, import_interactions, import_properties
-from domain.tenants import Tenant
+from domain.tenants.tenants import Tenant
 
 Load = Callable[..., Awaitable[ImportReport]]
 

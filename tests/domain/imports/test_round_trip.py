@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from domain.database import Database
+from domain.contract.vocabulary import ListingStatus, PropertyType
+from domain.core.database import Database
 from domain.imports import ImportReport, import_properties
-from domain.properties import Property
-from domain.property_input import PROPERTY_COLUMNS, PropertyInput
-from domain.property_upsert import STAMPED, Outcome, upsert
-from domain.tenants import Tenant
-from domain.vocabulary import ListingStatus, PropertyType
+from domain.properties.input import PROPERTY_COLUMNS, PropertyInput
+from domain.properties.table import Property
+from domain.properties.upsert import STAMPED, Outcome, upsert
+from domain.tenants.tenants import Tenant
 from tests.drawing import few
 
 

@@ -5,17 +5,18 @@ from dataclasses import replace
 
 import pytest
 
-from domain import buy_boxes, interactions
-from domain.database import Database
-from domain.errors import DomainError, ErrorCode
-from domain.filters import PropertyFilter, Range
-from domain.properties import Property
-from domain.reasons import BuyBoxReason, EngagementReason, ReasonKind
+from domain.contract.filters import PropertyFilter, Range
+from domain.contract.snapshots import BuyBox
+from domain.contract.vocabulary import InteractionKind, PropertyType
+from domain.core.database import Database
+from domain.core.errors import DomainError, ErrorCode
+from domain.interactions import interactions
+from domain.properties.table import Property
 from domain.recommendations import ENGAGEMENT, Place, Recommendation
 from domain.recommendations.cold_start import ColdListing, cold_order, cold_score
-from domain.snapshots import BuyBox
-from domain.tenants import Tenant
-from domain.vocabulary import InteractionKind, PropertyType
+from domain.recommendations.reasons import BuyBoxReason, EngagementReason, ReasonKind
+from domain.tenants.tenants import Tenant
+from domain.users import buy_boxes
 from runtime import Runtime
 from tests.factories import add_interaction, add_property, add_user
 

@@ -1,10 +1,10 @@
 """What a purchase does to an investor's exposure."""
 
-from domain.database import Database
-from domain.properties import Property
+from domain.contract.vocabulary import InteractionKind, PropertyType
+from domain.core.database import Database
+from domain.properties.table import Property
 from domain.recommendations.concentration import Concentration, Exposure, concentration
-from domain.tenants import Tenant
-from domain.vocabulary import InteractionKind, PropertyType
+from domain.tenants.tenants import Tenant
 from tests.factories import add_interaction, add_property, add_user
 
 

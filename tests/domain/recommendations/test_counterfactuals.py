@@ -6,11 +6,12 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from domain.filters import PropertyFilter, Range
-from domain.properties import Property, columns_of
+from domain.contract.filters import PropertyFilter, Range
+from domain.contract.snapshots import NUMERIC_COLUMNS
+from domain.contract.vocabulary import PropertyType
+from domain.properties.snapshots import columns_of
+from domain.properties.table import Property
 from domain.recommendations.counterfactuals import STEPS, Counterfactual, repriced, smallest_change
-from domain.snapshots import NUMERIC_COLUMNS
-from domain.vocabulary import PropertyType
 
 
 def house(number: int, price: float, cap_rate: float | None) -> Property:

@@ -7,10 +7,13 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from domain.buy_boxes import Criterion
-from domain.filters import Range
-from domain.properties import Property, columns_of
-from domain.reasons import (
+from domain.contract.filters import Range
+from domain.contract.snapshots import BuyBox, Cause, CauseKind, InvestorHistory
+from domain.contract.vocabulary import InteractionKind, PropertyType
+from domain.properties.snapshots import columns_of
+from domain.properties.table import Property
+from domain.recommendations.explanations import Explainer
+from domain.recommendations.reasons import (
     Approval,
     Attribute,
     BuyBoxReason,
@@ -21,9 +24,7 @@ from domain.reasons import (
     ReasonKind,
     TraitKind,
 )
-from domain.recommendations.explanations import Explainer
-from domain.snapshots import BuyBox, Cause, CauseKind, InvestorHistory
-from domain.vocabulary import InteractionKind, PropertyType
+from domain.users.buy_boxes import Criterion
 
 KINDS = list(InteractionKind)
 

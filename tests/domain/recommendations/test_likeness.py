@@ -10,14 +10,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from domain import buy_boxes, interactions, model_versions, properties
-from domain.database import Database
-from domain.errors import DomainError, ErrorCode
-from domain.filters import PropertyFilter, Range
-from domain.properties import Property
-from domain.property_rows import PropertyValues
-from domain.property_search import EARTH_RADIUS_KM
-from domain.reasons import ReasonKind
+from domain.contract.filters import PropertyFilter, Range
+from domain.contract.snapshots import BuyBox
+from domain.contract.vocabulary import InteractionKind, PropertyType
+from domain.core.database import Database
+from domain.core.errors import DomainError, ErrorCode
+from domain.core.work import Work
+from domain.interactions import interactions
+from domain.model_registry import model_versions
+from domain.properties import table
+from domain.properties.rows import PropertyValues
+from domain.properties.search import EARTH_RADIUS_KM
+from domain.properties.table import Property
 from domain.recommendations import AudienceAsk, FoundUser, JudgedPage, SimilarProperty
 from domain.recommendations.cold_start import (
     LOG_RANGES,
@@ -30,11 +34,10 @@ from domain.recommendations.cold_start import (
     likeness,
     wanted,
 )
-from domain.snapshots import BuyBox
-from domain.tenants import Tenant
-from domain.users import User
-from domain.vocabulary import InteractionKind, PropertyType
-from domain.work import Work
+from domain.recommendations.reasons import ReasonKind
+from domain.tenants.tenants import Tenant
+from domain.users import buy_boxes
+from domain.users.users import User
 from runtime import Runtime
 from tests.conftest import new_tenant
 from tests.drawing import few
@@ -230,10 +233,10 @@ async def test_a_list_goes_on_until_the_property_changes_or_a_model_ranks(
         await similar(rt, tenant, one, 2, after=of_a_model, diversity=0.5)
     assert refused.value.code is ErrorCode.CURSOR_EXPIRED
     async with database.work(tenant.id) as work:
-        (await properties.get(work, one)).bedrooms = 5
+        (await table.get(work, one)).bedrooms = 5
     assert await refusals() == expired
     async with database.work(tenant.id) as work:
-        (await properties.get(work, one)).bedrooms = 0
+        (await table.get(work, one)).bedrooms = 0
     assert ids(await again()) == ids(rest)
     async with database.work(tenant.id) as work:
         await activate(work)
@@ -311,7 +314,7 @@ async def test_without_a_model_a_property_suits_whom_its_affinity_says(
     assert [item.user.id for item in whole.items] == [keen.id, *indifferent, averse.id]
     assert [item.place.rank for item in whole.items] == [1, 2, 3, 4, 5]
     async with database.work(tenant.id) as work:
-        found = await properties.get(work, house.id)
+        found = await table.get(work, house.id)
     judged = await rt.recommender.affinity(tenant.id, [user.id for user in people], [found])
     for item in whole.items:
         assert item.score == judged[item.user.id, house.id].score

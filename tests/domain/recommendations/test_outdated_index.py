@@ -3,14 +3,14 @@
 import pytest
 from qdrant_client import models
 
-from domain import tenants
-from domain.database import Database
-from domain.errors import DomainError, ErrorCode
-from domain.filters import PropertyFilter
-from domain.snapshots import ModelKey
+from domain.contract.filters import PropertyFilter
+from domain.contract.snapshots import ModelKey
+from domain.core.database import Database
+from domain.core.errors import DomainError, ErrorCode
+from domain.tenants import tenants
 from jobs.reindexing import Indexer
-from ml.index_rows import ROW
-from ml.points import PROPERTIES
+from ml.index.index_rows import ROW
+from ml.index.points import PROPERTIES
 from runtime import Runtime
 from tests.conftest import new_tenant
 from tests.factories import build_town, train

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.errors import DomainError, ErrorCode
+from domain.contract.ranked_lists import Key, Ranked, Reach, Shortlist
+from domain.core.errors import DomainError, ErrorCode
 from domain.recommendations.listings import MAX_DEPTH, Growing, Listing, Parts, Whole
 from domain.recommendations.paging import (
     Origin,
@@ -20,7 +21,6 @@ from domain.recommendations.paging import (
     page_of_diverse,
     placed,
 )
-from domain.shortlists import Key, Ranked, Reach, Shortlist
 
 ORIGIN = Origin("1", 0.0, "state")
 PLACE = Place(*ORIGIN, Reach(), Key(0, 0.5, UUID(int=1)), 1)

@@ -7,26 +7,22 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 
-from domain import (
-    buy_boxes,
-    histories,
-    indexing,
-    interactions,
-    properties,
-    property_rows,
-    property_search,
-)
-from domain.database import Database
-from domain.errors import DomainError, ErrorCode
-from domain.filters import PropertyFilter, Range
-from domain.indexing import Marked
-from domain.property_rows import PropertyValues
-from domain.reasons import NearnessReason, RangeReason, ReasonKind
+from domain.contract.filters import PropertyFilter, Range
+from domain.contract.snapshots import NUMERIC_COLUMNS, BuyBox
+from domain.contract.vocabulary import InteractionKind
+from domain.core.database import Database
+from domain.core.errors import DomainError, ErrorCode
+from domain.interactions import histories, interactions
+from domain.jobs import index_outbox
+from domain.jobs.index_outbox import Marked
+from domain.properties import rows as property_rows
+from domain.properties import search, snapshots, table
+from domain.properties.rows import PropertyValues
 from domain.recommendations import ENGAGEMENT, Place, Ranking, Recommendation
 from domain.recommendations.counterfactuals import STEPS
-from domain.snapshots import NUMERIC_COLUMNS, BuyBox
-from domain.tenants import Tenant
-from domain.vocabulary import InteractionKind
+from domain.recommendations.reasons import NearnessReason, RangeReason, ReasonKind
+from domain.tenants.tenants import Tenant
+from domain.users import buy_boxes
 from jobs.reindexing import Indexer
 from runtime import Runtime
 from tests.conftest import new_tenant
@@ -125,7 +121,7 @@ async def test_filters_hold_and_pages_are_full(rt: Runtime, town: Town) -> None:
     page = await rt.recommender.recommend(town.tenant.id, town.southerners[0], where, 100)
     assert set(ids(page.items)) <= set(town.north)
     async with rt.database.work(town.tenant.id) as work:
-        assert len(page.items) == await property_search.count(work, where)
+        assert len(page.items) == await search.count(work, where)
 
 
 async def test_thumbs_move_the_very_next_list(
@@ -284,7 +280,7 @@ async def lifting_steps(
 ) -> list[list[float]]:
     """The changes of each price, in the order of trial, that lift the score above the threshold."""
     assert ranking.model is not None
-    columns = properties.columns_of([row for row in rows for _ in STEPS])
+    columns = snapshots.columns_of([row for row in rows for _ in STEPS])
     change = 1 + np.tile(STEPS, len(rows))
     price = columns.numeric[:, NUMERIC_COLUMNS.index("listing_price")]
     price[:] = [round(one, 2) for one in (price * change).tolist()]
@@ -389,7 +385,7 @@ async def test_without_a_model_the_firms_engagement_ranks_and_says_so(
     )
     assert all(reasons[-1].kind is ReasonKind.NO_ACTIVE_MODEL for reasons in explained)
     async with database.work(tenant.id) as work:
-        found = await properties.get(work, town.south[0])
+        found = await table.get(work, town.south[0])
     assert await rt.recommender.embeddings(tenant.id, [found]) == {}
 
 
@@ -430,7 +426,7 @@ async def test_a_property_is_scored_at_once_found_once_indexed_and_gone_when_it_
     assert scores[user_id, new.id].score > max(scores[user_id, one.id].score for one in far)
     assert new.id not in ids(await everything(rt, town, user_id))
     async with database.work(town.tenant.id) as work:
-        await indexing.mark(work, Marked.PROPERTY, [new.id])
+        await index_outbox.mark(work, Marked.PROPERTY, [new.id])
     indexer = await Indexer.open(rt.database, rt.index, rt.twin)
     await indexer.index_marked(town.tenant.id)
     found = ids(await everything(rt, town, user_id))
@@ -438,7 +434,7 @@ async def test_a_property_is_scored_at_once_found_once_indexed_and_gone_when_it_
 
     # Before the index knows; a page that it was on is as full as ever.
     async with database.work(town.tenant.id) as work:
-        await properties.remove(work, new.id)
+        await table.remove(work, new.id)
     size = found.index(new.id) + 1
     page = await rt.recommender.recommend(town.tenant.id, user_id, ALL, size)
     assert ids(page.items) == [one for one in found if one != new.id][:size]

@@ -5,23 +5,19 @@ from uuid import UUID
 
 import pytest
 
-from domain import (
-    comparison,
-    experiments,
-    histories,
-    indexing,
-    model_versions,
-    policies,
-    property_rows,
-)
-from domain.database import Database
-from domain.errors import DomainError, ErrorCode
-from domain.filters import PropertyFilter
-from domain.indexing import Marked
-from domain.interactions import submit_feedback
+from domain.contract.filters import PropertyFilter
+from domain.contract.snapshots import ModelKey
+from domain.contract.vocabulary import InteractionKind
+from domain.core.database import Database
+from domain.core.errors import DomainError, ErrorCode
+from domain.interactions import histories
+from domain.interactions.interactions import submit_feedback
+from domain.jobs import index_outbox
+from domain.jobs.index_outbox import Marked
+from domain.model_registry import comparison, model_versions
+from domain.properties import rows
 from domain.recommendations import Page, Place, Recommendation
-from domain.snapshots import ModelKey
-from domain.vocabulary import InteractionKind
+from domain.tenants import experiments, policies
 from jobs.reindexing import Indexer
 from runtime import Runtime
 from tests.conftest import new_tenant
@@ -72,7 +68,7 @@ async def test_answers_for_an_investor_are_all_of_its_version(
 ) -> None:
     versions = await begin(database, split)
     async with database.work(split.tenant.id) as work:
-        found = list((await property_rows.get_many(work, split.south + split.north)).values())
+        found = list((await rows.get_many(work, split.south + split.north)).values())
     # At once for investors of both arms.
     affinity = await rt.recommender.affinity(split.tenant.id, list(versions), found)
     assert len(affinity) == len(versions) * len(found)
@@ -101,7 +97,7 @@ async def test_what_is_asked_without_an_investor_is_answered_by_the_active_versi
 ) -> None:
     async def answers() -> tuple[object, ...]:
         async with database.work(split.tenant.id) as work:
-            (anchor,) = (await property_rows.get_many(work, [split.south[0]])).values()
+            (anchor,) = (await rows.get_many(work, [split.south[0]])).values()
         similar = await rt.recommender.likeness.similar(split.tenant.id, anchor.id, ALL, 9)
         kin = await rt.recommender.audience.similar(split.tenant.id, split.southerners[0], 9)
         return (
@@ -164,7 +160,7 @@ async def test_both_versions_hear_of_what_changes(
         house = await add_property(
             work, latitude=47.303, longitude=-122.297, zipcode="98030", listing_price=310_000.0
         )
-        await indexing.mark(work, Marked.PROPERTY, [house.id])
+        await index_outbox.mark(work, Marked.PROPERTY, [house.id])
         for one in split.southerners:
             await submit_feedback(work, one, split.south[0], InteractionKind.THUMBS_DOWN, None)
     indexer = await Indexer.open(rt.database, rt.index, rt.twin)

@@ -5,13 +5,13 @@ from typing import Any
 import strawberry
 from graphql import GraphQLSchema
 
-from domain.errors import DomainError, not_found
-from graph.nodes import Node
-from graph.properties import Property, PropertyConnection
-from graph.reasons import REASONS, Reason
-from graph.recommendations import Affinity, RecommendationConnection
-from graph.similarity import SimilarPropertyConnection
-from graph.users import User
+from domain.core.errors import DomainError, not_found
+from graph.core.nodes import Node
+from graph.properties.types import Property, PropertyConnection
+from graph.recommendations.reasons import REASONS, Reason
+from graph.recommendations.similarity import SimilarPropertyConnection
+from graph.recommendations.types import Affinity, RecommendationConnection
+from graph.users.types import User
 from tests.graph.execution.values import Later, Maker
 
 

@@ -153,7 +153,7 @@ async def test_suggestions_are_kept_back(schema: GraphQLSchema) -> None:
 def test_every_column_of_a_property_is_read_without_a_resolver() -> None:
     """Whatever the schema puts around its resolvers, those of plain columns stay as they are."""
     from graph.execution.shapes import attribute_of, class_of, reads_plainly
-    from graph.properties import COLUMNS, Property
+    from graph.properties.types import COLUMNS, Property
 
     kind: Any = build_schema()._schema.type_map["Property"]
     assert class_of(kind) is Property

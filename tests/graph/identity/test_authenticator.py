@@ -7,13 +7,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain import members
-from domain.database import Database
-from domain.errors import DomainError
-from domain.members import MemberInput
-from domain.tenants import Tenant
-from domain.users import User
-from domain.vocabulary import Role
+from domain.contract.vocabulary import Role
+from domain.core.database import Database
+from domain.core.errors import DomainError
+from domain.members import members
+from domain.members.members import MemberInput
+from domain.tenants.tenants import Tenant
+from domain.users.users import User
 from graph.identity import Authenticator, ClaimNames, IdentityConfig, authenticator, mint
 from graph.identity.authenticator import RECHECKED_AFTER
 from graph.identity.keys import MAX_AGE

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from domain.errors import DomainError
+from domain.core.errors import DomainError
 from graph.identity import fetching
 from graph.identity.keys import DISCOVERY, MAX_AGE, MIN_INTERVAL, IssuerKeys
 from tests.graph.identity.conftest import (

@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 from graphql import OperationDefinitionNode, parse
 
-from domain.errors import DomainError
-from domain.vocabulary import Role
+from domain.contract.vocabulary import Role
+from domain.core.errors import DomainError
 from graph.identity import Principal, root_fields
 
 NEVER = datetime.max.replace(tzinfo=UTC)

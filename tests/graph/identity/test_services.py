@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from domain.database import Database
-from domain.tenants import Tenant
-from domain.vocabulary import Role
+from domain.contract.vocabulary import Role
+from domain.core.database import Database
+from domain.tenants.tenants import Tenant
 from graph.identity import mint
 from graph.schema import build_schema
 from runtime import Runtime

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.errors import DomainError
-from domain.vocabulary import Role
+from domain.contract.vocabulary import Role
+from domain.core.errors import DomainError
 from graph.identity import ClaimNames, IdentityConfig, Issuer, mint
 from graph.identity.keys import IssuerKeys, Keys, SharedSecret
 from graph.identity.tokens import MAX_TOKEN, Claims, bearer, verify

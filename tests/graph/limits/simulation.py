@@ -17,7 +17,7 @@ from graphql import (
     print_schema,
 )
 
-from graph.pagination import DEFAULT_PAGE
+from graph.core.pagination import DEFAULT_PAGE
 
 LONGEST = {"provenance": 24, "reasons": 3, "gates": 10, "figures": 10, "features": 25}
 """Lists whose length no argument sets. Whatever is missing here is taken to be of a page."""

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 from strawberry.dataloader import DataLoader
 
-from domain.database import Database
-from domain.tenants import Tenant
+from domain.core.database import Database
+from domain.tenants.tenants import Tenant
 
 
 @pytest.fixture

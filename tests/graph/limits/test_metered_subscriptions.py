@@ -6,20 +6,20 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain import buy_boxes
-from domain.database import Database
-from domain.snapshots import BuyBox
-from domain.tenants import Tenant
-from domain.vocabulary import Role
+from domain.contract.snapshots import BuyBox
+from domain.contract.vocabulary import Role
+from domain.core.database import Database
+from domain.tenants.tenants import Tenant
+from domain.users import buy_boxes
 from graph import subscriptions
-from graph.context import Context
-from graph.documents import DocumentStore
-from graph.errors import RequestRefused
+from graph.core.context import Context
+from graph.core.errors import RequestRefused
 from graph.identity import Principal
 from graph.limits.bucket import Buckets, ExhaustedError
 from graph.limits.meter import Meter
-from graph.operations import GraphQLRequest, Operations, Prepared
 from graph.schema import build_schema
+from graph.server.documents import DocumentStore
+from graph.server.operations import GraphQLRequest, Operations, Prepared
 from runtime import Runtime
 from tests.factories import add_user
 

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from domain.database import Database
-from domain.tenants import Tenant
+from domain.core.database import Database
+from domain.tenants.tenants import Tenant
 from graph.app import build
 from runtime import Runtime
 from settings import Settings, SettingsError, load

@@ -8,8 +8,8 @@ from graphql import build_schema as sdl
 from hypothesis import given
 from hypothesis import strategies as st
 
+from graph.core.directives import declared_sizes
 from graph.limits.cost import Price
-from graph.limits.directives import declared_sizes
 from graph.limits.pricing import Pricer, unsized_lists
 from graph.schema import build_schema
 

@@ -7,8 +7,7 @@ from graphql import get_introspection_query, parse
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from graph.documents import DocumentStore
-from graph.errors import RequestRefused
+from graph.core.errors import RequestRefused
 from graph.limits.meter import Meter
 from graph.limits.shape import (
     MAX_ALIASES,
@@ -20,6 +19,7 @@ from graph.limits.shape import (
     too_large,
 )
 from graph.schema import build_schema
+from graph.server.documents import DocumentStore
 from settings import Settings
 
 SCHEMA = build_schema()._schema

@@ -12,10 +12,10 @@ from sqlalchemy import text
 from starlette.applications import Starlette
 from starlette.types import Message
 
-from domain.database import Database
-from domain.tenants import Tenant
+from domain.core.database import Database
+from domain.tenants.tenants import Tenant
 from graph.app import build
-from graph.loaders import Loaders
+from graph.core.loaders import Loaders
 from runtime import Runtime
 from settings import Settings
 from tests.factories import add_property, add_user

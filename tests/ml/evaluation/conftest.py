@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from domain.snapshots import NUMERIC_COLUMNS, InteractionLog, PropertyColumns
-from domain.vocabulary import InteractionKind, PropertyType
+from domain.contract.snapshots import NUMERIC_COLUMNS, InteractionLog, PropertyColumns
+from domain.contract.vocabulary import InteractionKind, PropertyType
 from ml.evaluation.evaluate import Evaluation, evaluate
 from ml.evaluation.protocols import Query, Rows
 

@@ -3,13 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from domain.snapshots import InteractionLog, PropertyColumns
-from domain.vocabulary import InteractionKind
-from ml.baselines import MIX, standardised_attributes
+from domain.contract.snapshots import InteractionLog, PropertyColumns
+from domain.contract.vocabulary import InteractionKind
 from ml.evaluation.baselines import MIX_UNOWNED, baselines
 from ml.evaluation.measure import measure
 from ml.evaluation.naive import naive_recipe
 from ml.evaluation.protocols import Protocol, Query, Split, split
+from ml.measures.baselines import MIX, standardised_attributes
 from tests.ml.evaluation.conftest import interactions, properties
 
 DEAL = InteractionKind.DEAL

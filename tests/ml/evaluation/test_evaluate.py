@@ -4,8 +4,8 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from domain.snapshots import InteractionLog, PropertyColumns
-from domain.vocabulary import InteractionKind
+from domain.contract.snapshots import InteractionLog, PropertyColumns
+from domain.contract.vocabulary import InteractionKind
 from ml.evaluation.evaluate import Evaluation, evaluate
 from ml.evaluation.probes import DIVERSITIES, responsiveness
 from ml.evaluation.protocols import EvaluationError, Protocol, Query, split

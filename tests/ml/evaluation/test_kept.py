@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from domain.snapshots import InteractionLog, PropertyColumns, StoredModel
-from ml.artifacts import unpack
-from ml.config import TrainingConfig
+from domain.contract.snapshots import InteractionLog, PropertyColumns, StoredModel
 from ml.evaluation import kept
 from ml.evaluation.kept import report_of, restore
 from ml.evaluation.protocols import EvaluationError, Protocol
-from ml.training import TrainedTwin, train
+from ml.training.config import TrainingConfig
+from ml.training.training import TrainedTwin, train
+from ml.twin.artifacts import unpack
 from tests.ml.worlds import make_streets
 
 pytestmark = pytest.mark.slow
@@ -132,7 +132,7 @@ def test_workers_need_nothing_that_draws() -> None:
     """The extra ``evaluation`` is for people who look at reports."""
     hidden = "import sys; sys.modules |= dict.fromkeys(['matplotlib', 'sklearn', 'threadpoolctl'])"
     done = subprocess.run(
-        [sys.executable, "-c", f"{hidden}; import ml.evaluation.kept, jobs.reports"],
+        [sys.executable, "-c", f"{hidden}; import ml.evaluation.kept, jobs.model_registry.reports"],
         capture_output=True,
         text=True,
         check=False,

@@ -4,8 +4,8 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from domain.snapshots import HISTORY_LIMIT, InteractionLog, PropertyColumns
-from domain.vocabulary import InteractionKind
+from domain.contract.snapshots import HISTORY_LIMIT, InteractionLog, PropertyColumns
+from domain.contract.vocabulary import InteractionKind
 from ml.evaluation import protocols
 from ml.evaluation.baselines import baselines
 from ml.evaluation.protocols import EvaluationError, Protocol, Query, Split, split

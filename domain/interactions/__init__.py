@@ -1,0 +1,1 @@
+"""Interactions: what users did with properties, and the histories made of them."""

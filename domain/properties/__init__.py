@@ -1,0 +1,1 @@
+"""Properties: the table, reading, searching, counting and writing them."""

@@ -1,0 +1,268 @@
+"""Lists of properties: filtered, ordered, counted and paged in SQL."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    ColumnElement,
+    Float,
+    Text,
+    Uuid,
+    all_,
+    any_,
+    func,
+    literal,
+    or_,
+    select,
+)
+from sqlalchemy.orm import InstrumentedAttribute
+
+from domain.contract.filters import RANGES, PropertyFilter, Range
+from domain.core.work import Work
+from domain.properties import polygons
+from domain.properties.polygons import Bind
+from domain.properties.table import Property
+
+EARTH_RADIUS_KM = 6371.0088
+KM_PER_DEGREE = 111.19
+
+
+_BOX = ("box_south", "box_north", "box_west", "box_east")
+_LISTS: dict[str, InstrumentedAttribute[Any]] = {
+    "ids": Property.id,
+    "external_ids": Property.external_id,
+    "property_types": Property.property_type,
+    "listing_statuses": Property.listing_status,
+    "zipcodes": Property.zipcode,
+    "cities": Property.city,
+    "states": Property.state,
+}
+_FLOAT = Float(53)
+
+
+def values(where: PropertyFilter) -> dict[str, Any]:
+    """What the filter says, by the names that ``conditions`` binds.
+
+    Which names there are tells the filter's shape; filters of one shape are one statement.
+    """
+    said: dict[str, Any] = {
+        name: list(getattr(where, name))
+        for name in (*_LISTS, "exclude_ids")
+        if getattr(where, name)
+    }
+    for name in ("listed_after", "listed_before", "renovation_needed", "owned"):
+        if getattr(where, name) is not None:
+            said[name] = getattr(where, name)
+    for name in RANGES:
+        wanted: Range | None = getattr(where, name)
+        if wanted is not None and wanted.min is not None:
+            said[f"{name}_min"] = float(wanted.min)
+        if wanted is not None and wanted.max is not None:
+            said[f"{name}_max"] = float(wanted.max)
+    if where.box is not None:
+        box = where.box
+        said |= zip(_BOX, map(float, (box.south, box.north, box.west, box.east)), strict=True)
+    if where.circle is not None:
+        circle = where.circle
+        reach = circle.radius_km / KM_PER_DEGREE
+        said |= {
+            "circle_south": circle.latitude - reach,
+            "circle_north": circle.latitude + reach,
+            "circle_latitude": float(circle.latitude),
+            "circle_longitude": float(circle.longitude),
+            "circle_radius_km": float(circle.radius_km),
+        }
+    if where.polygon is not None:
+        said |= polygons.values(where.polygon)
+    if where.words:
+        said["words"] = [f"% {word}%" for word in where.words]
+    return said
+
+
+def conditions(names: Collection[str], bind: Bind) -> list[ColumnElement[bool]]:
+    """A filter of that shape as SQL conditions, all of which must hold.
+
+    Args:
+        names: those of the filter's ``values``.
+        bind: makes of a name and its type a value of the statement: lists are one, of any length,
+            for a thousand by themselves take seven milliseconds to compile.
+    """
+    found: list[ColumnElement[bool]] = [
+        column == any_(bind(name, ARRAY(column.type)))
+        for name, column in _LISTS.items()
+        if name in names
+    ]
+    if "exclude_ids" in names:
+        found.append(Property.id != all_(bind("exclude_ids", ARRAY(Uuid()))))
+    if "listed_after" in names:
+        found.append(Property.listed_at > bind("listed_after", Property.listed_at.type))
+    if "listed_before" in names:
+        found.append(Property.listed_at < bind("listed_before", Property.listed_at.type))
+    for name, column_name in RANGES.items():
+        column = getattr(Property, column_name)
+        if f"{name}_min" in names:
+            found.append(column >= bind(f"{name}_min", _FLOAT))
+        if f"{name}_max" in names:
+            found.append(column <= bind(f"{name}_max", _FLOAT))
+    if "renovation_needed" in names:
+        found.append(Property.renovation_needed == bind("renovation_needed", Boolean()))
+    if "owned" in names:
+        found.append((Property.owners > 0) == bind("owned", Boolean()))
+    if "box_south" in names:
+        south, north, west, east = (bind(name, _FLOAT) for name in _BOX)
+        found.append(Property.latitude.between(south, north))
+        found.append(Property.longitude.between(west, east))
+    if "circle_south" in names:
+        # The band of latitude can use an index; the great circle decides.
+        south, north = bind("circle_south", _FLOAT), bind("circle_north", _FLOAT)
+        found.append(Property.latitude.between(south, north))
+        centre = bind("circle_latitude", _FLOAT), bind("circle_longitude", _FLOAT)
+        found.append(distance_km(*centre) <= bind("circle_radius_km", _FLOAT))
+    if "polygon_south" in names:
+        found.extend(polygons.within(bind))
+    if "words" in names:
+        # Last, for no index helps: under row-level security LIKE sees no row before the policy.
+        found.append(Property.search.like(all_(bind("words", ARRAY(Text())))))
+    return found
+
+
+def matching(where: PropertyFilter) -> list[ColumnElement[bool]]:
+    """The filter as SQL conditions, with its values: all of them must hold."""
+    said = values(where)
+    return conditions(said, lambda name, kind: literal(said[name], kind))
+
+
+def excluding(ids: Collection[UUID]) -> ColumnElement[bool]:
+    """The property is none of those."""
+    return Property.id != all_(literal(list(ids), ARRAY(Uuid())))
+
+
+def distance_km(
+    latitude: ColumnElement[float], longitude: ColumnElement[float]
+) -> ColumnElement[float | None]:
+    """The great-circle distance of a property from a place, as SQL; null without coordinates."""
+    # Haversine; least() keeps rounding from leaving the domain of asin.
+    half_latitude = _radians(Property.latitude - latitude) / 2
+    half_longitude = _radians(Property.longitude - longitude) / 2
+    chord = func.power(func.sin(half_latitude), 2) + func.cos(_radians(latitude)) * func.cos(
+        _radians(Property.latitude)
+    ) * func.power(func.sin(half_longitude), 2)
+    return 2 * EARTH_RADIUS_KM * func.asin(func.sqrt(func.least(1.0, chord)))
+
+
+def _radians(degrees: ColumnElement[Any] | InstrumentedAttribute[Any]) -> ColumnElement[float]:
+    # To about a centimetre, since the square of a much smaller angle is an error in SQL.
+    return func.radians(func.round(degrees * 1e7) / 1e7)
+
+
+async def count(
+    work: Work,
+    where: PropertyFilter = PropertyFilter(),  # noqa: B008
+    exclude: Collection[UUID] = (),
+) -> int:
+    """How many properties match, without those excluded."""
+    query = select(func.count()).select_from(Property).where(*matching(where))
+    if exclude:
+        query = query.where(excluding(exclude))
+    return await work.session.scalar(query) or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """By a column of ``ORDERABLE`` (None: by id); missing values come last, ties go by id."""
+
+    column: str | None = None
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place between rows of an ordered list: just at the row of this value and id."""
+
+    value: float | datetime | None
+    id: UUID
+
+
+ORDERABLE: tuple[str, ...] = (
+    "listing_price",
+    "estimated_value",
+    "price_per_square_foot",
+    "cap_rate",
+    "cash_on_cash_return",
+    "bedrooms",
+    "bathrooms",
+    "square_feet",
+    "lot_square_feet",
+    "year_built",
+    "days_on_market",
+    "condition_score",
+    "listed_at",
+    "engagement",
+)
+
+
+def position(found: Property, order: Order) -> Position:
+    """Where a property stands in that order."""
+    return Position(getattr(found, order.column) if order.column else None, found.id)
+
+
+def _beyond(order: Order, place: Position, *, known: bool, backward: bool) -> ColumnElement[bool]:
+    """What lies behind a place, or before it, of those whose value is known or of the others."""
+    same_value_beyond = Property.id < place.id if backward else Property.id > place.id
+    if order.column is None:
+        return same_value_beyond
+    if not known:
+        return same_value_beyond if place.value is None else literal(not backward)
+    if place.value is None:
+        return literal(backward)
+    column: InstrumentedAttribute[Any] = getattr(Property, order.column)
+    if order.descending != backward:
+        # Said twice, so that an index is entered at the place.
+        return (column <= place.value) & or_(column < place.value, same_value_beyond)
+    return (column >= place.value) & or_(column > place.value, same_value_beyond)
+
+
+async def page(
+    work: Work,
+    where: PropertyFilter,
+    order: Order,
+    limit: int,
+    *,
+    exclude: Collection[UUID] = (),
+    after: Position | None = None,
+    before: Position | None = None,
+    backward: bool = False,
+) -> list[Property]:
+    """Up to ``limit`` matching properties after and before the given places, in order.
+
+    ``backward`` takes those nearest the end instead of the start.
+    """
+    query = select(Property).where(*matching(where))
+    if exclude:
+        query = query.where(excluding(exclude))
+    by_id = Property.id.desc() if backward else Property.id.asc()
+    rows: list[Property] = []
+    # Missing values are read by themselves: sorted behind the others, they would keep a falling
+    # order from using its index.
+    for known in (True,) if order.column is None else (not backward, backward):
+        if len(rows) == limit:
+            break
+        part = query
+        if after is not None:
+            part = part.where(_beyond(order, after, known=known, backward=False))
+        if before is not None:
+            part = part.where(_beyond(order, before, known=known, backward=True))
+        if order.column is not None:
+            column: InstrumentedAttribute[Any] = getattr(Property, order.column)
+            part = part.where(column.is_not(None) if known else column.is_(None))
+            if known:
+                falls = order.descending != backward
+                part = part.order_by(column.desc() if falls else column.asc())
+        part = part.order_by(by_id).limit(limit - len(rows))
+        rows.extend(await work.session.scalars(part))
+    return rows[::-1] if backward else rows

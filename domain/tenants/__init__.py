@@ -1,0 +1,1 @@
+"""Tenants: the firms, what each of them sets, and what it compares."""

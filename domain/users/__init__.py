@@ -1,0 +1,1 @@
+"""Users: the members of a tenant, and what they say they want."""

@@ -1,0 +1,51 @@
+"""Lists of items that the domain has rules for: all are checked, and every fault is named."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+import strawberry
+from pydantic import BaseModel, ValidationError
+from strawberry.utils.str_converters import to_camel_case
+
+from domain.core.errors import DomainError, invalid
+from domain.core.input_rules import explain
+from graph.core.errors import InvalidItemsError
+
+MAX_ERRORS = 100
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def checked(model: type[M], sent: Sequence[Any], field: str, limit: int) -> list[M]:
+    """The items by the domain's rules; what a client left out is left out here as well.
+
+    Args:
+        model: the rules, whose fields are those of the items.
+        sent: input objects.
+        field: what the list is called.
+        limit: how many it may hold.
+
+    Raises:
+        DomainError: INVALID_INPUT for too many items; InvalidItemsError with what is wrong in each.
+    """
+    if len(sent) > limit:
+        # Before looking at each of them.
+        raise invalid(f"{len(sent)} {field}: send at most {limit}", field)
+    items: list[M] = []
+    errors: list[DomainError] = []
+    for place, item in enumerate(sent):
+        values = {name: getattr(item, name) for name in model.model_fields}
+        given = {name: value for name, value in values.items() if value is not strawberry.UNSET}
+        try:
+            items.append(model(**given))
+        except ValidationError as error:
+            errors.extend(_broken_rules(field, place, error))
+    if errors:
+        raise InvalidItemsError(errors[:MAX_ERRORS])
+    return items
+
+
+def _broken_rules(field: str, place: int, error: ValidationError) -> Iterator[DomainError]:
+    for detail in error.errors():
+        name = to_camel_case(str(detail["loc"][0]))
+        yield invalid(f"{name}: {explain(detail)}", field, str(place), name)

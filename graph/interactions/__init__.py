@@ -1,0 +1,1 @@
+"""Interactions and feedback in the schema."""

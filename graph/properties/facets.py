@@ -1,0 +1,182 @@
+"""Facets: how many of the matching properties have each value."""
+
+import math
+from itertools import pairwise
+from typing import Annotated
+
+import strawberry
+
+from domain.contract.filters import PropertyFilter
+from domain.core.errors import invalid
+from domain.properties.facets import MOST_VALUES, PRICE, Counts, Facet
+from graph.core.context import Info
+from graph.core.directives import ListSize, at_most, weight
+from graph.core.weights import QUERY
+from graph.properties.filters import Where, to_filter
+
+DEFAULT_VALUES = 20
+MAX_BOUNDARIES = 50
+PRICE_BOUNDARIES = (
+    100_000.0, 200_000.0, 300_000.0, 400_000.0, 500_000.0, 750_000.0,
+    1_000_000.0, 1_500_000.0, 2_000_000.0, 5_000_000.0,
+)  # fmt: skip
+"""The price bands where none are asked for: fixed, so that they mean the same in every answer."""
+
+COUNTED = [
+    weight(QUERY),
+    ListSize(
+        assumed_size=DEFAULT_VALUES,
+        slicing_arguments=["first"],
+        sized_fields=["values"],
+        require_one_slicing_argument=False,
+    ),
+]
+
+FirstValues = Annotated[
+    int | None,
+    strawberry.argument(
+        description="How many values, 1 to 100; 20 if not said. Those of most properties."
+    ),
+]
+Boundaries = Annotated[
+    list[float] | None,
+    strawberry.argument(
+        description="Where bands begin, ascending, 1 to 50 dollar amounts; if absent 100, 200, "
+        "300, 400, 500 and 750 thousand, and 1, 1.5, 2 and 5 million."
+    ),
+]
+
+
+@strawberry.type(description="A value, and how many of the properties have it.")
+class FacetValue:
+    """A value, and how many of the properties have it."""
+
+    value: str = strawberry.field(description="As the filter takes it; numbers in digits.")
+    count: int = strawberry.field(description="How many properties.")
+
+
+@strawberry.type(description="How many of the properties have each value.")
+class ValueFacet:
+    """How many of the properties have each value."""
+
+    values: list[FacetValue] = strawberry.field(
+        description="The most frequent first, ties by value."
+    )
+    missing: int = strawberry.field(description="How many properties lack the value.")
+    other: int = strawberry.field(description="How many have a value that is not listed here.")
+
+
+@strawberry.type(description="A band of prices, and how many of the properties are in it.")
+class PriceBand:
+    """A band of prices."""
+
+    min: float | None = strawberry.field(
+        description="The smallest price in it; null for the first band."
+    )
+    max: float | None = strawberry.field(
+        description="The price that it ends before; null for the last band."
+    )
+    count: int = strawberry.field(description="How many properties.")
+
+
+@strawberry.type(description="How many of the properties are in each band of prices.")
+class PriceFacet:
+    """How many of the properties are in each band of prices."""
+
+    bands: list[PriceBand] = strawberry.field(description="All of them, ascending, empty ones too.")
+    missing: int = strawberry.field(description="How many properties have no price.")
+
+
+@strawberry.type(
+    description="How many properties have each value, for a filter's choices. Each facet is named "
+    "as the part of the filter that it leaves out: it says what choosing another value there "
+    "would find, while all other parts hold. What is asked for is counted in one query."
+)
+class PropertyFacets:
+    """The facets of the properties that match a filter."""
+
+    where: strawberry.Private[PropertyFilter]
+
+    @strawberry.field(description="By type.", directives=COUNTED)
+    async def property_types(self, info: Info, first: FirstValues = None) -> ValueFacet:
+        """One query for all facets of a request."""
+        return await self._values(info, "property_types", first)
+
+    @strawberry.field(description="By where they stand on the market.", directives=COUNTED)
+    async def listing_statuses(self, info: Info, first: FirstValues = None) -> ValueFacet:
+        """One query for all facets of a request."""
+        return await self._values(info, "listing_statuses", first)
+
+    @strawberry.field(description="By ZIP code.", directives=COUNTED)
+    async def zipcodes(self, info: Info, first: FirstValues = None) -> ValueFacet:
+        """One query for all facets of a request."""
+        return await self._values(info, "zipcodes", first)
+
+    @strawberry.field(description="By city.", directives=COUNTED)
+    async def cities(self, info: Info, first: FirstValues = None) -> ValueFacet:
+        """One query for all facets of a request."""
+        return await self._values(info, "cities", first)
+
+    @strawberry.field(description="By state.", directives=COUNTED)
+    async def states(self, info: Info, first: FirstValues = None) -> ValueFacet:
+        """One query for all facets of a request."""
+        return await self._values(info, "states", first)
+
+    @strawberry.field(description="By how many bedrooms.", directives=COUNTED)
+    async def bedrooms(self, info: Info, first: FirstValues = None) -> ValueFacet:
+        """One query for all facets of a request."""
+        return await self._values(info, "bedrooms", first)
+
+    @strawberry.field(
+        description="By listing price.",
+        directives=[weight(QUERY), at_most(MAX_BOUNDARIES + 1, "bands")],
+    )
+    async def price(self, info: Info, boundaries: Boundaries = None) -> PriceFacet:
+        """One query for all facets of a request."""
+        found = _ascending(boundaries)
+        counts = await self._count(info, Facet(PRICE, boundaries=found))
+        edges = (None, *found, None)
+        return PriceFacet(
+            bands=[
+                PriceBand(min=low, max=high, count=count)
+                for (low, high), (_, count) in zip(pairwise(edges), counts.values, strict=True)
+            ],
+            missing=counts.missing,
+        )
+
+    async def _values(self, info: Info, part: str, first: int | None) -> ValueFacet:
+        wanted = DEFAULT_VALUES if first is None else first
+        if not 1 <= wanted <= MOST_VALUES:
+            raise invalid(f"first {wanted}: use 1 to {MOST_VALUES}", "first")
+        counts = await self._count(info, Facet(part, wanted))
+        return ValueFacet(
+            values=[FacetValue(value=value, count=count) for value, count in counts.values],
+            missing=counts.missing,
+            other=counts.other,
+        )
+
+    async def _count(self, info: Info, facet: Facet) -> Counts:
+        return await info.context.loaders.facets.load((self.where, facet))
+
+
+def _ascending(boundaries: list[float] | None) -> tuple[float, ...]:
+    if boundaries is None:
+        return PRICE_BOUNDARIES
+    if not 1 <= len(boundaries) <= MAX_BOUNDARIES:
+        raise invalid(
+            f"boundaries: {len(boundaries)} amounts; use 1 to {MAX_BOUNDARIES}", "boundaries"
+        )
+    for place, (low, high) in enumerate(pairwise(boundaries), 1):
+        if not low < high:
+            raise invalid(
+                f"boundaries: {high:g} follows {low:g}; use each once, ascending",
+                "boundaries", str(place),
+            )  # fmt: skip
+    if not all(map(math.isfinite, boundaries)):
+        raise invalid("boundaries: use finite numbers", "boundaries")
+    return tuple(boundaries)
+
+
+def property_facets(where: Where = None) -> PropertyFacets:
+    """The facets of the properties that match."""
+    return PropertyFacets(where=to_filter(where))

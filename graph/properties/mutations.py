@@ -1,0 +1,165 @@
+"""Writing properties through the API: upserts in batches, and deletion."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+
+import strawberry
+
+from domain.contract.vocabulary import ListingStatus, PropertyType
+from domain.core.errors import DomainError
+from domain.properties import input as property_input
+from domain.properties import table
+from domain.properties.upsert import UPSERT_LIMIT, Outcome, Upserted, upsert
+from graph.core.context import INPUT, Context, Info
+from graph.core.directives import weight
+from graph.core.errors import UserError, refusals_into
+from graph.core.inputs import checked
+from graph.core.nodes import parse_id
+from graph.properties.types import Property, describe_columns
+
+
+@describe_columns
+@strawberry.input(
+    description="A property by its external id. A field that is absent keeps its value; null "
+    "empties it."
+)
+class PropertyInput:
+    """A property by its external id."""
+
+    external_id: str
+    address: str | None = strawberry.UNSET
+    city: str | None = strawberry.UNSET
+    state: str | None = strawberry.UNSET
+    zipcode: str | None = strawberry.UNSET
+    latitude: float | None = strawberry.UNSET
+    longitude: float | None = strawberry.UNSET
+    property_type: PropertyType | None = strawberry.UNSET
+    listing_status: ListingStatus | None = strawberry.UNSET
+    listing_price: float | None = strawberry.UNSET
+    estimated_value: float | None = strawberry.UNSET
+    cap_rate: float | None = strawberry.UNSET
+    cash_on_cash_return: float | None = strawberry.UNSET
+    bedrooms: int | None = strawberry.UNSET
+    bathrooms: float | None = strawberry.UNSET
+    square_feet: float | None = strawberry.UNSET
+    lot_square_feet: float | None = strawberry.UNSET
+    year_built: int | None = strawberry.UNSET
+    days_on_market: int | None = strawberry.UNSET
+    condition_score: float | None = strawberry.UNSET
+    renovation_needed: bool | None = strawberry.UNSET
+    listed_at: datetime | None = strawberry.UNSET
+    source_system: str | None = strawberry.UNSET
+    confidence: float | None = strawberry.UNSET
+
+
+@strawberry.input(description="Properties to create or update, all or none of them.")
+class UpsertPropertiesInput:
+    """Properties to create or update."""
+
+    properties: list[PropertyInput] = strawberry.field(
+        description="At most 500, each external id once.", directives=[weight(2)]
+    )
+
+
+@strawberry.input(description="A property to delete.")
+class DeletePropertyInput:
+    """A property to delete."""
+
+    property_id: strawberry.ID = strawberry.field(
+        description="Which one; what was done with it goes too."
+    )
+
+
+@strawberry.type(description="What became of one property of an upsert.")
+class UpsertedProperty:
+    """What became of one property."""
+
+    outcome: Outcome = strawberry.field(description="What was done.")
+    property: Property = strawberry.field(description="The property as it stands now.")
+
+
+@strawberry.type(description="What was written, or why nothing was.")
+class UpsertPropertiesPayload:
+    """What was written, or why nothing was."""
+
+    results: list[UpsertedProperty] = strawberry.field(
+        default_factory=list, description="One for each property sent, in order."
+    )
+    errors: list[UserError] = strawberry.field(
+        default_factory=list, description="Why nothing was written; at most 100 of the reasons."
+    )
+
+    @strawberry.field(description="The properties sent, as they stand now, in order.")
+    def properties(self) -> list[Property]:
+        """The results without their outcomes."""
+        return [result.property for result in self.results]
+
+    @strawberry.field(description="How many were new.")
+    def created(self) -> int:
+        """The number of created properties."""
+        return self._count(Outcome.CREATED)
+
+    @strawberry.field(description="How many had values that changed.")
+    def updated(self) -> int:
+        """The number of updated properties."""
+        return self._count(Outcome.UPDATED)
+
+    @strawberry.field(description="How many were as sent already.")
+    def unchanged(self) -> int:
+        """The number of unchanged properties."""
+        return self._count(Outcome.UNCHANGED)
+
+    def _count(self, outcome: Outcome) -> int:
+        return sum(result.outcome is outcome for result in self.results)
+
+
+@strawberry.type(description="What was deleted, or why nothing was.")
+class DeletePropertyPayload:
+    """What was deleted, or why nothing was."""
+
+    deleted_property_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The id that is gone."
+    )
+    errors: list[UserError] = strawberry.field(
+        default_factory=list, description="Why nothing was deleted; empty if it was."
+    )
+
+
+@refusals_into(UpsertPropertiesPayload)
+async def upsert_properties(
+    info: Info, given: Annotated[UpsertPropertiesInput, INPUT]
+) -> UpsertPropertiesPayload:
+    """Create or update properties by external id, all or none."""
+    info.context.require_writer()
+    items = checked(property_input.PropertyInput, given.properties, "properties", UPSERT_LIMIT)
+    try:
+        async with info.context.changes() as work:
+            written = await upsert(work, items)
+    except DomainError as error:
+        raise DomainError(error.code, error.message, ("properties", *error.field)) from None
+    return await _payload(info.context, written)
+
+
+@refusals_into(DeletePropertyPayload)
+async def delete_property(
+    info: Info, given: Annotated[DeletePropertyInput, INPUT]
+) -> DeletePropertyPayload:
+    """Delete a property and what was done with it."""
+    info.context.require_writer()
+    wanted = parse_id(given.property_id, "Property", "propertyId")
+    async with info.context.changes() as work:
+        await table.remove(work, wanted, "propertyId")
+    return DeletePropertyPayload(deleted_property_id=given.property_id)
+
+
+async def _payload(context: Context, written: Sequence[Upserted]) -> UpsertPropertiesPayload:
+    rows = await context.loaders.require_properties(
+        [item.property_id for item in written], "properties"
+    )
+    return UpsertPropertiesPayload(
+        results=[
+            UpsertedProperty(outcome=item.outcome, property=Property.of(row))
+            for item, row in zip(written, rows, strict=True)
+        ]
+    )

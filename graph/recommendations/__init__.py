@@ -1,0 +1,1 @@
+"""Recommendations, similar properties and users, and reasons in the schema."""

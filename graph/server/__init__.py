@@ -1,0 +1,1 @@
+"""What serves the schema: HTTP, documents, operations, GraphiQL, logs and metrics."""

@@ -1,0 +1,1 @@
+"""Jobs of the model registry: training, reports, drift."""

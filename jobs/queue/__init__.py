@@ -1,0 +1,1 @@
+"""What all jobs share: the queues, runs, retries, leases, child processes."""

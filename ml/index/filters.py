@@ -1,0 +1,205 @@
+"""The domain's property filter and property columns in Qdrant's terms.
+
+One module owns both sides, what a point carries and how a filter asks for it, so that they cannot
+drift apart. A missing value is left out of the payload and thus matches no condition on it.
+Conditions are Qdrant's own messages: the client's models would be checked and turned into those for
+every search, which takes longer than to make them.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from math import inf, isnan, nextafter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qdrant_client import grpc, models
+
+from domain.contract.filters import RANGES, Box, Circle, Polygon, PropertyFilter, Range
+from domain.contract.snapshots import PropertyColumns
+from domain.contract.vocabulary import ListingStatus, PropertyType
+
+PAYLOAD_INDEXES: dict[str, models.PayloadSchemaType | models.KeywordIndexParams] = {
+    "property_id": models.PayloadSchemaType.KEYWORD,
+    "external_id": models.PayloadSchemaType.KEYWORD,
+    "property_type": models.PayloadSchemaType.KEYWORD,
+    "zipcode": models.PayloadSchemaType.KEYWORD,
+    "city": models.PayloadSchemaType.KEYWORD,
+    "state": models.PayloadSchemaType.KEYWORD,
+    "listing_status": models.PayloadSchemaType.KEYWORD,
+    "words": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, prefix=True),
+    **dict.fromkeys((*RANGES.values(), "listed_at"), models.PayloadSchemaType.FLOAT),
+    "renovation_needed": models.PayloadSchemaType.BOOL,
+    "location": models.PayloadSchemaType.GEO,
+    "owned": models.PayloadSchemaType.BOOL,
+}
+"""What a property's point carries beside its tenant and model version."""
+
+_MILLIMETRE = 0.001
+_WHOLE = 2.0**53  # below, a float and the integer that it stands for are the same number
+
+
+def payloads(columns: PropertyColumns) -> list[dict[str, Any]]:
+    """The payload of each property, n dictionaries of JSON values."""
+    latitudes, longitudes = columns.column("latitude"), columns.column("longitude")
+    located = (np.abs(latitudes) <= 90) & (np.abs(longitudes) <= 180)
+    fields: dict[str, Iterable[Any]] = {
+        "property_id": map(str, columns.ids),
+        "owned": (columns.owners > 0).tolist(),
+        **{name: _numbers(columns.column(name)) for name in RANGES.values()},
+        "listed_at": _numbers(columns.listed_at),
+        "zipcode": columns.zipcode,
+        "city": columns.city,
+        "property_type": _names(PropertyType, columns.property_type),
+        "listing_status": _names(ListingStatus, columns.listing_status),
+        "renovation_needed": [
+            None if isnan(value) else value != 0
+            for value in columns.column("renovation_needed").tolist()
+        ],
+        "location": [
+            {"lat": latitude, "lon": longitude} if known else None
+            for latitude, longitude, known in zip(
+                latitudes.tolist(), longitudes.tolist(), located.tolist(), strict=True
+            )
+        ],
+    }
+    if columns.labels:
+        fields["external_id"], fields["state"], words = zip(*columns.labels, strict=True)
+        fields["words"] = map(list, words)
+    return [
+        {name: value for name, value in zip(fields, row, strict=True) if value is not None}
+        for row in zip(*fields.values(), strict=True)
+    ]
+
+
+def conditions(where: PropertyFilter) -> list[grpc.Condition]:
+    """The conditions that a property must all meet."""
+    found: list[grpc.Condition] = []
+    for key, values in (
+        ("property_id", where.ids),
+        ("external_id", where.external_ids),
+        ("property_type", where.property_types),
+        ("zipcode", where.zipcodes),
+        ("city", where.cities),
+        ("state", where.states),
+        ("listing_status", where.listing_statuses),
+    ):
+        if values:
+            found.append(among(key, values))
+    found.extend(_field("words", match=grpc.Match(prefix=word)) for word in where.words)
+    for part, key in RANGES.items():
+        interval: Range | None = getattr(where, part)
+        if interval is not None and (interval.min is not None or interval.max is not None):
+            found.append(_field(key, range=grpc.Range(gte=interval.min, lte=interval.max)))
+    if where.listed_after is not None:
+        later = grpc.Range(gt=where.listed_after.timestamp())
+        found.append(_field("listed_at", range=later))
+    if where.listed_before is not None:
+        earlier = grpc.Range(lt=where.listed_before.timestamp())
+        found.append(_field("listed_at", range=earlier))
+    for key, flag in (("renovation_needed", where.renovation_needed), ("owned", where.owned)):
+        if flag is not None:
+            found.append(_field(key, match=grpc.Match(boolean=flag)))
+    found.extend(_located(where))
+    if where.exclude_ids:
+        unwanted = grpc.Filter(must_not=[among("property_id", where.exclude_ids)])
+        found.append(grpc.Condition(filter=unwanted))
+    return found
+
+
+def _located(where: PropertyFilter) -> Iterator[grpc.Condition]:
+    if where.circle is not None:
+        yield _within_circle(where.circle)
+    if where.box is not None:
+        yield _within_box(where.box)
+    if where.polygon is not None:
+        yield _within_polygon(where.polygon)
+
+
+def equals(key: str, value: object) -> grpc.Condition:
+    """Points whose payload field is that."""
+    return _field(key, match=grpc.Match(keyword=str(value)))
+
+
+def among(key: str, values: Iterable[object]) -> grpc.Condition:
+    """Points whose payload field is one of those."""
+    strings = grpc.RepeatedStrings(strings=[str(value) for value in values])
+    return _field(key, match=grpc.Match(keywords=strings))
+
+
+def at_least(key: str, value: float) -> grpc.Condition:
+    """Points whose payload field is that or more."""
+    return _field(key, range=grpc.Range(gte=value))
+
+
+def at_most(key: str, value: float) -> grpc.Condition:
+    """Points whose payload field is that or less."""
+    return _field(key, range=grpc.Range(lte=value))
+
+
+def both(*conditions: grpc.Condition) -> grpc.Condition:
+    """All of the conditions hold."""
+    return grpc.Condition(filter=grpc.Filter(must=conditions))
+
+
+def either(conditions: Sequence[grpc.Condition]) -> grpc.Condition:
+    """At least one of the conditions holds."""
+    return grpc.Condition(filter=grpc.Filter(should=conditions))
+
+
+def _field(key: str, **what: Any) -> grpc.Condition:
+    return grpc.Condition(field=grpc.FieldCondition(key=key, **what))
+
+
+def unowned() -> grpc.Condition:
+    """Of which no investor of the tenant is an owner."""
+    return _field("owned", match=grpc.Match(boolean=False))
+
+
+def within_any(circles: Sequence[Circle]) -> grpc.Condition:
+    """Within at least one of the circles."""
+    return either(list(map(_within_circle, circles)))
+
+
+def _numbers(values: NDArray[np.float64]) -> list[float | int | None]:
+    """Finite numbers, whole ones as integers, which cost an index less; None for others."""
+    return [
+        (int(value) if value.is_integer() and abs(value) < _WHOLE else value)
+        if -inf < value < inf
+        else None
+        for value in values.tolist()
+    ]
+
+
+def _names(
+    vocabulary: type[PropertyType] | type[ListingStatus], codes: NDArray[np.int8]
+) -> list[str | None]:
+    """The values at those positions of a vocabulary, None for the codes of missing ones."""
+    names = dict(enumerate(map(str, vocabulary)))
+    return list(map(names.get, codes.tolist()))
+
+
+def _within_circle(circle: Circle) -> grpc.Condition:
+    # Qdrant's circles and boxes are open, ours are closed: a hair wider makes up for it.
+    return _field(
+        "location",
+        geo_radius=grpc.GeoRadius(
+            center=grpc.GeoPoint(lat=circle.latitude, lon=circle.longitude),
+            radius=circle.radius_km * 1000 + _MILLIMETRE,
+        ),
+    )
+
+
+def _within_box(box: Box) -> grpc.Condition:
+    return _field(
+        "location",
+        geo_bounding_box=grpc.GeoBoundingBox(
+            top_left=grpc.GeoPoint(lat=nextafter(box.north, 90), lon=nextafter(box.west, -180)),
+            bottom_right=grpc.GeoPoint(lat=nextafter(box.south, -90), lon=nextafter(box.east, 180)),
+        ),
+    )
+
+
+def _within_polygon(polygon: Polygon) -> grpc.Condition:
+    ring = [grpc.GeoPoint(lat=latitude, lon=longitude) for latitude, longitude in polygon.corners]
+    exterior = grpc.GeoLineString(points=[*ring, ring[0]])
+    return _field("location", geo_polygon=grpc.GeoPolygon(exterior=exterior))

@@ -1,0 +1,249 @@
+"""The embeddings of one tenant's one model version: written, deleted and searched here alone."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from qdrant_client import grpc
+
+from domain.contract.filters import PropertyFilter
+from domain.contract.snapshots import PropertyColumns
+from ml.index.candidates import (
+    BELOW,
+    EVERYTHING,
+    MOST_TIES,
+    Candidates,
+    Source,
+    exceeded,
+    gather,
+    mostly_ties,
+)
+from ml.index.contents import Contents
+from ml.index.filters import among, at_least, both, conditions, either, payloads
+from ml.index.index_rows import ROW, pack
+from ml.index.points import PROPERTIES, USERS, aside, check_shape
+from ml.index.queries import nearest_to, nearest_to_any, only
+from ml.twin.items import Items
+from ml.twin.observing import searching
+
+
+class Hit(NamedTuple):
+    """A property that a search found, and its cosine with the query.
+
+    Attributes:
+        vector: its unit vector (16,); empty unless it was asked for.
+    """
+
+    property_id: UUID
+    cosine: float
+    vector: NDArray[np.float32]
+
+
+class Space(Contents):
+    """The points of one tenant's one model version; no call can reach another's."""
+
+    async def upsert_properties(self, properties: PropertyColumns, items: Items) -> None:
+        """Writes the properties as the space's version sees them; replaces those already there."""
+        vectors = items.embedding.cpu().numpy()
+        check_shape(vectors, len(properties))
+
+        def points() -> tuple[list[str], list[dict[str, Any]]]:
+            rows = payloads(properties)
+            for payload, row in zip(rows, pack(properties.ids, items), strict=True):
+                payload[ROW] = row
+            return [self._point_id(value) for value in properties.ids], rows
+
+        ids, rows = await aside(len(properties), points)
+        await self._upsert(PROPERTIES, ids, vectors, rows)
+
+    async def upsert_users(self, interests: Mapping[UUID, NDArray[np.float32]]) -> None:
+        """Writes investors, one point for each of an investor's unit vectors (k, 16).
+
+        Replaces what was there of them; whoever searches meanwhile finds each by one or the other.
+        """
+        owner = [user_id for user_id, some in interests.items() for _ in some]
+        rank = [place for some in interests.values() for place in range(len(some))]
+        if owner:
+            vectors = np.concatenate(list(interests.values()))
+            check_shape(vectors, len(owner))
+            await self._upsert(
+                USERS,
+                [self._point_id(one, place) for one, place in zip(owner, rank, strict=True)],
+                vectors,
+                [
+                    {"user_id": str(one), "interest": place}
+                    for one, place in zip(owner, rank, strict=True)
+                ],
+            )
+        by_count: dict[int, list[UUID]] = {}
+        for user_id, some in interests.items():
+            by_count.setdefault(len(some), []).append(user_id)
+        if by_count:
+            left_over = [
+                both(among("user_id", ids), at_least("interest", count))
+                for count, ids in by_count.items()
+            ]
+            await self._client.delete(USERS, self._filter(must=[either(left_over)]))
+
+    async def delete_users(self, ids: Collection[UUID]) -> None:
+        """Deletes the investors; unknown ids are ignored."""
+        if ids:
+            owned = self._filter(must=[among("user_id", ids)])
+            await self._client.delete(USERS, owned)
+
+    async def drop(self) -> None:
+        """Deletes all properties and investors of the space."""
+        for collection in (PROPERTIES, USERS):
+            await self._client.delete(collection, self._filter())
+
+    @searching
+    async def query(
+        self,
+        vector: NDArray[np.float32],
+        where: PropertyFilter,
+        exclude: Collection[UUID],
+        limit: int,
+        *,
+        with_vectors: bool = False,
+    ) -> list[Hit]:
+        """The ``limit`` properties nearest to the vector (16,), best first.
+
+        The filter and the exclusions hold inside the search: the list is full if matches exist.
+        Equal cosines are ordered by property id, and the smallest ids are the ones kept (among a
+        thousand ties at the end of the list; beyond, which are kept is left to Qdrant).
+        """
+        if limit < 1:
+            return []
+        wanted = self._wanted(where, exclude)
+        fetched = limit + 1
+        while True:
+            search = grpc.QueryPoints(
+                query=nearest_to(vector),
+                filter=wanted,
+                limit=fetched,
+                with_payload=only("property_id"),
+                with_vectors=grpc.WithVectorsSelector(enable=with_vectors),
+            )
+            (points,) = await self._search([search])
+            hits = [Hit(_property_id(point), point.score, _vector(point)) for point in points]
+            # Where the last one asked for ties with one beyond it, smaller ids may follow.
+            tied = len(hits) == fetched and hits[-1].cosine >= hits[limit - 1].cosine
+            if not tied or fetched > limit + MOST_TIES:
+                return sorted(hits, key=lambda hit: (-hit.cosine, hit.property_id))[:limit]
+            fetched = limit + 4 * (fetched - limit)
+
+    @searching
+    async def candidates(
+        self,
+        interests: NDArray[np.float32],
+        where: PropertyFilter,
+        exclude: Collection[UUID],
+        sources: Sequence[Source],
+        fields: Sequence[str] = (),
+    ) -> Candidates:
+        """The properties that are most like any of the interests (k, 16), k at least 1.
+
+        The filter and the exclusions hold inside the search. All sources are searched in one call.
+
+        Args:
+            interests: unit vectors; a property counts by the nearest of them.
+            where: the filter.
+            exclude: ids that are not wanted.
+            sources: how many of what; a property that several bring is there once.
+            fields: further fields of the payload to bring along.
+        """
+        query = nearest_to_any(interests)
+
+        def search(source: Source, limit: int) -> grpc.QueryPoints:
+            return grpc.QueryPoints(
+                query=query,
+                filter=self._wanted(where, exclude, source.conditions),
+                limit=limit,
+                score_threshold=None if source.above is None else source.above - BELOW,
+                with_payload=only(ROW, *fields),
+            )
+
+        limits = [one.limit + 1 if one.above is None else 2 * one.limit for one in sources]
+        brought = await self._search(list(map(search, sources, limits)))
+        for place, source in enumerate(sources):
+            if mostly_ties(source, brought[place], limits[place]):
+                limits[place] += MOST_TIES
+                (brought[place],) = await self._search([search(source, limits[place])])
+        above = tuple(map(exceeded, sources, brought, limits))
+        return gather(brought, above, fields)
+
+    @searching
+    async def investors(
+        self,
+        vectors: NDArray[np.float32],
+        exclude: Collection[UUID],
+        limit: int,
+        above: float | None = None,
+    ) -> tuple[list[UUID], float]:
+        """The investors with an interest that is most like any of the vectors (k, 16).
+
+        Args:
+            vectors: unit vectors, at least one.
+            exclude: investors that are not wanted.
+            limit: how many; fewer where some are exactly as alike as the next.
+            above: everyone who is more alike than this, up to twice the limit; None to find out
+                what that is for the limit.
+
+        Returns:
+            The investors, the most alike first, and what all of them exceed in likeness.
+        """
+        unwanted = [among("user_id", exclude)] if exclude else None
+        query = nearest_to_any(vectors)
+        wanted = limit + 1 if above is None else 2 * limit
+        # Each investor has as many points as interests; the nearest of them comes first.
+        fetched = 2 * wanted
+        while True:
+            search = grpc.QueryPoints(
+                query=query,
+                filter=self._filter(must_not=unwanted),
+                limit=fetched,
+                score_threshold=None if above is None else above - BELOW,
+                with_payload=only("user_id"),
+            )
+            (points,) = await self._search([search], USERS)
+            nearest: dict[str, float] = {}
+            for point in points:
+                nearest.setdefault(point.payload["user_id"].string_value, point.score)
+            if len(nearest) >= wanted or len(points) < fetched:
+                break
+            fetched *= 2
+        if above is None:
+            above = list(nearest.values())[limit] if len(nearest) > limit else EVERYTHING
+        return [UUID(one) for one, score in nearest.items() if score > above], above
+
+    @searching
+    async def interests(self, ids: Collection[UUID]) -> dict[UUID, NDArray[np.float32]]:
+        """The unit vectors (k, 16) of those investors who have any."""
+        found: dict[UUID, list[Any]] = {}
+        if ids:
+            owned = self._filter(must=[among("user_id", ids)])
+            async for points in self._scroll(USERS, owned, "user_id", with_vectors=True):
+                for point in points:
+                    owner = UUID((point.payload or {})["user_id"])
+                    found.setdefault(owner, []).append(point.vector)
+        return {owner: np.array(vectors, dtype=np.float32) for owner, vectors in found.items()}
+
+    def _wanted(
+        self,
+        where: PropertyFilter,
+        exclude: Collection[UUID],
+        further: Sequence[grpc.Condition] = (),
+    ) -> grpc.Filter:
+        """What matches, is not excluded, and meets the further conditions."""
+        unwanted = [among("property_id", exclude)] if exclude else None
+        return self._filter(must=[*conditions(where), *further], must_not=unwanted)
+
+
+def _property_id(point: grpc.ScoredPoint) -> UUID:
+    return UUID(point.payload["property_id"].string_value)
+
+
+def _vector(point: grpc.ScoredPoint) -> NDArray[np.float32]:
+    return np.array(point.vectors.vector.dense.data, dtype=np.float32)

@@ -1,0 +1,1 @@
+"""Figures that trainings, gates and evaluation share: how well something ranks, and drift."""

@@ -1,0 +1,1 @@
+"""Trained twins at work: loading, retrieval, inference."""

@@ -1,0 +1,256 @@
+"""Trained twins at work, run where the request is.
+
+Encoding one property takes about a tenth of a millisecond, less than handing it to a thread, so
+small batches run inline on one thread; only large ones leave the event loop.
+"""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from domain.contract.filters import PropertyFilter
+from domain.contract.ranked_lists import Key, Kin, Ranked, Reach, Shortlist, Similar
+from domain.contract.snapshots import Cause, InvestorHistory, ModelKey, ModelLoader, PropertyColumns
+from ml.index.candidates import EVERYTHING
+from ml.index.index import EmbeddingIndex
+from ml.serving.audience import AUDIENCE, kinship
+from ml.serving.diversity import diversify
+from ml.serving.loaded import LoadedTwins
+from ml.serving.retrieval import DIVERSIFIED, sources, split
+from ml.twin.buy_box import FIELDS, columns_of, share_met
+from ml.twin.device import pick_device
+from ml.twin.items import Items
+from ml.twin.observing import inference
+from ml.twin.scoring import Investor, LoadedTwin
+
+_LARGE_BATCH = 4096
+"""Properties above which embedding takes milliseconds and moves to a thread."""
+
+_MANY_ITEMS = 512
+"""Properties above which reading all that the index keeps of them does."""
+
+_MANY_INVESTORS = 16
+"""Investors above which reading them takes long enough to move to a thread."""
+
+
+class TwinService:
+    """Implements the domain's ``Twin`` over an index and a loader of stored versions."""
+
+    def __init__(
+        self,
+        index: EmbeddingIndex,
+        load: ModelLoader,
+        device: str = "auto",
+        capacity: int = 8,
+    ) -> None:
+        """Loads nothing yet. On the CPU it sets torch to one thread for the whole process.
+
+        Args:
+            index: where the embeddings of every served version are.
+            load: fetches a version; what it raises reaches the caller of the request.
+            device: "auto", "cpu" or "cuda".
+            capacity: most versions kept loaded, at least 1; the least recently used one goes.
+
+        Raises:
+            ValueError: if the capacity is below 1, or CUDA is asked for and absent.
+        """
+        self._index = index
+        self._device = pick_device(device)
+        self.loaded = LoadedTwins(load, self._device, capacity)
+        if self._device.type == "cpu":
+            torch.set_num_threads(1)
+
+    @inference
+    async def rank(
+        self,
+        model: ModelKey,
+        investor: InvestorHistory,
+        where: PropertyFilter,
+        exclude: Collection[UUID],
+        diversity: float = 0.0,
+        reach: Reach | None = None,
+        part: int = 0,
+    ) -> Shortlist:
+        """See ``Twin.rank``."""
+        twin = await self.loaded.get(model)
+        known = _with_approval(twin, investor)
+        box = investor.buy_box
+        searched = sources(known, reach, part)
+        found = await self._index.space(model).candidates(
+            known.interests, where, exclude, searched, FIELDS if box else ()
+        )
+        if not found.ids:
+            return Shortlist([], reach or Reach(found.above))
+        met = share_met(box, columns_of(found.ids, found.fields)) if box else None
+        scores = twin.score(known, found.items.to(self._device), met)
+        # Stable, so that equals stay in the order of their ids.
+        order = np.argsort(-scores, kind="stable").tolist()
+        if diversity:
+            pool = np.array(order[:DIVERSIFIED])
+            vectors = found.items.embedding.numpy()[pool]
+            order = pool[diversify(scores[pool], vectors, diversity, len(pool))].tolist()
+            reach = reach or Reach(found.above)
+            keyed = [(row, Key(0, place, found.ids[row])) for place, row in enumerate(order, 1)]
+        else:
+            keyed, reach = split(order, scores, found, reach, part)
+        affinity = twin.affinity(scores)
+        items = [Ranked(found.ids[row], float(affinity[row]), key) for row, key in keyed]
+        return Shortlist(items, reach)
+
+    @inference
+    async def similar(
+        self,
+        model: ModelKey,
+        anchor: PropertyColumns,
+        where: PropertyFilter,
+        exclude: Collection[UUID],
+        limit: int,
+        diversity: float = 0.0,
+    ) -> list[Similar]:
+        """See ``Twin.similar``. The anchor itself is never among them.
+
+        A diversified list ends after ``DIVERSIFIED`` properties. Raises ValueError unless the
+        anchor is one row.
+        """
+        if len(anchor) != 1:
+            raise ValueError(f"similar needs one anchor property, not {len(anchor)}")
+        vector = (await self.loaded.get(model)).embed(anchor)[0]
+        return await self.nearest(model, vector, where, {*exclude, *anchor.ids}, limit, diversity)
+
+    @inference
+    async def nearest(
+        self,
+        model: ModelKey,
+        vector: NDArray[np.float32],
+        where: PropertyFilter,
+        exclude: Collection[UUID],
+        limit: int,
+        diversity: float = 0.0,
+    ) -> list[Similar]:
+        """See ``Twin.nearest``."""
+        wanted = DIVERSIFIED if diversity else limit
+        hits = await self._index.space(model).query(
+            vector, where, exclude, wanted, with_vectors=diversity > 0
+        )
+        if diversity and hits:
+            cosines = np.array([hit.cosine for hit in hits])
+            vectors = np.stack([hit.vector for hit in hits])
+            hits = [hits[row] for row in diversify(cosines, vectors, diversity, limit)]
+        return [
+            Similar(
+                hit.property_id,
+                _likeness(hit.cosine),
+                Key(0, float(place) if diversity else -hit.cosine, hit.property_id),
+            )
+            for place, hit in enumerate(hits, 1)
+        ]
+
+    @inference
+    async def score(
+        self, model: ModelKey, investors: Sequence[InvestorHistory], properties: PropertyColumns
+    ) -> NDArray[np.float64]:
+        """See ``Twin.score``."""
+        twin = await self.loaded.get(model)
+
+        def scores() -> list[NDArray[np.float64]]:
+            # Nearly the same of the properties for every investor.
+            items = twin.items(properties)
+            return [
+                twin.score_properties(_with_approval(twin, investor), properties, items)
+                for investor in investors
+            ]
+
+        # Reading an investor takes most of a millisecond.
+        many = len(investors) > _MANY_INVESTORS
+        found = await asyncio.to_thread(scores) if many else scores()
+        return twin.affinity(np.stack(found) if found else np.empty((0, len(properties))))
+
+    @inference
+    async def explain(
+        self, model: ModelKey, investor: InvestorHistory, properties: PropertyColumns
+    ) -> list[tuple[Cause, ...]]:
+        """See ``Twin.explain``."""
+        twin = await self.loaded.get(model)
+        return twin.explain(_with_approval(twin, investor), properties)
+
+    @inference
+    async def audience(
+        self,
+        model: ModelKey,
+        found: PropertyColumns,
+        exclude: Sequence[Collection[UUID]],
+        above: Sequence[float | None],
+    ) -> list[tuple[list[UUID], float]]:
+        """See ``Twin.audience``."""
+        vectors = (await self.loaded.get(model)).embed(found)
+        space = self._index.space(model)
+        return await asyncio.gather(
+            *(
+                space.investors(vector[None], unwanted, AUDIENCE, bound)
+                for vector, unwanted, bound in zip(vectors, exclude, above, strict=True)
+            )
+        )
+
+    @inference
+    async def kin(
+        self, model: ModelKey, user_id: UUID, exclude: Collection[UUID], above: float | None
+    ) -> Kin:
+        """See ``Twin.kin``."""
+        space = self._index.space(model)
+        own = (await space.interests([user_id])).get(user_id)
+        if own is None:
+            return Kin({}, b"", EVERYTHING)
+        # The index has its own order of an investor's points, which is always the same.
+        near, above = await space.investors(own, {user_id, *exclude}, AUDIENCE, above)
+        others = await space.interests(near)
+        likeness = kinship(own, list(others.values()))
+        return Kin(dict(zip(others, likeness, strict=True)), own.tobytes(), above)
+
+    @inference
+    async def embed(self, model: ModelKey, properties: PropertyColumns) -> NDArray[np.float32]:
+        """See ``Twin.embed``."""
+        twin = await self.loaded.get(model)
+        if len(properties) > _LARGE_BATCH:
+            return await asyncio.to_thread(twin.embed, properties)
+        return twin.embed(properties)
+
+    async def items(self, model: ModelKey, properties: PropertyColumns) -> Items:
+        """What the index keeps of the properties."""
+        twin = await self.loaded.get(model)
+        if len(properties) > _MANY_ITEMS:
+            return await asyncio.to_thread(twin.items, properties)
+        return twin.items(properties)
+
+    async def interests(
+        self, model: ModelKey, investors: Sequence[InvestorHistory]
+    ) -> dict[UUID, NDArray[np.float32]]:
+        """What the index keeps of investors: unit vectors, float32 (k, 16), of what each wants.
+
+        k is 0 for who did nothing of positive weight.
+        """
+        twin = await self.loaded.get(model)
+
+        def read() -> dict[UUID, NDArray[np.float32]]:
+            return {one.user_id: twin.investor(one).interests for one in investors}
+
+        many = len(investors) > _MANY_INVESTORS
+        return await asyncio.to_thread(read) if many else read()
+
+
+def _with_approval(twin: LoadedTwin, history: InvestorHistory) -> Investor:
+    investor = twin.investor(history)
+    if not len(investor.interests):
+        raise ValueError(
+            f"investor {history.user_id} has approved of nothing yet: "
+            "there is nothing to rank or score by"
+        )
+    return investor
+
+
+def _likeness(cosine: float) -> float:
+    """A cosine mapped to [0, 1]."""
+    return min(1.0, max(0.0, (1 + cosine) / 2))

@@ -1,0 +1,98 @@
+"""Which properties are looked at before they are ranked: the first of the two stages.
+
+Three searches in one call to the index, merged. What is most like the investor's interests; the
+same among what no investor of the tenant owns yet, since in most portfolios what is owned is not
+for sale; and the same among what lies near something the investor approved of, where the twin's
+idea of a place is coarser than a street.
+
+A list begins with the hundred best of what these searches bring. Behind them comes what scores
+less, of what a fourth, deeper search brings as well; and last what that one alone brings although
+it scores more, too late for its place. How much is looked at never depends on a page. Nor does it
+depend on how much there is, once the first page fixed the likeness that each search goes down to:
+which part a property belongs to, and where, is its own affair. So the pages of a list are those of
+one list, whatever is added or deleted between them.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.contract.ranked_lists import Key, Reach
+from ml.index.candidates import EVERYTHING, Candidates, Source
+from ml.index.filters import unowned, within_any
+from ml.twin.scoring import Investor
+
+ALIKE, UNOWNED, NEAR = 100, 200, 100
+"""How many properties the searches bring."""
+
+DEEPER = 1000
+"""How many the search for the second part brings."""
+
+PART = 100
+"""How long the first part is, if there is a second."""
+
+DIVERSIFIED = 300
+"""How many of the best candidates a diversified list is picked from: it ends with them."""
+
+
+def sources(investor: Investor, reach: Reach | None = None, part: int = 0) -> list[Source]:
+    """What to search for, for a part of a list; ``reach`` is None for its first page."""
+    searches = [Source(ALIKE), Source(UNOWNED, (unowned(),))]
+    if investor.surroundings:
+        searches.append(Source(NEAR, (within_any(investor.surroundings),)))
+    if part:
+        searches.append(Source(DEEPER))
+    known = reach.likeness if reach else ()
+    return [
+        one._replace(above=known[place]) if place < len(known) else one
+        for place, one in enumerate(searches)
+    ]
+
+
+def split(
+    order: Sequence[int],
+    scores: NDArray[np.float64],
+    found: Candidates,
+    reach: Reach | None,
+    part: int,
+) -> tuple[list[tuple[int, Key]], Reach]:
+    """The candidates of one part of a list in its order, each with its key, and the list's reach.
+
+    Args:
+        order: all candidates, the best first.
+        scores: (n,), theirs.
+        found: what ``sources`` brought.
+        reach: how far the list looks, None for its first page.
+        part: 0 for the first part, 1 for the others.
+    """
+
+    def keyed(row: int, part: int = 0) -> tuple[int, Key]:
+        return row, Key(part, -float(scores[row]), found.ids[row])
+
+    if reach is None:
+        if found.above[0] == EVERYTHING:
+            return list(map(keyed, order)), Reach(found.above)
+        first = list(map(keyed, order[:PART]))
+        return first, Reach(found.above, first[-1][1])
+    if len(found.above) > len(reach.likeness):
+        reach = reach._replace(likeness=found.above)
+    last = reach.last
+    if last is None:
+        return ([] if part else list(map(keyed, order))), reach
+    looked_at_first = set(np.nonzero(found.sources[: len(found.above) - part])[1].tolist())
+    above = [keyed(row)[1] <= last for row in order]
+    first = [
+        keyed(row)
+        for row, high in zip(order, above, strict=True)
+        if high and row in looked_at_first
+    ]
+    if part == 0:
+        return first, reach
+    rest = [keyed(row, 1) for row, high in zip(order, above, strict=True) if not high]
+    late = [
+        keyed(row, 2)
+        for row, high in zip(order, above, strict=True)
+        if high and row not in looked_at_first
+    ]
+    return rest + late, reach

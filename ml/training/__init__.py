@@ -1,0 +1,1 @@
+"""Trains a twin, from the start or on from a version."""

@@ -1,0 +1,1 @@
+"""One portfolio twin: features, towers, re-ranker, scoring, artifacts."""

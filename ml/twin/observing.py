@@ -1,0 +1,80 @@
+"""What the twin and its index count and time, for Prometheus and for traces."""
+
+import functools
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+import torch
+from prometheus_client import Counter, Gauge, Histogram
+
+from domain.contract import tracing
+
+_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+
+INFERENCE_SECONDS = Histogram(
+    "twin_inference_seconds",
+    "Time of the twin's methods, searches of the index and loading included.",
+    ("method", "device"),
+    buckets=_BUCKETS,
+)
+SEARCH_SECONDS = Histogram(
+    "twin_index_search_seconds",
+    "Time of searches of the index, by what they look for.",
+    ("search",),
+    buckets=_BUCKETS,
+)
+LOADED = Gauge("twin_models_loaded", "Models kept in memory.", multiprocess_mode="livesum")
+LOADS = Counter("twin_model_loads", "Models loaded from the database.")
+EVICTIONS = Counter("twin_model_evictions", "Models let go for others, or as superseded.")
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+class _Serving(Protocol):
+    """Has a device."""
+
+    _device: torch.device
+
+
+Serving = TypeVar("Serving", bound=_Serving)
+Owner = TypeVar("Owner")
+
+
+def inference(
+    method: Callable[Concatenate[Serving, Given], Coroutine[Any, Any, Result]],
+) -> Callable[Concatenate[Serving, Given], Coroutine[Any, Any, Result]]:
+    """Time a method of the twin."""
+    name = method.__name__
+
+    async def timed(self: Serving, /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
+        started = time.perf_counter()
+        try:
+            with tracing.span(f"twin {name}"):
+                return await method(self, *args, **kwargs)
+        finally:
+            took = time.perf_counter() - started
+            INFERENCE_SECONDS.labels(name, self._device.type).observe(took)
+
+    functools.update_wrapper(timed, method)
+    return timed
+
+
+def searching(
+    method: Callable[Concatenate[Owner, Given], Coroutine[Any, Any, Result]],
+) -> Callable[Concatenate[Owner, Given], Coroutine[Any, Any, Result]]:
+    """Time a search of the index."""
+    name = method.__name__
+    seconds = SEARCH_SECONDS.labels(name)
+
+    async def timed(self: Owner, /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
+        started = time.perf_counter()
+        try:
+            with tracing.span(f"index {name}"):
+                return await method(self, *args, **kwargs)
+        finally:
+            seconds.observe(time.perf_counter() - started)
+
+    functools.update_wrapper(timed, method)
+    return timed
