@@ -123,7 +123,7 @@ def test_nothing_of_opentelemetry_is_imported_without_a_collector() -> None:
     code = (
         "import sys, settings, telemetry\n"
         "telemetry.configure(settings.Settings(_env_file=None), 'test')\n"
-        "from domain import tracing\n"
+        "from domain.contract import tracing\n"
         "with tracing.span('x'): assert tracing.traceparent() is None\n"
         "assert not [name for name in sys.modules if name.startswith('opentelemetry')]"
     )
@@ -137,7 +137,7 @@ def sent(folder: Path, dotenv: str = "") -> list[tuple[str, bytes]]:
     """
     code = (
         "import settings, telemetry\n"
-        "from domain import tracing\n"
+        "from domain.contract import tracing\n"
         "telemetry.configure(settings.load(), 'server')\n"
         f"with tracing.span('going on', parent={PARENT!r}, rows=3): pass"
     )
