@@ -53,7 +53,8 @@ class PropertyFilter:
     A property whose value is missing never matches a part that restricts that value.
     ``listed_after`` and ``listed_before`` leave out the moment itself; ranges, circles and boxes
     include their borders. ``words`` must each begin a word of the property: see ``words_of``.
-    ``owned`` asks for what an investor of the tenant made a deal on, or for the rest.
+    ``owned`` asks for what an investor of the tenant made a deal on, or for the rest. ``added``
+    restricts, by name, what other nouns know of properties; no index knows it.
     """
 
     ids: tuple[UUID, ...] = ()
@@ -84,6 +85,7 @@ class PropertyFilter:
     circle: Circle | None = None
     box: Box | None = None
     polygon: Polygon | None = None
+    added: tuple[tuple[str, Range], ...] = ()
 
 
 RANGES: dict[str, str] = {

@@ -1,7 +1,7 @@
 """Lists of properties: filtered, ordered, counted and paged in SQL."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Float,
+    ScalarSelect,
     Text,
     Uuid,
     all_,
@@ -20,9 +21,11 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute, column_property, undefer
 
 from domain.contract.filters import RANGES, PropertyFilter, Range
+from domain.core.database import Database
+from domain.core.errors import invalid
 from domain.core.work import Work
 from domain.properties import polygons
 from domain.properties.polygons import Bind
@@ -44,6 +47,28 @@ _LISTS: dict[str, InstrumentedAttribute[Any]] = {
 }
 _FLOAT = Float(53)
 
+ADDED: list[str] = []
+"""Names of what ``add`` added."""
+
+MOST_RESOLVED = 10_000
+"""Properties that ``resolved`` finds at most."""
+
+
+def add(name: str, value: ScalarSelect[Any]) -> None:
+    """Have properties filtered and ordered by a number that a higher noun knows of them.
+
+    Args:
+        name: of the number, in ``PropertyFilter.added`` and ``Order``.
+        value: a subquery correlated with ``Property``; null where nothing is known.
+
+    Raises:
+        ValueError: properties have something of that name.
+    """
+    if hasattr(Property, name):
+        raise ValueError(f"properties have {name!r} already")
+    setattr(Property, name, column_property(value, deferred=True))
+    ADDED.append(name)
+
 
 def values(where: PropertyFilter) -> dict[str, Any]:
     """What the filter says, by the names that ``conditions`` binds.
@@ -58,8 +83,8 @@ def values(where: PropertyFilter) -> dict[str, Any]:
     for name in ("listed_after", "listed_before", "renovation_needed", "owned"):
         if getattr(where, name) is not None:
             said[name] = getattr(where, name)
-    for name in RANGES:
-        wanted: Range | None = getattr(where, name)
+    ranges: list[tuple[str, Range | None]] = [(name, getattr(where, name)) for name in RANGES]
+    for name, wanted in (*ranges, *where.added):
         if wanted is not None and wanted.min is not None:
             said[f"{name}_min"] = float(wanted.min)
         if wanted is not None and wanted.max is not None:
@@ -103,7 +128,7 @@ def conditions(names: Collection[str], bind: Bind) -> list[ColumnElement[bool]]:
         found.append(Property.listed_at > bind("listed_after", Property.listed_at.type))
     if "listed_before" in names:
         found.append(Property.listed_at < bind("listed_before", Property.listed_at.type))
-    for name, column_name in RANGES.items():
+    for name, column_name in (*RANGES.items(), *zip(ADDED, ADDED, strict=True)):
         column = getattr(Property, column_name)
         if f"{name}_min" in names:
             found.append(column >= bind(f"{name}_min", _FLOAT))
@@ -135,6 +160,28 @@ def matching(where: PropertyFilter) -> list[ColumnElement[bool]]:
     """The filter as SQL conditions, with its values: all of them must hold."""
     said = values(where)
     return conditions(said, lambda name, kind: literal(said[name], kind))
+
+
+async def resolved(database: Database, tenant_id: UUID, where: PropertyFilter) -> PropertyFilter:
+    """The filter for an index, which does not know what is ``added``: by id instead.
+
+    Raises:
+        DomainError: INVALID_INPUT for more than ``MOST_RESOLVED`` properties.
+    """
+    if not where.added:
+        return where
+    async with database.work(tenant_id) as work:
+        query = select(Property.id).where(*matching(where)).limit(MOST_RESOLVED + 1)
+        ids = tuple(await work.session.scalars(query))
+    if len(ids) > MOST_RESOLVED:
+        names = ", ".join(name for name, _ in where.added)
+        raise invalid(
+            f"filter: {names} leaves more than {MOST_RESOLVED:,} properties to rank; narrow it, or "
+            "ask for properties in an order",
+            "filter",
+        )
+    # Without any id, one that no property has: an empty list would not restrict.
+    return replace(where, ids=ids or (UUID(int=0),), added=())
 
 
 def excluding(ids: Collection[UUID]) -> ColumnElement[bool]:
@@ -243,6 +290,8 @@ async def page(
     ``backward`` takes those nearest the end instead of the start.
     """
     query = select(Property).where(*matching(where))
+    if order.column in ADDED:
+        query = query.options(undefer(getattr(Property, order.column)))
     if exclude:
         query = query.where(excluding(exclude))
     by_id = Property.id.desc() if backward else Property.id.asc()

@@ -8,7 +8,7 @@ from domain.contract.ranked_lists import Reach, Similar
 from domain.contract.snapshots import ModelKey, Twin
 from domain.core.database import Database
 from domain.core.errors import DomainError, ErrorCode, invalid, not_found
-from domain.properties import rows, snapshots
+from domain.properties import rows, search, snapshots
 from domain.properties.rows import PropertyValues
 from domain.properties.table import Property
 from domain.recommendations.cold_start import (
@@ -63,6 +63,7 @@ class Likeness:
             DomainError: NOT_FOUND for the property; INVALID_INPUT for the diversity;
                 CURSOR_EXPIRED.
         """
+        where = await search.resolved(self._database, tenant_id, where)
         async with self._database.read(tenant_id) as reading:
             anchor = (await rows.get_many(reading, [property_id])).get(property_id)
             version_id = await tenants.active_version_id(reading)
@@ -103,6 +104,7 @@ class Likeness:
                 NO_ACTIVE_MODEL.
         """
         unit = unit_vector(vector)
+        where = await search.resolved(self._database, tenant_id, where)
         async with self._database.read(tenant_id) as reading:
             version_id = await tenants.active_version_id(reading)
         if version_id is None:

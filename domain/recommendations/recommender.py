@@ -10,7 +10,7 @@ from domain.core.database import Database
 from domain.core.errors import DomainError, ErrorCode
 from domain.interactions import histories
 from domain.properties import rows as property_rows
-from domain.properties import snapshots
+from domain.properties import search, snapshots
 from domain.properties.rows import PropertyValues
 from domain.properties.table import Property
 from domain.recommendations.audience import Audience
@@ -86,6 +86,7 @@ class Recommender:
         """
         place = before or after
         check_diversity(diversity, place)
+        where = await search.resolved(self._database, tenant_id, where)
         async with self._database.read(tenant_id) as reading:
             ranking = await ranking_of(reading, user_id, where, place)
         if ranking.model is None:
