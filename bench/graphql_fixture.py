@@ -8,15 +8,16 @@ from uuid import UUID
 import strawberry
 from strawberry.dataloader import DataLoader
 
-import graph.core.enums  # noqa: F401 - before the types that have them
+import graph.core.enums
+import graph.recommendations.queries  # noqa: F401 - adds Property.affinity
 from domain.contract.vocabulary import ListingStatus, PropertyType
 from domain.properties import table
 from graph.core.directives import page_of
-from graph.core.loaders import Pair
 from graph.core.nodes import global_id
-from graph.core.pagination import page_info
+from graph.core.pagination import Edge, page_info
 from graph.properties.types import Property
-from graph.recommendations.types import Recommendation, RecommendationConnection, RecommendationEdge
+from graph.recommendations.loaders import Pair
+from graph.recommendations.types import Recommendation, RecommendationConnection
 
 COLUMNS = (
     "address", "city", "zipcode", "latitude", "longitude", "propertyType", "listingStatus",
@@ -54,7 +55,11 @@ class Context:
     """As the server's, as far as the query needs it."""
 
     def __init__(self) -> None:
-        self.loaders = Loaders()
+        self._loaders = Loaders()
+
+    def loaders(self, _kind: type) -> Loaders:
+        """The only ones there are."""
+        return self._loaders
 
     def investor(self, _user_id: str | None, *_field: str) -> UUID:
         """The caller."""
@@ -87,10 +92,10 @@ def query_type(*, told: bool) -> type:
     return made_type
 
 
-def edges(*, told: bool) -> list[RecommendationEdge]:
+def edges(*, told: bool) -> list[Edge[Recommendation]]:
     """What is recommended."""
     return [
-        RecommendationEdge(
+        Edge(
             cursor=str(rank),
             node=made(
                 Recommendation,
@@ -104,7 +109,7 @@ def edges(*, told: bool) -> list[RecommendationEdge]:
     ]
 
 
-def connection(page: list[RecommendationEdge]) -> RecommendationConnection:
+def connection(page: list[Edge[Recommendation]]) -> RecommendationConnection:
     """A page of it."""
     cursors = [one.cursor for one in page]
     info = page_info(cursors, has_next=False, has_previous=False)
@@ -133,6 +138,6 @@ def home(rank: int, *, told: bool) -> Any:
         Property,
         id=global_id("Property", UUID(int=rank)),
         row=table.Property(id=UUID(int=rank)),
-        told_affinity=score(UUID(int=rank)) if told else None,
+        prefetched_affinity=score(UUID(int=rank)) if told else None,
         **columns,
     )

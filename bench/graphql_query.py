@@ -129,7 +129,7 @@ async def by_hand() -> bytes:
                     "bathrooms": home.bathrooms,
                     "squareFeet": home.square_feet,
                     "yearBuilt": home.year_built,
-                    "affinity": home.told_affinity,
+                    "affinity": home.prefetched_affinity,
                 }
             }
         }

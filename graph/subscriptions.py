@@ -12,17 +12,14 @@ from uuid import UUID
 
 import strawberry
 
-from domain.core.errors import not_found
 from domain.core.events import Event, Topic
 from domain.jobs import job_runs
 from graph.core.context import Context, Info
-from graph.core.directives import weight
+from graph.core.directives import QUERY, weight
 from graph.core.enums import publish
 from graph.core.nodes import parse_id
-from graph.core.weights import QUERY
 from graph.jobs.types import JobRun
-from graph.properties.types import UserId
-from graph.users.types import User
+from graph.users.types import User, UserId
 
 PACE = 1.0
 """Seconds between two events of one subscription, at least."""
@@ -73,10 +70,7 @@ class RecommendationsChanged:
     )
     async def user(self, info: Info) -> User:
         """The investor."""
-        row = await info.context.loaders.users.load(self.investor)
-        if row is None:
-            raise not_found("user", ("userId",))
-        return User.of(row)
+        return await User.get(info.context, self.investor, "userId")
 
 
 async def recommendations_changed(
@@ -88,8 +82,7 @@ async def recommendations_changed(
         DomainError: FORBIDDEN if a viewer names another; NOT_FOUND; INVALID_INPUT.
     """
     investor = info.context.investor(user_id, "userId")
-    if await info.context.loaders.users.load(investor) is None:
-        raise not_found("user", ("userId",))
+    await User.get(info.context, investor, "userId")
     return _changes(info.context, investor)
 
 

@@ -4,11 +4,11 @@ A recorded job says in its run's result what came of it; see ``jobs.queue.runs``
 ``jobs.queue.routines``.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
-from domain.core.database import Database
 from domain.core.errors import DomainError, ErrorCode, invalid
 from domain.core.leases import LockedError
 from domain.tenants import tenants
@@ -18,6 +18,8 @@ from jobs.queue.runs import Context, JobPostponedError, Run, recorded
 
 if TYPE_CHECKING:
     from jobs.reindexing import Indexer
+
+Measure: TypeAlias = Callable[[UUID], Awaitable[dict[str, Any]]]
 
 INDEXING_LIMIT = 3600.0
 TRAINING_LIMIT = 6 * 3600.0
@@ -64,11 +66,8 @@ async def activate_model(context: Context, run: Run) -> None:
 @recorded(INDEXING_LIMIT)
 async def measure_drift(context: Context, run: Run) -> None:
     """Measure how far the tenant's data has moved from what its active version learned from."""
-    from jobs.model_registry import drift
-
-    database: Database = context["database"]
-    indexer: Indexer = context["indexer"]
-    run.result.update(await drift.measure(database, indexer.twin, run.tenant_id))
+    measure: Measure = context["measure_drift"]
+    run.result.update(await measure(run.tenant_id))
 
 
 @recorded(TRAINING_LIMIT)

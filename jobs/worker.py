@@ -8,6 +8,7 @@ needs neither PyTorch nor Qdrant: it leaves both to its children.
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, cast
 
 from arq import cron, func
@@ -65,11 +66,13 @@ def worker_settings(found: runtime.Services, loaded: settings.Settings, queue: s
                 runtime.connect_database(found)
             )
             return
+        from jobs.model_registry import drift
         from jobs.reindexing import Indexer
 
         rt = await stack.enter_async_context(runtime.connect(loaded, found))
         context["database"] = rt.database
         context["indexer"] = await Indexer.open(rt.database, rt.index, rt.twin)
+        context["measure_drift"] = partial(drift.measure, rt.database, rt.twin)
         context["long"] = asyncio.Semaphore(LONG_JOBS)
         context["decided"] = Decided()
         context["sweeping"], context["counting"] = Round(), Round()

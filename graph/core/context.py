@@ -2,8 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import cached_property
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 from uuid import UUID
 
 import strawberry
@@ -19,6 +18,8 @@ from domain.recommendations import Recommender
 from graph.core.loaders import Loaders
 from graph.core.nodes import parse_id
 from graph.identity import Principal
+
+L = TypeVar("L", bound=Loaders)
 
 
 class Context:
@@ -45,6 +46,7 @@ class Context:
         self._identity = identity
         self.recommender = recommender
         self.request_id = request_id
+        self._loaders: dict[type[Loaders], Loaders] = {}
 
     @property
     def principal(self) -> Principal:
@@ -71,10 +73,12 @@ class Context:
         """A transaction that reads the caller's tenant; as ``work``, for what is asked often."""
         return self._database.read(self.principal.tenant_id)
 
-    @cached_property
-    def loaders(self) -> Loaders:
-        """The loaders of this request, and what they have read so far."""
-        return Loaders(self.work, self.read, self.recommender, self.principal)
+    def loaders(self, kind: type[L]) -> L:
+        """The data loaders of that kind, with what they have read so far in this request."""
+        found = self._loaders.get(kind)
+        if not isinstance(found, kind):
+            found = self._loaders[kind] = kind(self)
+        return found
 
     @asynccontextmanager
     async def changes(self) -> AsyncIterator[Work]:
@@ -85,7 +89,7 @@ class Context:
 
     def forget(self) -> None:
         """Have everything read anew from now on."""
-        self.__dict__.pop("loaders", None)
+        self._loaders.clear()
 
     def listen(self, wanted: Wanted) -> AbstractAsyncContextManager[Listener]:
         """Listen to those events of the caller's tenant that are wanted."""

@@ -4,7 +4,7 @@ import functools
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import strawberry
 from graphql import GraphQLError, GraphQLFormattedError, GraphQLSyntaxError
@@ -155,10 +155,14 @@ class InvalidItemsError(DomainError):
 Parameters = ParamSpec("Parameters")
 
 
-class Payload(Protocol):
-    """A mutation's payload, which can be made of errors alone."""
+@strawberry.type
+class Payload:
+    """What a mutation answers; it can be made of errors alone."""
 
-    def __init__(self, *, errors: list[UserError]) -> None: ...
+    errors: list[UserError] = strawberry.field(
+        default_factory=list,
+        description="Why the input was refused, at most 100 of the reasons. Empty if it was not.",
+    )
 
 
 P = TypeVar("P", bound=Payload)

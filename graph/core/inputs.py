@@ -1,6 +1,10 @@
-"""Lists of items that the domain has rules for: all are checked, and every fault is named."""
+"""Inputs that several nouns take: intervals, moments, and lists of items.
+
+Of a list of items that the domain has rules for, all are checked, and every fault is named.
+"""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import strawberry
@@ -12,8 +16,44 @@ from domain.core.input_rules import explain
 from graph.core.errors import InvalidItemsError
 
 MAX_ERRORS = 100
+MAX_VALUES = 100
 
+T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
+
+
+@strawberry.input(description="A closed interval of numbers; a side that is absent is open.")
+class FloatRange:
+    """A closed interval of numbers."""
+
+    min: float | None = strawberry.field(default=None, description="The smallest allowed.")
+    max: float | None = strawberry.field(default=None, description="The greatest allowed.")
+
+
+@strawberry.input(description="A closed interval of integers; a side that is absent is open.")
+class IntRange:
+    """A closed interval of integers."""
+
+    min: int | None = strawberry.field(default=None, description="The smallest allowed.")
+    max: int | None = strawberry.field(default=None, description="The greatest allowed.")
+
+
+def utc(value: datetime | None, *field: str) -> datetime | None:
+    """The moment in UTC, which it is in already if it names no zone."""
+    if value is None or value.tzinfo is None:
+        return value and value.replace(tzinfo=UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise invalid(f"{field[-1]}: use a year from 1 to 9999", *field) from None
+
+
+def bounded(values: Sequence[T] | None, name: str) -> tuple[T, ...]:
+    """Each of a filter's values once. Raises DomainError INVALID_INPUT for too many of them."""
+    if values is not None and len(values) > MAX_VALUES:
+        raise invalid(f"{name}: {len(values)} values; use at most {MAX_VALUES}", "filter", name)
+    # In one order, so that equal filters are equal.
+    return tuple(dict.fromkeys(values or ()))
 
 
 def checked(model: type[M], sent: Sequence[Any], field: str, limit: int) -> list[M]:

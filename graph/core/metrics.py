@@ -6,8 +6,7 @@ are not told apart here.
 """
 
 import functools
-from collections.abc import Callable, Coroutine
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -78,17 +77,3 @@ def operation_seconds(label: str, kind: str) -> Histogram:
 def refused(code: str | ErrorCode, place: Literal["errors", "payload"]) -> None:
     """Count an error of an answer."""
     ERRORS.labels(str(code), place).inc()
-
-
-Batch = Callable[[Owner, list[Key]], Coroutine[Any, Any, list[Found]]]
-
-
-def batch(load: Batch[Owner, Key, Found]) -> Batch[Owner, Key, Found]:
-    """Count what a loader's method is asked for at once, under the method's name."""
-    size = BATCH_SIZE.labels(load.__name__.lstrip("_"))
-
-    def counted(self: Owner, wanted: list[Key]) -> Coroutine[Any, Any, list[Found]]:
-        size.observe(len(wanted))
-        return load(self, wanted)
-
-    return counted

@@ -1,25 +1,83 @@
-"""Global ids, and the interface of what has one."""
+"""Global ids, the interface of what has one, and the registry of its types."""
 
 import base64
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Self
 from uuid import UUID
 
 import strawberry
 
-from domain.core.errors import invalid
+from domain.core.errors import invalid, not_found
+
+if TYPE_CHECKING:
+    from graph.core.context import Context
 
 MAX_SHOWN = 60
 
 NodeId = Annotated[strawberry.ID, strawberry.argument(name="id", description="Its global id.")]
 
+_by_name: dict[str, type["Node"]] = {}
+_by_row: dict[type, type["Node"]] = {}
+
 
 @strawberry.interface(description="An object that can be asked for again by its id.")
 class Node:
-    """An object with a global id."""
+    """An object with a global id, made from a row of the domain.
+
+    A subclass registers itself, so that nobody else has to import it: ``node`` finds it by the name
+    in an id, ``node_of`` by the class of a row. ``rows`` names those classes.
+    """
 
     id: strawberry.ID = strawberry.field(
         description="Opaque and unique across all types; accepted wherever an id is asked for."
     )
+
+    def __init_subclass__(cls, rows: tuple[type, ...] = ()) -> None:
+        """Register the type."""
+        super().__init_subclass__()
+        _by_name[cls.__name__] = cls
+        _by_row.update(dict.fromkeys(rows, cls))
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """The object as a client sees it."""
+        raise NotImplementedError
+
+    @classmethod
+    async def read(cls, context: "Context", row_id: UUID) -> object | None:
+        """The row of that id, read with those of the other nodes in the answer; None if none."""
+        raise NotImplementedError
+
+    @classmethod
+    def permit(cls, context: "Context", row_id: UUID, *field: str) -> None:
+        """Check that the caller may see the object. Raises DomainError FORBIDDEN."""
+
+    @classmethod
+    async def find(cls, context: "Context", row_id: UUID | None) -> Self | None:
+        """The object of that id; None if there is none, or no id."""
+        row = None if row_id is None else await cls.read(context, row_id)
+        return None if row is None else cls.of(row)
+
+    @classmethod
+    async def get(cls, context: "Context", row_id: UUID, *field: str) -> Self:
+        """The object of that id. Raises DomainError NOT_FOUND, blaming ``field``."""
+        found = await cls.find(context, row_id)
+        if found is None:
+            raise not_found(_words(cls.__name__), field)
+        return found
+
+
+def node_of(row: object) -> Node:
+    """A row of the domain as a client sees it. Raises KeyError for a row of no node's."""
+    return _by_row[type(row)].of(row)
+
+
+def node_type(name: str) -> type[Node] | None:
+    """The type of that name in the schema; None if it is no node's."""
+    return _by_name.get(name)
+
+
+def _words(name: str) -> str:
+    return "".join(f" {one.lower()}" if one.isupper() else one for one in name).strip()
 
 
 def global_id(type_name: str, value: UUID) -> strawberry.ID:

@@ -1,27 +1,36 @@
-"""Keyset cursors: a page goes on from a place in the list, not from a count of rows."""
+"""Pages of lists: their arguments, types and keyset cursors.
+
+A page goes on from a place in the list, not from a count of rows.
+"""
 
 import base64
 import json
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Protocol, TypeVar
+from functools import partial
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 import strawberry
 
+from domain.core.base import TenantScoped
 from domain.core.errors import DomainError, invalid
 from domain.core.keyset import Created
-from domain.properties.search import Order, Position
+from domain.core.work import Work
+from graph.core.context import Context, Info
+from graph.core.directives import QUERY, page_of, weight
 
+T = TypeVar("T")
 Row = TypeVar("Row")
-Edge = TypeVar("Edge", bound="HasCursor")
+Aged = TypeVar("Aged", bound=TenantScoped)
 
 DEFAULT_PAGE = 20
 MAX_PAGE = 100
 MAX_CURSOR = 1000
 YEAR_9999 = 253_402_300_799.0
-INTEGER_COLUMNS = ("bedrooms", "year_built", "days_on_market")
+
+PAGED = page_of(DEFAULT_PAGE, "first", "last")
+"""``@listSize`` of a connection."""
 
 First = Annotated[
     int | None,
@@ -57,6 +66,32 @@ class PageInfo:
     end_cursor: str | None = strawberry.field(description="The last item's cursor.")
 
 
+@strawberry.type(description="An item of a list, and its place there.")
+class Edge(Generic[T]):
+    """An item of a list, and its place there."""
+
+    cursor: str = strawberry.field(description="Cursor of this edge, for `after` and `before`.")
+    node: T = strawberry.field(description="The item.")
+
+
+@strawberry.type(description="A page of a list.")
+class Connection(Generic[T]):
+    """A page of a list; ``count`` counts the items of all its pages."""
+
+    count: strawberry.Private[Callable[[Work], Awaitable[int]]]
+    edges: Sequence[Edge[T]] = strawberry.field(description="Edges of this page, in order.")
+    page_info: PageInfo = strawberry.field(description="Where this page stands in the list.")
+
+    @strawberry.field(
+        description="Number of items in all pages. Counted only if asked for.",
+        directives=[weight(QUERY)],
+    )
+    async def total_count(self, info: Info) -> int:
+        """One more query."""
+        async with info.context.work() as work:
+            return await self.count(work)
+
+
 def page_size(first: int | None, last: int | None = None) -> int:
     """How many items are wanted. Raises DomainError INVALID_INPUT naming the argument."""
     if first is not None and last is not None:
@@ -69,32 +104,40 @@ def page_size(first: int | None, last: int | None = None) -> int:
     return wanted
 
 
-class HasCursor(Protocol):
-    """An edge of a list."""
+class Slice(NamedTuple):
+    """Which page of a list is asked for: its size, the cursors it lies between, and from where."""
 
-    cursor: str
+    size: int
+    after: str | None
+    before: str | None
+    backward: bool
+
+
+def slice_of(first: int | None, after: str | None, last: int | None, before: str | None) -> Slice:
+    """The page that the arguments ask for. Raises DomainError INVALID_INPUT naming the argument."""
+    return Slice(page_size(first, last), after, before, backward=last is not None)
 
 
 def keyset_page(
-    rows: Sequence[Row], size: int, edge: Callable[[Row], Edge], *,
-    after: str | None, before: str | None, backward: bool,
-) -> tuple[list[Edge], PageInfo]:  # fmt: skip
+    rows: Sequence[Row], asked: Slice, cursor: Callable[[Row], str], node: Callable[[Row], T]
+) -> tuple[list[Edge[T]], PageInfo]:
     """The edges of a page, and where it stands.
 
     Args:
         rows: in order, one more than the page holds if there are more.
-        size: how many the page holds.
-        edge: makes the edge of a row.
-        after: the cursor that the page follows, if any.
-        before: the cursor that it precedes, if any.
-        backward: whether the page is the end of ``rows`` instead of the start.
+        asked: the page.
+        cursor: makes the cursor of a row.
+        node: makes the node of a row.
     """
-    more = len(rows) > size
-    edges = [edge(row) for row in (rows[-size:] if backward else rows[:size])]
+    size, more = asked.size, len(rows) > asked.size
+    edges = [
+        Edge(cursor=cursor(row), node=node(row))
+        for row in (rows[-size:] if asked.backward else rows[:size])
+    ]
     return edges, page_info(
         [one.cursor for one in edges],
-        has_next=before is not None if backward else more,
-        has_previous=more if backward else after is not None,
+        has_next=asked.before is not None if asked.backward else more,
+        has_previous=more if asked.backward else asked.after is not None,
     )
 
 
@@ -135,38 +178,9 @@ def not_ours(field: str) -> DomainError:
     return invalid(f"{field}: use a cursor of this list, as its pageInfo or edges return it", field)
 
 
-def position_cursor(order: Order, place: Position) -> str:
-    """The cursor of a property in an ordered list."""
-    value = place.value.isoformat() if isinstance(place.value, datetime) else place.value
-    return encode("properties", order.column, order.descending, value, place.id.hex)
-
-
-def parse_position(cursor: str, order: Order, field: str) -> Position:
-    """The place of a cursor. Raises DomainError INVALID_INPUT for one of another list or order."""
-    column, descending, value, place_id = decode(cursor, "properties", 4, field)
-    if (column, descending) != (order.column, order.descending):
-        raise invalid(f"{field}: this cursor is of a list in another order", field)
-    try:
-        return Position(_column_value(order.column, value), UUID(place_id))
-    except (AttributeError, OverflowError, TypeError, ValueError):
-        raise not_ours(field) from None
-
-
-def _column_value(column: str | None, value: Any) -> float | datetime | None:
-    if column is None or value is None:
-        return None
-    if column == "listed_at":
-        return datetime.fromisoformat(value).astimezone(UTC)
-    if isinstance(value, bool) or not math.isfinite(value):
-        raise ValueError(value)
-    if column in INTEGER_COLUMNS and (not isinstance(value, int) or abs(value) >= 2**31):
-        raise ValueError(value)
-    return value if column in INTEGER_COLUMNS else float(value)
-
-
-def created_cursor(kind: str, place: Created) -> str:
+def created_cursor(kind: str, row: TenantScoped) -> str:
     """The cursor of a row in a list by age; ``kind`` names the list."""
-    return encode(kind, place.created_at.isoformat(), place.id.hex)
+    return encode(kind, row.created_at.isoformat(), row.id.hex)
 
 
 def parse_created(cursor: str | None, kind: str, field: str) -> Created | None:
@@ -178,3 +192,31 @@ def parse_created(cursor: str | None, kind: str, field: str) -> Created | None:
         return Created(datetime.fromisoformat(created_at).astimezone(UTC), UUID(place_id))
     except (AttributeError, OverflowError, TypeError, ValueError):
         raise not_ours(field) from None
+
+
+async def list_by_age(
+    context: Context,
+    kind: str,
+    asked: Slice,
+    page: Callable[..., Awaitable[Sequence[Aged]]],
+    node: Callable[[Aged], T],
+) -> tuple[list[Edge[T]], PageInfo]:
+    """The edges of a page of a list by age, and where it stands.
+
+    Args:
+        context: of the request.
+        kind: names the list, in cursors.
+        asked: the page.
+        page: the domain's, which takes the unit of work, ``limit``, ``after``, ``before`` and
+            ``backward``.
+        node: makes the node of a row.
+    """
+    async with context.work() as work:
+        rows = await page(
+            work,
+            limit=asked.size + 1,
+            after=parse_created(asked.after, kind, "after"),
+            before=parse_created(asked.before, kind, "before"),
+            backward=asked.backward,
+        )
+    return keyset_page(rows, asked, partial(created_cursor, kind), node)

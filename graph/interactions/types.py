@@ -1,8 +1,7 @@
-"""What investors say of properties and do with them."""
+"""What investors say of properties and do with them: the types."""
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
 from uuid import UUID
 
 import strawberry
@@ -10,11 +9,11 @@ import strawberry
 from domain.contract.vocabulary import THUMBS, InteractionKind
 from domain.interactions import interactions
 from domain.interactions.interactions import Interaction as Act
-from graph.core.context import INPUT, Context, Info
+from graph.core.context import Info
 from graph.core.enums import publish
-from graph.core.errors import UserError, refusals_into
-from graph.core.nodes import global_id, parse_id
-from graph.properties.filters import utc
+from graph.core.extension import extend
+from graph.core.loaders import Loaders, batched
+from graph.core.nodes import global_id
 from graph.properties.types import Property
 from graph.users.types import User
 
@@ -104,126 +103,26 @@ class Interaction:
     @strawberry.field(description="Who did it.")
     async def user(self, info: Info) -> User | None:
         """The investor."""
-        row = await info.context.loaders.users.load(self.act.user_id)
-        return User.of(row) if row else None
+        return await User.find(info.context, self.act.user_id)
 
 
-@strawberry.input(description="An opinion to give; it replaces the one given before.")
-class SubmitFeedbackInput:
-    """An opinion to give."""
+class InteractionLoaders(Loaders):
+    """Loaders of interactions."""
 
-    property_id: strawberry.ID = strawberry.field(description="Of which property.")
-    sentiment: Sentiment = strawberry.field(description="For or against.")
-    reason: str | None = strawberry.field(default=None, description="Why, at most 2000 characters.")
-    user_id: strawberry.ID | None = strawberry.field(
-        default=None, description="Whose; the caller's if absent. Not for viewers."
-    )
-
-
-@strawberry.input(description="An opinion to take back.")
-class RetractFeedbackInput:
-    """An opinion to take back."""
-
-    property_id: strawberry.ID = strawberry.field(description="Of which property.")
-    user_id: strawberry.ID | None = strawberry.field(
-        default=None, description="Whose; the caller's if absent. Not for viewers."
-    )
+    @batched
+    async def feedback(self, wanted: list[UUID]) -> list[Act | None]:
+        """The caller's own opinion of a property, None if it has none."""
+        caller = self.context.principal.user
+        if caller is None:
+            # A service has no opinions.
+            return [None] * len(wanted)
+        async with self.context.work() as work:
+            found = await interactions.feedback(work, caller, wanted)
+        return [found.get(property_id) for property_id in wanted]
 
 
-@strawberry.input(
-    description="Something done. The same kind, property, investor and time is the same act; "
-    "without a time it is now, once a day (UTC). So a client may retry."
-)
-class RecordInteractionInput:
-    """Something done."""
-
-    property_id: strawberry.ID = strawberry.field(description="With which property.")
-    kind: DeedKind = strawberry.field(description="What.")
-    occurred_at: datetime | None = strawberry.field(
-        default=None, description="When, not in the future; UTC if it has no zone; now if absent."
-    )
-    user_id: strawberry.ID | None = strawberry.field(
-        default=None, description="By whom; by the caller if absent. Not for viewers."
-    )
-
-
-@strawberry.type(description="The opinion given, or why it was refused.")
-class SubmitFeedbackPayload:
-    """What became of an opinion."""
-
-    feedback: Feedback | None = strawberry.field(
-        default=None, description="The opinion as it stands now."
-    )
-    property: Property | None = strawberry.field(default=None, description="The property.")
-    errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why it was refused; empty if it was not."
-    )
-
-
-@strawberry.type(description="Whether an opinion was taken back, or why that was refused.")
-class RetractFeedbackPayload:
-    """What became of the wish to take an opinion back."""
-
-    retracted: bool = strawberry.field(default=False, description="Whether there was an opinion.")
-    property: Property | None = strawberry.field(default=None, description="The property.")
-    errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why it was refused; empty if it was not."
-    )
-
-
-@strawberry.type(description="The act recorded, or why it was refused.")
-class RecordInteractionPayload:
-    """What became of an act."""
-
-    interaction: Interaction | None = strawberry.field(default=None, description="The act.")
-    property: Property | None = strawberry.field(default=None, description="The property.")
-    errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why it was refused; empty if it was not."
-    )
-
-
-@refusals_into(SubmitFeedbackPayload)
-async def submit_feedback(
-    info: Info, given: Annotated[SubmitFeedbackInput, INPUT]
-) -> SubmitFeedbackPayload:
-    """Set an investor's opinion of a property."""
-    investor = info.context.investor(given.user_id, "userId")
-    wanted = parse_id(given.property_id, "Property", "propertyId")
-    kind = InteractionKind(given.sentiment.value)
-    async with info.context.changes() as work:
-        act = await interactions.submit_feedback(work, investor, wanted, kind, given.reason)
-    return SubmitFeedbackPayload(
-        feedback=Feedback.of(act), property=await _fresh(info.context, wanted)
-    )
-
-
-@refusals_into(RetractFeedbackPayload)
-async def retract_feedback(
-    info: Info, given: Annotated[RetractFeedbackInput, INPUT]
-) -> RetractFeedbackPayload:
-    """Take an investor's opinion of a property back."""
-    investor = info.context.investor(given.user_id, "userId")
-    wanted = parse_id(given.property_id, "Property", "propertyId")
-    async with info.context.changes() as work:
-        retracted = await interactions.retract_feedback(work, investor, wanted)
-    return RetractFeedbackPayload(retracted=retracted, property=await _fresh(info.context, wanted))
-
-
-@refusals_into(RecordInteractionPayload)
-async def record_interaction(
-    info: Info, given: Annotated[RecordInteractionInput, INPUT]
-) -> RecordInteractionPayload:
-    """Record what an investor did with a property."""
-    investor = info.context.investor(given.user_id, "userId")
-    wanted = parse_id(given.property_id, "Property", "propertyId")
-    kind, occurred_at = InteractionKind(given.kind.value), utc(given.occurred_at, "occurredAt")
-    async with info.context.changes() as work:
-        act = await interactions.record(work, investor, wanted, kind, occurred_at)
-    return RecordInteractionPayload(
-        interaction=Interaction.of(act), property=await _fresh(info.context, wanted)
-    )
-
-
-async def _fresh(context: Context, property_id: UUID) -> Property | None:
-    row = await context.loaders.properties.load(property_id)
-    return Property.of(row) if row else None
+@extend(Property, "feedback", description="The caller's own opinion of it, if it gave one.")
+async def feedback_of(parent: strawberry.Parent[Property], info: Info) -> Feedback | None:
+    """One query for a whole list."""
+    given = await info.context.loaders(InteractionLoaders).feedback.load(parent.row.id)
+    return Feedback.of(given) if given else None

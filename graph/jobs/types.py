@@ -1,38 +1,18 @@
-"""Jobs: their runs, and asking for a training or a reindex."""
+"""Jobs: the type of their runs."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Self
+from uuid import UUID
 
 import strawberry
 from strawberry.scalars import JSON
 
-from domain.contract.vocabulary import Role
-from domain.core.base import parse_uuid
-from domain.core.errors import forbidden
-from domain.core.keyset import Created
-from domain.jobs import job_runs, run_list
+from domain.jobs import job_runs
 from domain.jobs.job_runs import JobStatus
-from graph.core.context import INPUT, Context, Info
+from graph.core.context import Context
 from graph.core.directives import weight
 from graph.core.enums import publish
-from graph.core.errors import UserError, refusals_into
 from graph.core.nodes import Node, global_id
-from graph.core.pagination import (
-    After,
-    Before,
-    First,
-    Last,
-    PageInfo,
-    created_cursor,
-    keyset_page,
-    page_size,
-    parse_created,
-)
-from graph.core.weights import QUERY
-from graph.properties.filters import bounded
-
-if TYPE_CHECKING:
-    from graph.model_registry.types import ModelVersion
 
 publish(
     JobStatus,
@@ -47,19 +27,14 @@ publish(
     },
 )
 
-REFUSAL = "Only analysts and admins may see jobs."
-
 ENDED_BADLY = (JobStatus.FAILED, JobStatus.PARKED)
-
-_VERSION = "version_id"
-"""Where runs name a version."""
 
 
 @strawberry.type(
     description="A run of a job: a training, a reindex, the activation of a model that is not in "
     "the index, or a measurement of drift."
 )
-class JobRun(Node):
+class JobRun(Node, rows=(job_runs.JobRun,)):
     """A run of a job."""
 
     row: strawberry.Private[job_runs.JobRun]
@@ -86,11 +61,11 @@ class JobRun(Node):
     )
     finished_at: datetime | None = strawberry.field(description="When it ended; null until then.")
 
-    @staticmethod
-    def of(row: job_runs.JobRun) -> "JobRun":
+    @classmethod
+    def of(cls, row: job_runs.JobRun) -> Self:
         """A run as a client sees it: its error column is not for clients."""
         failed = row.status in ENDED_BADLY
-        return JobRun(
+        return cls(
             id=global_id("JobRun", row.id),
             row=row,
             function=row.function,
@@ -106,159 +81,13 @@ class JobRun(Node):
             finished_at=row.finished_at,
         )
 
-    @strawberry.field(
-        description="The version that it made or has answer; null if it is about none, and of a "
-        "training until it ended well.",
-        directives=[weight(QUERY)],
-    )
-    async def model_version(
-        self, info: Info
-    ) -> Annotated["ModelVersion", strawberry.lazy("graph.model_registry.types")] | None:
-        """Read with those of the other runs in the answer."""
-        from graph.model_registry.types import ModelVersion
+    @classmethod
+    async def read(cls, context: Context, row_id: UUID) -> job_runs.JobRun | None:
+        """See ``Node.read``."""
+        async with context.work() as work:
+            return next(iter(await job_runs.get_many(work, [row_id])), None)
 
-        # Either may hold null, or what is no id at all.
-        named = (self.row.result or {}).get(_VERSION) or self.row.arguments.get(_VERSION)
-        version_id = parse_uuid(named) if isinstance(named, str) else None
-        if version_id is None:
-            return None
-        row = await info.context.loaders.versions.load(version_id)
-        return ModelVersion.of(row) if row else None
-
-
-@strawberry.input(description="Which runs; all conditions that are given must hold.")
-class JobRunFilter:
-    """Which runs."""
-
-    functions: list[str] | None = strawberry.field(
-        default=None, description="Of one of these functions."
-    )
-    statuses: list[JobStatus] | None = strawberry.field(
-        default=None, description="Standing at one of these."
-    )
-
-
-@strawberry.type(description="A run in a list.")
-class JobRunEdge:
-    """A run in a list."""
-
-    cursor: str = strawberry.field(description="Its place, for `after` and `before`.")
-    node: JobRun = strawberry.field(description="The run.")
-
-
-@strawberry.type(description="A page of runs, the newest first.")
-class JobRunConnection:
-    """A page of runs."""
-
-    where: strawberry.Private[run_list.RunFilter]
-    edges: list[JobRunEdge] = strawberry.field(description="The page's runs, in order.")
-    page_info: PageInfo = strawberry.field(description="Where the page stands.")
-
-    @strawberry.field(
-        description="How many runs match in all; counted only if asked for.",
-        directives=[weight(QUERY)],
-    )
-    async def total_count(self, info: Info) -> int:
-        """One more query."""
-        async with info.context.work() as work:
-            return await run_list.count(work, self.where)
-
-
-@strawberry.input(description="A training.")
-class StartTrainingInput:
-    """A training."""
-
-    warm: bool = strawberry.field(
-        default=False,
-        description="Go on from the active version with what is new, in a fraction of the time.",
-    )
-
-
-@strawberry.input(description="A reindex.")
-class StartReindexInput:
-    """A reindex."""
-
-    full: bool = strawberry.field(
-        default=False, description="Write everything again, whatever is in the index already."
-    )
-
-
-@strawberry.type(description="The run of the job, or why there is none.")
-class StartJobPayload:
-    """The run of the job, or why there is none."""
-
-    job: JobRun | None = strawberry.field(
-        default=None,
-        description="The run; one that waited or ran already, with its own arguments, if there is "
-        "such a one. A full reindex is not answered by a lesser one: one that waits becomes full, "
-        "and behind one that runs a full one waits. `jobProgress` follows it.",
-    )
-    errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why nothing was started; empty if it was."
-    )
-
-
-async def list_job_runs(
-    info: Info,
-    where: Annotated[
-        JobRunFilter | None, strawberry.argument(name="filter", description="Which runs.")
-    ] = None,
-    first: First = None,
-    after: After = None,
-    last: Last = None,
-    before: Before = None,
-) -> JobRunConnection:
-    """A page of the tenant's runs. Raises DomainError FORBIDDEN for a viewer."""
-    info.context.require_privileged(REFUSAL)
-    matching, size, backward = _filter(where), page_size(first, last), last is not None
-    async with info.context.work() as work:
-        rows = await run_list.page(
-            work,
-            matching,
-            size + 1,
-            after=parse_created(after, "jobRuns", "after"),
-            before=parse_created(before, "jobRuns", "before"),
-            backward=backward,
-        )
-
-    def edge(row: job_runs.JobRun) -> JobRunEdge:
-        place = Created(row.created_at, row.id)
-        return JobRunEdge(cursor=created_cursor("jobRuns", place), node=JobRun.of(row))
-
-    edges, page = keyset_page(rows, size, edge, after=after, before=before, backward=backward)
-    return JobRunConnection(where=matching, edges=edges, page_info=page)
-
-
-@refusals_into(StartJobPayload)
-async def start_training(
-    info: Info, given: Annotated[StartTrainingInput, INPUT]
-) -> StartJobPayload:
-    """Have a worker train the tenant's twin."""
-    return await _start(info.context, job_runs.TRAIN, {"warm": True} if given.warm else {})
-
-
-@refusals_into(StartJobPayload)
-async def start_reindex(info: Info, given: Annotated[StartReindexInput, INPUT]) -> StartJobPayload:
-    """Have a worker bring the index into step with the database."""
-    return await _start(info.context, job_runs.REINDEX, {"full": True} if given.full else {})
-
-
-def require_admin(context: Context) -> None:
-    """Check that the caller is an admin. Raises DomainError FORBIDDEN."""
-    if context.principal.role is not Role.ADMIN:
-        raise forbidden("Only admins may start jobs and activate models.")
-
-
-async def _start(context: Context, function: str, arguments: dict[str, Any]) -> StartJobPayload:
-    require_admin(context)
-    async with context.changes() as work:
-        run = await job_runs.request(work, function, arguments)
-    return StartJobPayload(job=JobRun.of(run))
-
-
-def _filter(where: JobRunFilter | None) -> run_list.RunFilter:
-    if where is None:
-        return run_list.RunFilter()
-    return run_list.RunFilter(
-        bounded(where.functions, "functions"), bounded(where.statuses, "statuses")
-    )
+    @classmethod
+    def permit(cls, context: Context, row_id: UUID, *field: str) -> None:  # noqa: ARG003
+        """Check that the caller may see jobs. Raises DomainError FORBIDDEN."""
+        context.require_privileged("Only analysts and admins may see jobs.")

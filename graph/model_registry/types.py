@@ -2,36 +2,27 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any, Self
+from uuid import UUID
 
 import strawberry
 
+from domain.core.base import parse_uuid
 from domain.model_registry import drift, model_versions
 from domain.model_registry.drift import DriftLevel
 from domain.model_registry.model_versions import ModelStatus, SpaceState
-from domain.model_registry.promotion import promote
-from graph.core.context import INPUT, Info
-from graph.core.directives import at_most, weight
+from graph.core.context import Context, Info
+from graph.core.directives import QUERY, at_most, weight
 from graph.core.enums import publish
-from graph.core.errors import UserError, refusals_into
-from graph.core.nodes import Node, global_id, parse_id
-from graph.core.pagination import (
-    After,
-    Before,
-    First,
-    Last,
-    PageInfo,
-    decode,
-    encode,
-    keyset_page,
-    not_ours,
-    page_size,
-)
-from graph.core.weights import QUERY
-from graph.jobs.types import JobRun, require_admin
+from graph.core.extension import extend
+from graph.core.loaders import Loaders, batched
+from graph.core.nodes import Node, global_id
+from graph.jobs.types import JobRun
 
 REFUSAL = "Only analysts and admins may see models."
-_LIST = "modelVersions"
+
+_VERSION = "version_id"
+"""Where runs name a version."""
 
 publish(
     ModelStatus,
@@ -140,8 +131,26 @@ class Drift:
         )
 
 
+class ModelLoaders(Loaders):
+    """Loaders of model versions."""
+
+    @batched
+    async def versions(self, wanted: list[UUID]) -> list[model_versions.ModelVersion | None]:
+        """A version of the twin by id, None if there is none."""
+        async with self.context.work() as work:
+            found = {row.id: row for row in await model_versions.get_many(work, wanted)}
+        return [found.get(version_id) for version_id in wanted]
+
+    @batched
+    async def drift(self, wanted: list[UUID]) -> list[drift.DriftMeasurement | None]:
+        """The last measurement of drift against a version, None if there is none."""
+        async with self.context.work() as work:
+            found = await drift.latest(work, wanted)
+        return [found.get(version_id) for version_id in wanted]
+
+
 @strawberry.type(description="A trained version of the tenant's twin.")
-class ModelVersion(Node):
+class ModelVersion(Node, rows=(model_versions.ModelVersion,)):
     """A trained version of the tenant's twin."""
 
     row: strawberry.Private[model_versions.ModelVersion]
@@ -166,10 +175,10 @@ class ModelVersion(Node):
         description="When another took its place; null unless it is retired."
     )
 
-    @staticmethod
-    def of(row: model_versions.ModelVersion) -> "ModelVersion":
+    @classmethod
+    def of(cls, row: model_versions.ModelVersion) -> Self:
         """A version as a client sees it."""
-        return ModelVersion(
+        return cls(
             id=global_id("ModelVersion", row.id),
             row=row,
             number=row.number,
@@ -182,6 +191,16 @@ class ModelVersion(Node):
             activated_at=row.activated_at,
             retired_at=row.retired_at,
         )
+
+    @classmethod
+    async def read(cls, context: Context, row_id: UUID) -> model_versions.ModelVersion | None:
+        """See ``Node.read``."""
+        return await context.loaders(ModelLoaders).versions.load(row_id)
+
+    @classmethod
+    def permit(cls, context: Context, row_id: UUID, *field: str) -> None:  # noqa: ARG003
+        """Check that the caller may see models. Raises DomainError FORBIDDEN."""
+        context.require_privileged(REFUSAL)
 
     @strawberry.field(
         description="How it and what it is compared with rank what came after it learned; empty if "
@@ -202,10 +221,7 @@ class ModelVersion(Node):
     )
     async def parent(self, info: Info) -> "ModelVersion | None":
         """Read with those of the other versions in the answer."""
-        if self.row.parent_id is None:
-            return None
-        row = await info.context.loaders.versions.load(self.row.parent_id)
-        return ModelVersion.of(row) if row else None
+        return await ModelVersion.find(info.context, self.row.parent_id)
 
     @strawberry.field(
         description="The last measurement of drift against what it learned from; null before.",
@@ -213,109 +229,8 @@ class ModelVersion(Node):
     )
     async def drift(self, info: Info) -> Drift | None:
         """Read with those of the other versions in the answer."""
-        row = await info.context.loaders.drift.load(self.row.id)
+        row = await info.context.loaders(ModelLoaders).drift.load(self.row.id)
         return Drift.of(row) if row else None
-
-
-@strawberry.type(description="A version in a list.")
-class ModelVersionEdge:
-    """A version in a list."""
-
-    cursor: str = strawberry.field(description="Its place, for `after` and `before`.")
-    node: ModelVersion = strawberry.field(description="The version.")
-
-
-@strawberry.type(description="A page of versions, the newest first.")
-class ModelVersionConnection:
-    """A page of versions."""
-
-    edges: list[ModelVersionEdge] = strawberry.field(description="The page's versions, in order.")
-    page_info: PageInfo = strawberry.field(description="Where the page stands.")
-
-    @strawberry.field(
-        description="How many versions there are in all; counted only if asked for.",
-        directives=[weight(QUERY)],
-    )
-    async def total_count(self, info: Info) -> int:
-        """One more query."""
-        async with info.context.work() as work:
-            return await model_versions.count(work)
-
-
-@strawberry.input(description="The version that is to answer.")
-class ActivateModelInput:
-    """The version that is to answer."""
-
-    version_id: strawberry.ID = strawberry.field(
-        description="An earlier one rolls back. One that was refused cannot answer."
-    )
-
-
-@strawberry.type(description="The version, or why it will not answer.")
-class ActivateModelPayload:
-    """The version, or why it will not answer."""
-
-    model_version: ModelVersion | None = strawberry.field(
-        default=None, description="The version; it is active unless there is a `job`."
-    )
-    job: JobRun | None = strawberry.field(
-        default=None,
-        description="Where the version is not in the index: the job that puts it there first.",
-    )
-    errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why nothing was done; empty if it was."
-    )
-
-
-async def active_model(info: Info) -> ModelVersion | None:
-    """The version that answers now. Raises DomainError FORBIDDEN for a viewer."""
-    info.context.require_privileged(REFUSAL)
-    async with info.context.work() as work:
-        row = await model_versions.active(work)
-    return ModelVersion.of(row) if row else None
-
-
-async def list_model_versions(
-    info: Info,
-    first: First = None,
-    after: After = None,
-    last: Last = None,
-    before: Before = None,
-) -> ModelVersionConnection:
-    """A page of the tenant's versions. Raises DomainError FORBIDDEN for a viewer."""
-    info.context.require_privileged(REFUSAL)
-    size, backward = page_size(first, last), last is not None
-    async with info.context.work() as work:
-        rows = await model_versions.page(
-            work,
-            size + 1,
-            after=_number(after, "after"),
-            before=_number(before, "before"),
-            backward=backward,
-        )
-
-    def edge(row: model_versions.ModelVersion) -> ModelVersionEdge:
-        return ModelVersionEdge(cursor=encode(_LIST, row.number), node=ModelVersion.of(row))
-
-    edges, page = keyset_page(rows, size, edge, after=after, before=before, backward=backward)
-    return ModelVersionConnection(edges=edges, page_info=page)
-
-
-@refusals_into(ActivateModelPayload)
-async def activate_model(
-    info: Info, given: Annotated[ActivateModelInput, INPUT]
-) -> ActivateModelPayload:
-    """Have a version answer."""
-    require_admin(info.context)
-    wanted = parse_id(given.version_id, "ModelVersion", "versionId")
-    async with info.context.changes() as work:
-        run = await promote(work, wanted, "versionId")
-        version = await model_versions.get(work, wanted)
-        await work.session.flush()
-        await work.session.refresh(version)
-    return ActivateModelPayload(
-        model_version=ModelVersion.of(version), job=JobRun.of(run) if run else None
-    )
 
 
 def _gate(found: Mapping[str, Any]) -> Gate:
@@ -334,11 +249,16 @@ def _figures(ranker: str, found: Mapping[str, float]) -> RankingFigures:
     )
 
 
-def _number(cursor: str | None, field: str) -> int | None:
-    """The number in a cursor, if any. Raises DomainError INVALID_INPUT for another list's."""
-    if cursor is None:
-        return None
-    (number,) = decode(cursor, _LIST, 1, field)
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 2**31:
-        raise not_ours(field)
-    return number
+@extend(
+    JobRun,
+    "model_version",
+    description="The version that it made or has answer; null if it is about none, and of a "
+    "training until it ended well.",
+    directives=[weight(QUERY)],
+)
+async def version_of(parent: strawberry.Parent[JobRun], info: Info) -> ModelVersion | None:
+    """Read with those of the other runs in the answer."""
+    # Either may hold null, or what is no id at all.
+    named = (parent.row.result or {}).get(_VERSION) or parent.row.arguments.get(_VERSION)
+    version_id = parse_uuid(named) if isinstance(named, str) else None
+    return await ModelVersion.find(info.context, version_id)

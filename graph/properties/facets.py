@@ -10,9 +10,8 @@ from domain.contract.filters import PropertyFilter
 from domain.core.errors import invalid
 from domain.properties.facets import MOST_VALUES, PRICE, Counts, Facet
 from graph.core.context import Info
-from graph.core.directives import ListSize, at_most, weight
-from graph.core.weights import QUERY
-from graph.properties.filters import Where, to_filter
+from graph.core.directives import QUERY, ListSize, at_most, weight
+from graph.properties.loaders import PropertyLoaders
 
 DEFAULT_VALUES = 20
 MAX_BOUNDARIES = 50
@@ -156,7 +155,7 @@ class PropertyFacets:
         )
 
     async def _count(self, info: Info, facet: Facet) -> Counts:
-        return await info.context.loaders.facets.load((self.where, facet))
+        return await info.context.loaders(PropertyLoaders).facets.load((self.where, facet))
 
 
 def _ascending(boundaries: list[float] | None) -> tuple[float, ...]:
@@ -175,8 +174,3 @@ def _ascending(boundaries: list[float] | None) -> tuple[float, ...]:
     if not all(map(math.isfinite, boundaries)):
         raise invalid("boundaries: use finite numbers", "boundaries")
     return tuple(boundaries)
-
-
-def property_facets(where: Where = None) -> PropertyFacets:
-    """The facets of the properties that match."""
-    return PropertyFacets(where=to_filter(where))

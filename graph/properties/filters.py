@@ -1,8 +1,8 @@
 """The filter of properties: an input, checked and turned into the domain's."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 import strawberry
@@ -13,30 +13,13 @@ from domain.contract.filters import RANGES, words_of
 from domain.contract.vocabulary import ListingStatus, PropertyType
 from domain.core.base import storable
 from domain.core.errors import invalid
+from domain.properties import search
+from graph.core.inputs import FloatRange, IntRange, bounded, utc
 from graph.core.nodes import parse_id
 
-T = TypeVar("T")
-
-MAX_VALUES = 100
 MAX_TEXT = 200
 MAX_RADIUS_KM = 500.0
 MAX_CORNERS = 100
-
-
-@strawberry.input(description="A closed interval of numbers; a side that is absent is open.")
-class FloatRange:
-    """A closed interval of numbers."""
-
-    min: float | None = strawberry.field(default=None, description="The smallest allowed.")
-    max: float | None = strawberry.field(default=None, description="The greatest allowed.")
-
-
-@strawberry.input(description="A closed interval of integers; a side that is absent is open.")
-class IntRange:
-    """A closed interval of integers."""
-
-    min: int | None = strawberry.field(default=None, description="The smallest allowed.")
-    max: int | None = strawberry.field(default=None, description="The greatest allowed.")
 
 
 @strawberry.input(description="All points within a distance of a point.")
@@ -195,26 +178,13 @@ def to_filter(where: PropertyFilter | None) -> filters.PropertyFilter:
         circle=_circle(geo.within_radius),
         box=_box(geo.within_box),
         polygon=_polygon(geo.within_polygon),
+        added=tuple(
+            (name, wanted)
+            for name in search.ADDED
+            if (wanted := _range(getattr(where, name, None), to_camel_case(name)))
+        ),
         **{name: _range(getattr(where, name), to_camel_case(name)) for name in RANGES},
     )
-
-
-def utc(value: datetime | None, *field: str) -> datetime | None:
-    """The moment in UTC, which it is in already if it names no zone."""
-    if value is None or value.tzinfo is None:
-        return value and value.replace(tzinfo=UTC)
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise invalid(f"{field[-1]}: use a year from 1 to 9999", *field) from None
-
-
-def bounded(values: Sequence[T] | None, name: str) -> tuple[T, ...]:
-    """Each of a filter's values once. Raises DomainError INVALID_INPUT for too many of them."""
-    if values is not None and len(values) > MAX_VALUES:
-        raise invalid(f"{name}: {len(values)} values; use at most {MAX_VALUES}", "filter", name)
-    # In one order, so that equal filters are equal.
-    return tuple(dict.fromkeys(values or ()))
 
 
 def _texts(values: Sequence[str] | None, name: str) -> tuple[str, ...]:

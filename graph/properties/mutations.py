@@ -1,6 +1,5 @@
 """Writing properties through the API: upserts in batches, and deletion."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -8,14 +7,15 @@ import strawberry
 
 from domain.contract.vocabulary import ListingStatus, PropertyType
 from domain.core.errors import DomainError
-from domain.properties import input as property_input
 from domain.properties import table
-from domain.properties.upsert import UPSERT_LIMIT, Outcome, Upserted, upsert
-from graph.core.context import INPUT, Context, Info
-from graph.core.directives import weight
-from graph.core.errors import UserError, refusals_into
+from domain.properties.input import PropertyInput as PropertyRules
+from domain.properties.upsert import UPSERT_LIMIT, Outcome, upsert
+from graph.core.context import INPUT, Info
+from graph.core.directives import WRITE, as_many_as, weight
+from graph.core.errors import Payload, refusals_into
 from graph.core.inputs import checked
 from graph.core.nodes import parse_id
+from graph.properties.loaders import PropertyLoaders
 from graph.properties.types import Property, describe_columns
 
 
@@ -80,14 +80,11 @@ class UpsertedProperty:
 
 
 @strawberry.type(description="What was written, or why nothing was.")
-class UpsertPropertiesPayload:
+class UpsertPropertiesPayload(Payload):
     """What was written, or why nothing was."""
 
     results: list[UpsertedProperty] = strawberry.field(
         default_factory=list, description="One for each property sent, in order."
-    )
-    errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why nothing was written; at most 100 of the reasons."
     )
 
     @strawberry.field(description="The properties sent, as they stand now, in order.")
@@ -115,51 +112,54 @@ class UpsertPropertiesPayload:
 
 
 @strawberry.type(description="What was deleted, or why nothing was.")
-class DeletePropertyPayload:
+class DeletePropertyPayload(Payload):
     """What was deleted, or why nothing was."""
 
     deleted_property_id: strawberry.ID | None = strawberry.field(
         default=None, description="The id that is gone."
     )
-    errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why nothing was deleted; empty if it was."
+
+
+@strawberry.type
+class PropertyMutations:
+    """Mutations of properties."""
+
+    @strawberry.mutation(
+        description="Create or update properties by external id; for analysts and admins.",
+        directives=[weight(WRITE), as_many_as("input.properties", "results", "properties")],
     )
+    @refusals_into(UpsertPropertiesPayload)
+    async def upsert_properties(
+        self, info: Info, given: Annotated[UpsertPropertiesInput, INPUT]
+    ) -> UpsertPropertiesPayload:
+        """Create or update properties by external id, all or none."""
+        info.context.require_writer()
+        items = checked(PropertyRules, given.properties, "properties", UPSERT_LIMIT)
+        try:
+            async with info.context.changes() as work:
+                written = await upsert(work, items)
+        except DomainError as error:
+            raise DomainError(error.code, error.message, ("properties", *error.field)) from None
+        rows = await info.context.loaders(PropertyLoaders).require(
+            [item.property_id for item in written], "properties"
+        )
+        return UpsertPropertiesPayload(
+            results=[
+                UpsertedProperty(outcome=item.outcome, property=Property.of(row))
+                for item, row in zip(written, rows, strict=True)
+            ]
+        )
 
-
-@refusals_into(UpsertPropertiesPayload)
-async def upsert_properties(
-    info: Info, given: Annotated[UpsertPropertiesInput, INPUT]
-) -> UpsertPropertiesPayload:
-    """Create or update properties by external id, all or none."""
-    info.context.require_writer()
-    items = checked(property_input.PropertyInput, given.properties, "properties", UPSERT_LIMIT)
-    try:
+    @strawberry.mutation(
+        description="Delete a property; for analysts and admins.", directives=[weight(WRITE)]
+    )
+    @refusals_into(DeletePropertyPayload)
+    async def delete_property(
+        self, info: Info, given: Annotated[DeletePropertyInput, INPUT]
+    ) -> DeletePropertyPayload:
+        """Delete a property and what was done with it."""
+        info.context.require_writer()
+        wanted = parse_id(given.property_id, "Property", "propertyId")
         async with info.context.changes() as work:
-            written = await upsert(work, items)
-    except DomainError as error:
-        raise DomainError(error.code, error.message, ("properties", *error.field)) from None
-    return await _payload(info.context, written)
-
-
-@refusals_into(DeletePropertyPayload)
-async def delete_property(
-    info: Info, given: Annotated[DeletePropertyInput, INPUT]
-) -> DeletePropertyPayload:
-    """Delete a property and what was done with it."""
-    info.context.require_writer()
-    wanted = parse_id(given.property_id, "Property", "propertyId")
-    async with info.context.changes() as work:
-        await table.remove(work, wanted, "propertyId")
-    return DeletePropertyPayload(deleted_property_id=given.property_id)
-
-
-async def _payload(context: Context, written: Sequence[Upserted]) -> UpsertPropertiesPayload:
-    rows = await context.loaders.require_properties(
-        [item.property_id for item in written], "properties"
-    )
-    return UpsertPropertiesPayload(
-        results=[
-            UpsertedProperty(outcome=item.outcome, property=Property.of(row))
-            for item, row in zip(written, rows, strict=True)
-        ]
-    )
+            await table.remove(work, wanted, "propertyId")
+        return DeletePropertyPayload(deleted_property_id=given.property_id)

@@ -1,11 +1,19 @@
-"""The order of properties: an input, turned into the domain's."""
+"""The order of properties: an input, turned into the domain's, and cursors in that order."""
 
+import math
+from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
+from uuid import UUID
 
 import strawberry
 
-from domain.properties.search import ORDERABLE, Order
+from domain.core.errors import invalid
+from domain.properties.search import ORDERABLE, Order, Position
 from graph.core.enums import publish
+from graph.core.pagination import decode, encode, not_ours
+
+INTEGER_COLUMNS = ("bedrooms", "year_built", "days_on_market")
 
 
 class PropertyOrderField(StrEnum):
@@ -80,3 +88,34 @@ def to_order(order: PropertyOrder | None) -> Order:
     if order is None:
         return Order()
     return Order(order.field.value, descending=order.direction is OrderDirection.DESC)
+
+
+def position_cursor(order: Order, place: Position) -> str:
+    """The cursor of a property in an ordered list."""
+    value = place.value.isoformat() if isinstance(place.value, datetime) else place.value
+    return encode("properties", order.column, order.descending, value, place.id.hex)
+
+
+def parse_position(cursor: str | None, order: Order, field: str) -> Position | None:
+    """The place of a cursor, if any. Raises DomainError INVALID_INPUT for another list's."""
+    if cursor is None:
+        return None
+    column, descending, value, place_id = decode(cursor, "properties", 4, field)
+    if (column, descending) != (order.column, order.descending):
+        raise invalid(f"{field}: this cursor is of a list in another order", field)
+    try:
+        return Position(_column_value(order.column, value), UUID(place_id))
+    except (AttributeError, OverflowError, TypeError, ValueError):
+        raise not_ours(field) from None
+
+
+def _column_value(column: str | None, value: Any) -> float | datetime | None:
+    if column is None or value is None:
+        return None
+    if column == "listed_at":
+        return datetime.fromisoformat(value).astimezone(UTC)
+    if isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(value)
+    if column in INTEGER_COLUMNS and (not isinstance(value, int) or abs(value) >= 2**31):
+        raise ValueError(value)
+    return value if column in INTEGER_COLUMNS else float(value)

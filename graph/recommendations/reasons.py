@@ -1,6 +1,6 @@
 """Why a property is on an investor's list: one interface, one type for each sort of evidence."""
 
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import strawberry
@@ -12,7 +12,10 @@ from domain.users.buy_boxes import Criterion
 from graph.core.context import Info
 from graph.core.directives import weight
 from graph.core.enums import publish
+from graph.core.pagination import Connection
 from graph.properties.types import Property
+
+T = TypeVar("T")
 
 publish(
     ReasonKind,
@@ -88,10 +91,7 @@ class Reason:
     @strawberry.field(name="property", description="The property that it points at, if any.")
     async def named_property(self, info: Info) -> Property | None:
         """One query for all reasons of a list."""
-        if self.property_id is None:
-            return None
-        row = await info.context.loaders.properties.load(self.property_id)
-        return Property.of(row) if row else None
+        return await Property.find(info.context, self.property_id)
 
 
 @strawberry.type(
@@ -225,3 +225,16 @@ def reason_of(given: reasons.Reason) -> Reason:
 def version_of(judged: Judgement | JudgedPage[Any]) -> str | None:
     """The version that computed the answer, as a client sees it. None if none did."""
     return str(judged.model_version) if judged.model_version else None
+
+
+@strawberry.type(description="A page of a list that a model ranked, or something in its place.")
+class JudgedConnection(Connection[T]):
+    """A page of a list that a model ranked, or something in its place."""
+
+    model_version: str | None = strawberry.field(
+        description="Model version that ranked the list. Null if none did; see `reason`."
+    )
+    reason: FallbackReason | None = strawberry.field(
+        description="Why no model ranked the list, and what the list follows instead. Null if one "
+        "did."
+    )

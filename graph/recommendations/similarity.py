@@ -1,5 +1,7 @@
 """What is like a property, or near an embedding: types and resolvers."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -9,137 +11,154 @@ from domain import recommendations
 from domain.contract import filters
 from domain.properties import search
 from graph.core.context import Context, Info
-from graph.core.directives import weight
-from graph.core.loaders import NearList, RankedList
+from graph.core.directives import SEARCH, weight
+from graph.core.extension import extend
 from graph.core.nodes import parse_id
-from graph.core.pagination import After, Diversity, First, PageInfo
+from graph.core.pagination import PAGED, After, Diversity, Edge, First
 from graph.core.ranked_cursors import RankedBefore, RankedLast, Window, ranked_page, window
-from graph.core.weights import QUERY
 from graph.properties.filters import PropertyFilter, Where, to_filter
 from graph.properties.types import Property
-from graph.recommendations.reasons import FallbackReason, version_of
+from graph.recommendations.loaders import NearList, RankedList, RecommendationLoaders
+from graph.recommendations.reasons import FallbackReason, JudgedConnection, version_of
 
 
 @strawberry.type(description="A property like another, in a list.")
-class SimilarPropertyEdge:
+class SimilarPropertyEdge(Edge[Property]):
     """A property like another, in a list."""
 
-    cursor: str = strawberry.field(description="Its place, for `after` and `before`.")
     similarity: float = strawberry.field(
         description="How alike they are, from 0 to 1. With a model, the cosine of their "
         "embeddings, mapped to 0 to 1. Without one, Gower's coefficient of similarity: the mean "
         "over those of location, price, square feet, bedrooms, bathrooms, type and year built that "
         "the reference property has."
     )
-    node: Property = strawberry.field(description="The property.")
 
 
-@strawberry.type(description="A page of properties like another, the most alike first.")
-class SimilarPropertyConnection:
+@strawberry.type(
+    description="A page of properties like another, the most alike first. `totalCount` counts the "
+    "other properties that match the filter. The list shows the thousand most alike of them."
+)
+class SimilarPropertyConnection(JudgedConnection[Property]):
     """A page of properties like another."""
 
-    anchors: strawberry.Private[list[UUID]]
-    where: strawberry.Private[filters.PropertyFilter]
-    edges: list[SimilarPropertyEdge] = strawberry.field(description="The page's, in order.")
-    page_info: PageInfo = strawberry.field(description="Where the page stands.")
-    model_version: str | None = strawberry.field(
-        description="Model version that ranked the list. Null if none did; see `reason`."
+    edges: Sequence[SimilarPropertyEdge] = strawberry.field(
+        description="Edges of this page, in order."
     )
-    reason: FallbackReason | None = strawberry.field(
-        description="Why no model ranked the list, and what the list follows instead. Null if one "
-        "did."
-    )
+
+
+@strawberry.type
+class SimilarityQueries:
+    """Queries of what is alike."""
 
     @strawberry.field(
-        description="How many other properties match the filter; counted only if asked for. The "
-        "list shows the thousand of them that are most alike.",
-        directives=[weight(QUERY)],
+        description="The properties most like one, by the active model; without one, by attributes "
+        "and location.",
+        directives=[weight(SEARCH), PAGED],
     )
-    async def total_count(self, info: Info) -> int:
-        """One more query."""
-        async with info.context.work() as work:
-            return await search.count(work, self.where, self.anchors)
+    async def similar_properties(
+        self,
+        info: Info,
+        property_id: Annotated[strawberry.ID, strawberry.argument(description="Like which one.")],
+        where: Where = None,
+        first: First = None,
+        after: After = None,
+        last: RankedLast = None,
+        before: RankedBefore = None,
+        diversity: Diversity = None,
+    ) -> SimilarPropertyConnection:
+        """What is like a property."""
+        wanted = parse_id(property_id, "Property", "propertyId")
+        page = window("similar", first, after, last, before)
+        return await _similar(info.context, wanted, where, diversity, page)
+
+    @strawberry.field(
+        description="What is nearest to an embedding, by the model: to the mean of a few "
+        "properties' embeddings, say.",
+        directives=[weight(SEARCH), PAGED],
+    )
+    async def similar_to(
+        self,
+        info: Info,
+        vector: Annotated[
+            list[float],
+            strawberry.argument(
+                description="The 16 numbers of an embedding, as `Property.embedding` gives them, "
+                "or a mean of several; only the direction counts. They mean something to the model "
+                "version that they come from, and to no other."
+            ),
+        ],
+        model_version: Annotated[
+            str | None,
+            strawberry.argument(
+                description="The version that the vector comes from: refused if another answers "
+                "now. Not checked if absent."
+            ),
+        ] = None,
+        where: Where = None,
+        first: First = None,
+        after: After = None,
+        last: RankedLast = None,
+        before: RankedBefore = None,
+        diversity: Diversity = None,
+    ) -> SimilarPropertyConnection:
+        """What is nearest to a vector."""
+        page = window("similarTo", first, after, last, before)
+        matching = to_filter(where)
+        asked = NearList(
+            tuple(vector), model_version, matching,
+            page.size, page.after, diversity or 0.0, page.before,
+        )  # fmt: skip
+        found = await info.context.loaders(RecommendationLoaders).near.load(asked)
+        return _by_likeness("similarTo", found, matching, [])
 
 
-async def list_similar(
+@extend(
+    Property,
+    "similar_properties",
+    description="The properties most like it, by the active model; without one, by attributes "
+    "and location.",
+    directives=[weight(SEARCH), PAGED],
+)
+async def similar_properties_of(
+    parent: strawberry.Parent[Property],
+    info: Info,
+    where: Where = None,
+    first: First = None,
+    after: After = None,
+    last: RankedLast = None,
+    before: RankedBefore = None,
+    diversity: Diversity = None,
+) -> SimilarPropertyConnection:
+    """As the query of the same name."""
+    page = window("similar", first, after, last, before)
+    return await _similar(info.context, parent.row.id, where, diversity, page)
+
+
+async def _similar(
     context: Context, property_id: UUID, where: PropertyFilter | None, diversity: float | None,
-    window: Window,
+    page: Window,
 ) -> SimilarPropertyConnection:  # fmt: skip
-    """A page of what is like a property."""
     matching = to_filter(where)
-    asked = RankedList(
-        property_id, matching, window.size, window.after, diversity or 0.0, window.before
-    )
-    page = await context.loaders.similar.load(asked)
-    return _by_likeness("similar", page, matching, [property_id])
+    asked = RankedList(property_id, matching, page.size, page.after, diversity or 0.0, page.before)
+    found = await context.loaders(RecommendationLoaders).similar.load(asked)
+    return _by_likeness("similar", found, matching, [property_id])
 
 
 def _by_likeness(
-    kind: str, page: recommendations.JudgedPage[recommendations.SimilarProperty],
+    kind: str, found: recommendations.JudgedPage[recommendations.SimilarProperty],
     where: filters.PropertyFilter, anchors: list[UUID],
 ) -> SimilarPropertyConnection:  # fmt: skip
-    edges, where_it_is = ranked_page(
+    edges, page = ranked_page(
         kind,
-        page,
+        found,
         lambda cursor, item: SimilarPropertyEdge(
             cursor=cursor, similarity=item.similarity, node=Property.of(item.property)
         ),
     )
     return SimilarPropertyConnection(
-        anchors=anchors,
-        where=where,
+        count=partial(search.count, where=where, exclude=anchors),
         edges=edges,
-        page_info=where_it_is,
-        model_version=version_of(page),
-        reason=FallbackReason.of(page.reason),
+        page_info=page,
+        model_version=version_of(found),
+        reason=FallbackReason.of(found.reason),
     )
-
-
-async def similar_properties(
-    info: Info,
-    property_id: Annotated[strawberry.ID, strawberry.argument(description="Like which one.")],
-    where: Where = None,
-    first: First = None,
-    after: After = None,
-    last: RankedLast = None,
-    before: RankedBefore = None,
-    diversity: Diversity = None,
-) -> SimilarPropertyConnection:
-    """What is like a property."""
-    wanted = parse_id(property_id, "Property", "propertyId")
-    page = window("similar", first, after, last, before)
-    return await list_similar(info.context, wanted, where, diversity, page)
-
-
-async def similar_to(
-    info: Info,
-    vector: Annotated[
-        list[float],
-        strawberry.argument(
-            description="The 16 numbers of an embedding, as `Property.embedding` gives them, or a "
-            "mean of several; only the direction counts. They mean something to the model version "
-            "that they come from, and to no other."
-        ),
-    ],
-    model_version: Annotated[
-        str | None,
-        strawberry.argument(
-            description="The version that the vector comes from: refused if another answers now. "
-            "Not checked if absent."
-        ),
-    ] = None,
-    where: Where = None,
-    first: First = None,
-    after: After = None,
-    last: RankedLast = None,
-    before: RankedBefore = None,
-    diversity: Diversity = None,
-) -> SimilarPropertyConnection:
-    """What is nearest to a vector."""
-    page = window("similarTo", first, after, last, before)
-    matching = to_filter(where)
-    asked = NearList(
-        tuple(vector), model_version, matching, page.size, page.after, diversity or 0.0, page.before
-    )
-    found = await info.context.loaders.near.load(asked)
-    return _by_likeness("similarTo", found, matching, [])

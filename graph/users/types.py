@@ -1,30 +1,83 @@
-"""Users: the type, and reading the caller or another."""
+"""Users, and what they say they want: the types."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Self
+from uuid import UUID
 
 import strawberry
 
-# Before a type has one of them.
-import graph.core.enums  # noqa: F401
-from domain.contract.vocabulary import Role
-from domain.core.errors import forbidden, not_found, unauthenticated
+from domain.contract import snapshots
+from domain.contract.vocabulary import PropertyType, Role
 from domain.users import buy_boxes, users
-from graph.core.context import Info
-from graph.core.directives import page_of, weight
-from graph.core.nodes import Node, NodeId, global_id
-from graph.core.pagination import DEFAULT_PAGE, After, Diversity, First
-from graph.core.ranked_cursors import RankedBefore, RankedLast, window
-from graph.core.weights import RANKING
-from graph.properties.filters import Where
+from graph.core.context import Context
+from graph.core.loaders import Loaders, batched
+from graph.core.nodes import Node, global_id
 
-if TYPE_CHECKING:
-    from graph.recommendations.audience import SimilarUserConnection
-    from graph.recommendations.types import RecommendationConnection
-    from graph.users.buy_boxes import BuyBox
+UserId = Annotated[
+    strawberry.ID | None,
+    strawberry.argument(description="The investor; the caller if absent. Not for viewers."),
+]
+
+
+@strawberry.type(description="A closed interval of numbers; a side that is null is open.")
+class FloatInterval:
+    """A closed interval of numbers."""
+
+    min: float | None = strawberry.field(description="The smallest.")
+    max: float | None = strawberry.field(description="The greatest.")
+
+
+@strawberry.type(description="A closed interval of integers; a side that is null is open.")
+class IntInterval:
+    """A closed interval of integers."""
+
+    min: int | None = strawberry.field(description="The smallest.")
+    max: int | None = strawberry.field(description="The greatest.")
+
+
+@strawberry.type(
+    description="What an investor says is wanted. An empty list or null says nothing of that side."
+)
+class BuyBox:
+    """What an investor says is wanted."""
+
+    property_types: list[PropertyType] = strawberry.field(description="One of these types.")
+    zipcodes: list[str] = strawberry.field(description="One of these ZIP codes.")
+    cities: list[str] = strawberry.field(description="One of these cities.")
+    price: FloatInterval | None = strawberry.field(description="The listing price, in dollars.")
+    bedrooms: IntInterval | None = strawberry.field(description="How many bedrooms.")
+
+    @staticmethod
+    def of(box: snapshots.BuyBox) -> "BuyBox":
+        """A buy box as a client sees it."""
+        price, bedrooms = box.price, box.bedrooms
+        return BuyBox(
+            property_types=list(box.property_types),
+            zipcodes=list(box.zipcodes),
+            cities=list(box.cities),
+            price=FloatInterval(min=price.min, max=price.max) if price else None,
+            bedrooms=IntInterval(min=_whole(bedrooms.min), max=_whole(bedrooms.max))
+            if bedrooms
+            else None,
+        )
+
+
+def _whole(bound: float | None) -> int | None:
+    return None if bound is None else int(bound)
+
+
+class UserLoaders(Loaders):
+    """Loaders of users."""
+
+    @batched
+    async def users(self, wanted: list[UUID]) -> list[users.UserRow | None]:
+        """A user by id, None if there is none."""
+        async with self.context.read() as reading:
+            found = await users.read_many(reading, wanted)
+        return [found.get(user_id) for user_id in wanted]
 
 
 @strawberry.type(description="A member of the tenant. Investors are users with a history.")
-class User(Node):
+class User(Node, rows=(users.User, users.UserRow)):
     """A member of the tenant."""
 
     row: strawberry.Private[users.UserValues]
@@ -42,10 +95,10 @@ class User(Node):
         description="Whether it may sign in: false once it was deactivated."
     )
 
-    @staticmethod
-    def of(row: users.UserValues, role: Role | None = None) -> "User":
+    @classmethod
+    def of(cls, row: users.UserValues, role: Role | None = None) -> Self:
         """A user as a client sees it, in its own role unless another one is given."""
-        return User(
+        return cls(
             id=global_id("User", row.id),
             row=row,
             external_id=row.external_id,
@@ -56,67 +109,18 @@ class User(Node):
             active=row.deactivated_at is None,
         )
 
-    @strawberry.field(description="What it says is wanted; null if it says nothing.")
-    def buy_box(self) -> Annotated["BuyBox", strawberry.lazy("graph.users.buy_boxes")] | None:
-        """The stated criteria."""
-        from graph.users.buy_boxes import BuyBox
+    @classmethod
+    async def read(cls, context: Context, row_id: UUID) -> users.UserRow | None:
+        """See ``Node.read``."""
+        return await context.loaders(UserLoaders).users.load(row_id)
 
+    @classmethod
+    def permit(cls, context: Context, row_id: UUID, *field: str) -> None:
+        """A viewer sees itself only. Raises DomainError FORBIDDEN."""
+        context.investor(global_id("User", row_id), *field)
+
+    @strawberry.field(description="What it says is wanted; null if it says nothing.")
+    def buy_box(self) -> BuyBox | None:
+        """The stated criteria."""
         box = buy_boxes.loads(self.row.buy_box)
         return BuyBox.of(box) if box else None
-
-    @strawberry.field(
-        description="What is recommended to it, the best first.",
-        directives=[weight(RANKING), page_of(DEFAULT_PAGE, "first", "last")],
-    )
-    async def recommendations(
-        self,
-        info: Info,
-        where: Where = None,
-        first: First = None,
-        after: After = None,
-        last: RankedLast = None,
-        before: RankedBefore = None,
-        diversity: Diversity = None,
-    ) -> Annotated["RecommendationConnection", strawberry.lazy("graph.recommendations.types")]:
-        """As the query of the same name."""
-        from graph.recommendations.types import list_recommendations
-
-        page = window("recommendations", first, after, last, before)
-        return await list_recommendations(info.context, self.row.id, where, diversity, page)
-
-    @strawberry.field(
-        description="The investors who buy alike, the most alike first; for analysts and admins.",
-        directives=[weight(RANKING), page_of(DEFAULT_PAGE, "first", "last")],
-    )
-    async def similar_users(
-        self,
-        info: Info,
-        first: First = None,
-        after: After = None,
-        last: RankedLast = None,
-        before: RankedBefore = None,
-    ) -> Annotated["SimilarUserConnection", strawberry.lazy("graph.recommendations.audience")]:
-        """As the query of the same name."""
-        from graph.recommendations.audience import list_similar_users
-
-        page = window("kin", first, after, last, before)
-        return await list_similar_users(info.context, self.row.id, page)
-
-
-async def me(info: Info) -> User:
-    """The caller, in the role in force. Raises DomainError FORBIDDEN for a service, no user."""
-    principal = info.context.principal
-    if principal.user is None:
-        raise forbidden("This is a service's token, which speaks for no user; ask for user(id).")
-    row = await info.context.loaders.users.load(principal.user)
-    if row is None:
-        raise unauthenticated("The token's user does not exist any more.")
-    return User.of(row, principal.role)
-
-
-async def find_user(info: Info, user_id: NodeId) -> User | None:
-    """The user of that id. Raises DomainError NOT_FOUND, and FORBIDDEN for a viewer's other."""
-    row = await info.context.loaders.users.load(info.context.investor(user_id, "id"))
-    if row is None:
-        raise not_found("user", ("id",))
-    return User.of(row)

@@ -17,8 +17,9 @@ from domain.core.errors import DomainError, ErrorCode
 from domain.properties.search import ORDERABLE, Order, Position
 from domain.recommendations import MAX_DEPTH, Place
 from graph.core.nodes import global_id, parse_id, split_id
-from graph.core.pagination import MAX_CURSOR, parse_position, position_cursor
+from graph.core.pagination import MAX_CURSOR
 from graph.core.ranked_cursors import parse_place, place_cursor
+from graph.properties.ordering import parse_position, position_cursor
 
 INTEGERS = ("bedrooms", "year_built", "days_on_market")
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40)

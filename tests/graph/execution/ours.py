@@ -47,7 +47,10 @@ class OurContext:
     def __init__(self, maker: Maker) -> None:
         self.maker = maker
         self.calls: list[str] = []
-        self.loaders = Loaders(maker)
+
+    def loaders(self, _kind: type) -> Loaders:
+        """Those of any noun."""
+        return Loaders(self.maker)
 
     def make(self, info: Any) -> Any:
         """A value of the field's type."""

@@ -18,7 +18,7 @@ pytestmark = [
 def context_of(schema: GraphQLSchema, seed: int, odd: float) -> OurContext:
     private = dict.fromkeys(("row", "item", "where", "property_id", "user_id"), lambda _: None)
     # Lists tell some, and now and then what is no number.
-    private["told_affinity"] = lambda maker: maker.random.choice([None, 0.5, 0.25, "told"])
+    private["prefetched_affinity"] = lambda maker: maker.random.choice([None, 0.5, 0.25, "told"])
     return OurContext(Maker(schema, seed, odd, private))
 
 

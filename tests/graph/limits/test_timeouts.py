@@ -15,7 +15,7 @@ from starlette.types import Message
 from domain.core.database import Database
 from domain.tenants.tenants import Tenant
 from graph.app import build
-from graph.core.loaders import Loaders
+from graph.properties.loaders import PropertyLoaders
 from runtime import Runtime
 from settings import Settings
 from tests.factories import add_property, add_user
@@ -51,15 +51,15 @@ def slow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tenant
     """Loading properties takes the database a minute; what marks its query."""
     statement = f"SELECT pg_sleep(60), '{tenant.id}'"
 
-    async def load(self: Loaders, _: Any) -> Any:
+    async def load(self: PropertyLoaders, _: Any) -> Any:
         if request.param == "reading":
-            async with self._read() as reading:
+            async with self.context.read() as reading:
                 await reading._connection.execute(statement)
         else:
-            async with self._work() as work:
+            async with self.context.work() as work:
                 await work.session.execute(text(statement))
 
-    monkeypatch.setattr(Loaders, "_properties", load)
+    monkeypatch.setattr(PropertyLoaders, "_properties", load)
     return str(tenant.id)
 
 

@@ -1,0 +1,78 @@
+"""How a higher noun adds to the types of a lower one, which does not know of it.
+
+Call these when the higher noun's module is imported: a schema has what was added before it was
+built.
+"""
+
+from collections.abc import Callable
+from enum import EnumMeta, StrEnum
+from typing import Any, ParamSpec, TypeVar, cast
+
+import strawberry
+from strawberry.types.base import get_object_definition
+from strawberry.types.enum import EnumValue
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def extend(kind: type, name: str, **options: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Add a field to an object type: the function that this decorates resolves it.
+
+    The function takes the object as ``strawberry.Parent[kind]``.
+
+    Args:
+        kind: the object type.
+        name: of the field, in snake case.
+        options: as for ``strawberry.field``.
+
+    Raises:
+        ValueError: the type has such a field.
+    """
+
+    def add(resolver: Callable[P, R]) -> Callable[P, R]:
+        field = strawberry.field(resolver=cast(Any, resolver), **options)
+        _add(kind, name, strawberry.type(type(f"{kind.__name__}_{name}", (), {name: field})))
+        return resolver
+
+    return add
+
+
+def extend_input(kind: type, name: str, annotation: Any, description: str) -> None:
+    """Add an optional field to an input type; its values are None unless a client gives them.
+
+    Raises:
+        ValueError: the type has such a field.
+    """
+    field = strawberry.field(default=None, description=description)
+    namespace = {"__annotations__": {name: annotation}, name: field}
+    _add(kind, name, strawberry.input(type(f"{kind.__name__}_{name}", (), namespace)))
+    extended: Any = kind
+    plain = extended.__init__
+
+    def with_field(self: Any, *given: Any, **named: Any) -> None:
+        setattr(self, name, named.pop(name, None))
+        plain(self, *given, **named)
+
+    extended.__init__ = with_field
+
+
+def extend_enum(kind: type[StrEnum], name: str, value: str, description: str) -> None:
+    """Add a value to an enum that only inputs have; resolvers get a member of another class.
+
+    Raises:
+        ValueError: the enum has such a value.
+    """
+    definition: Any = kind.__strawberry_definition__  # type: ignore[attr-defined]
+    members = {one.name: one.value for one in definition.wrapped_cls}
+    if name in members:
+        raise ValueError(f"{kind.__name__} has the value {name} already")
+    definition.values = [*definition.values, EnumValue(name, value, description=description)]
+    definition.wrapped_cls = cast(EnumMeta, StrEnum(kind.__name__, members | {name: value}))
+
+
+def _add(kind: type, name: str, addition: type) -> None:
+    definition = get_object_definition(kind, strict=True)
+    if any(one.python_name == name for one in definition.fields):
+        raise ValueError(f"{kind.__name__} has the field {name} already")
+    definition.fields.extend(get_object_definition(addition, strict=True).fields)

@@ -1,0 +1,134 @@
+"""Giving and taking back opinions, and recording what investors do."""
+
+from datetime import datetime
+from typing import Annotated
+
+import strawberry
+
+from domain.contract.vocabulary import InteractionKind
+from domain.interactions import interactions
+from graph.core.context import INPUT, Info
+from graph.core.directives import WRITE, weight
+from graph.core.errors import Payload, refusals_into
+from graph.core.inputs import utc
+from graph.core.nodes import parse_id
+from graph.interactions.types import DeedKind, Feedback, Interaction, Sentiment
+from graph.properties.types import Property
+
+
+@strawberry.input(description="An opinion to give; it replaces the one given before.")
+class SubmitFeedbackInput:
+    """An opinion to give."""
+
+    property_id: strawberry.ID = strawberry.field(description="Of which property.")
+    sentiment: Sentiment = strawberry.field(description="For or against.")
+    reason: str | None = strawberry.field(default=None, description="Why, at most 2000 characters.")
+    user_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Whose; the caller's if absent. Not for viewers."
+    )
+
+
+@strawberry.input(description="An opinion to take back.")
+class RetractFeedbackInput:
+    """An opinion to take back."""
+
+    property_id: strawberry.ID = strawberry.field(description="Of which property.")
+    user_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Whose; the caller's if absent. Not for viewers."
+    )
+
+
+@strawberry.input(
+    description="Something done. The same kind, property, investor and time is the same act; "
+    "without a time it is now, once a day (UTC). So a client may retry."
+)
+class RecordInteractionInput:
+    """Something done."""
+
+    property_id: strawberry.ID = strawberry.field(description="With which property.")
+    kind: DeedKind = strawberry.field(description="What.")
+    occurred_at: datetime | None = strawberry.field(
+        default=None, description="When, not in the future; UTC if it has no zone; now if absent."
+    )
+    user_id: strawberry.ID | None = strawberry.field(
+        default=None, description="By whom; by the caller if absent. Not for viewers."
+    )
+
+
+@strawberry.type(description="The opinion given, or why it was refused.")
+class SubmitFeedbackPayload(Payload):
+    """What became of an opinion."""
+
+    feedback: Feedback | None = strawberry.field(
+        default=None, description="The opinion as it stands now."
+    )
+    property: Property | None = strawberry.field(default=None, description="The property.")
+
+
+@strawberry.type(description="Whether an opinion was taken back, or why that was refused.")
+class RetractFeedbackPayload(Payload):
+    """What became of the wish to take an opinion back."""
+
+    retracted: bool = strawberry.field(default=False, description="Whether there was an opinion.")
+    property: Property | None = strawberry.field(default=None, description="The property.")
+
+
+@strawberry.type(description="The act recorded, or why it was refused.")
+class RecordInteractionPayload(Payload):
+    """What became of an act."""
+
+    interaction: Interaction | None = strawberry.field(default=None, description="The act.")
+    property: Property | None = strawberry.field(default=None, description="The property.")
+
+
+@strawberry.type
+class InteractionMutations:
+    """Mutations of what investors say of properties and do with them."""
+
+    @strawberry.mutation(
+        description="Give a thumb; it counts from the next answer on.", directives=[weight(WRITE)]
+    )
+    @refusals_into(SubmitFeedbackPayload)
+    async def submit_feedback(
+        self, info: Info, given: Annotated[SubmitFeedbackInput, INPUT]
+    ) -> SubmitFeedbackPayload:
+        """Set an investor's opinion of a property."""
+        investor = info.context.investor(given.user_id, "userId")
+        wanted = parse_id(given.property_id, "Property", "propertyId")
+        kind = InteractionKind(given.sentiment.value)
+        async with info.context.changes() as work:
+            act = await interactions.submit_feedback(work, investor, wanted, kind, given.reason)
+        return SubmitFeedbackPayload(
+            feedback=Feedback.of(act), property=await Property.find(info.context, wanted)
+        )
+
+    @strawberry.mutation(description="Take a thumb back.", directives=[weight(WRITE)])
+    @refusals_into(RetractFeedbackPayload)
+    async def retract_feedback(
+        self, info: Info, given: Annotated[RetractFeedbackInput, INPUT]
+    ) -> RetractFeedbackPayload:
+        """Take an investor's opinion of a property back."""
+        investor = info.context.investor(given.user_id, "userId")
+        wanted = parse_id(given.property_id, "Property", "propertyId")
+        async with info.context.changes() as work:
+            retracted = await interactions.retract_feedback(work, investor, wanted)
+        return RetractFeedbackPayload(
+            retracted=retracted, property=await Property.find(info.context, wanted)
+        )
+
+    @strawberry.mutation(
+        description="Say what an investor did with a property.", directives=[weight(WRITE)]
+    )
+    @refusals_into(RecordInteractionPayload)
+    async def record_interaction(
+        self, info: Info, given: Annotated[RecordInteractionInput, INPUT]
+    ) -> RecordInteractionPayload:
+        """Record what an investor did with a property."""
+        investor = info.context.investor(given.user_id, "userId")
+        wanted = parse_id(given.property_id, "Property", "propertyId")
+        kind, occurred_at = InteractionKind(given.kind.value), utc(given.occurred_at, "occurredAt")
+        async with info.context.changes() as work:
+            act = await interactions.record(work, investor, wanted, kind, occurred_at)
+        return RecordInteractionPayload(
+            interaction=Interaction.of(act), property=await Property.find(info.context, wanted)
+        )

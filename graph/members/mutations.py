@@ -1,0 +1,134 @@
+"""What admins do with the members of a tenant."""
+
+from typing import Annotated
+
+import strawberry
+
+from domain.contract.vocabulary import Role
+from domain.core.errors import DomainError, forbidden
+from domain.members import members
+from domain.members.members import MEMBER_LIMIT, Member, MemberInput
+from domain.properties.upsert import Outcome
+from graph.core.context import INPUT, Context, Info
+from graph.core.directives import WRITE, as_many_as, weight
+from graph.core.errors import Payload, refusals_into
+from graph.core.inputs import checked
+from graph.core.nodes import parse_id
+from graph.users.types import User
+
+
+@strawberry.input(
+    description="A user by its external id. A field that is absent keeps its value. Someone new is "
+    "an active viewer unless said otherwise."
+)
+class UserInput:
+    """A user by its external id."""
+
+    external_id: str = strawberry.field(description="The id in the tenant's own systems.")
+    email: str | None = strawberry.field(
+        default=strawberry.UNSET, description="E-mail address; null takes it away."
+    )
+    name: str | None = strawberry.field(
+        default=strawberry.UNSET, description="Name; null takes it away."
+    )
+    role: Role | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="What it may do at most; a token that names a lesser role allows less.",
+    )
+    active: bool | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="False deactivates it: its tokens are refused within two seconds, and what it "
+        "did still counts. True takes that back.",
+    )
+
+
+@strawberry.input(description="Users to create or change, all or none of them.")
+class UpsertUsersInput:
+    """Users to create or change."""
+
+    users: list[UserInput] = strawberry.field(
+        description="At most 100, each external id once.", directives=[weight(2)]
+    )
+
+
+@strawberry.input(description="A user to delete.")
+class DeleteUserInput:
+    """A user to delete."""
+
+    user_id: strawberry.ID = strawberry.field(
+        description="Who; its name and address go, and all that it did and said."
+    )
+
+
+@strawberry.type(description="What became of one user of an upsert.")
+class UpsertedUser:
+    """What became of one user."""
+
+    outcome: Outcome = strawberry.field(description="What was done.")
+    user: User = strawberry.field(description="The user as it stands now.")
+
+    @staticmethod
+    def of(member: Member) -> "UpsertedUser":
+        """An outcome as a client sees it."""
+        return UpsertedUser(outcome=member.outcome, user=User.of(member.user))
+
+
+@strawberry.type(description="Who was written, or why nobody was.")
+class UpsertUsersPayload(Payload):
+    """Who was written, or why nobody was."""
+
+    results: list[UpsertedUser] = strawberry.field(
+        default_factory=list, description="One for each user sent, in order."
+    )
+
+
+@strawberry.type(description="Who was deleted, or why nobody was.")
+class DeleteUserPayload(Payload):
+    """Who was deleted, or why nobody was."""
+
+    deleted_user_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The id that is gone."
+    )
+
+
+@strawberry.type
+class MemberMutations:
+    """Mutations of members."""
+
+    @strawberry.mutation(
+        description="Create, change, deactivate or activate users by external id; for admins.",
+        directives=[weight(WRITE), as_many_as("input.users", "results")],
+    )
+    @refusals_into(UpsertUsersPayload)
+    async def upsert_users(
+        self, info: Info, given: Annotated[UpsertUsersInput, INPUT]
+    ) -> UpsertUsersPayload:
+        """Create or change users by external id, all or none."""
+        _require_admin(info.context)
+        items = checked(MemberInput, given.users, "users", MEMBER_LIMIT)
+        try:
+            async with info.context.changes() as work:
+                written = await members.upsert(work, items)
+        except DomainError as error:
+            raise DomainError(error.code, error.message, ("users", *error.field)) from None
+        return UpsertUsersPayload(results=[UpsertedUser.of(one) for one in written])
+
+    @strawberry.mutation(
+        description="Delete a user and all that is known of it; for admins.",
+        directives=[weight(WRITE)],
+    )
+    @refusals_into(DeleteUserPayload)
+    async def delete_user(
+        self, info: Info, given: Annotated[DeleteUserInput, INPUT]
+    ) -> DeleteUserPayload:
+        """Delete a user and all that is known of it."""
+        _require_admin(info.context)
+        wanted = parse_id(given.user_id, "User", "userId")
+        async with info.context.changes() as work:
+            await members.remove(work, wanted, "userId")
+        return DeleteUserPayload(deleted_user_id=given.user_id)
+
+
+def _require_admin(context: Context) -> None:
+    if context.principal.role is not Role.ADMIN:
+        raise forbidden("Only admins may change who belongs to the tenant.")

@@ -1,0 +1,77 @@
+"""Listing the members of a tenant."""
+
+from functools import partial
+from typing import Annotated
+
+import strawberry
+
+from domain.contract.vocabulary import Role
+from domain.core.errors import forbidden
+from domain.users import directory
+from graph.core.context import Info
+from graph.core.directives import QUERY, weight
+from graph.core.inputs import bounded
+from graph.core.pagination import (
+    PAGED,
+    After,
+    Before,
+    Connection,
+    First,
+    Last,
+    list_by_age,
+    slice_of,
+)
+from graph.users.types import User
+
+
+@strawberry.input(description="Which users; all conditions that are given must hold.")
+class UserFilter:
+    """Which users."""
+
+    roles: list[Role] | None = strawberry.field(default=None, description="In one of these roles.")
+    active: bool | None = strawberry.field(
+        default=None, description="Not deactivated, or deactivated."
+    )
+    text: str | None = strawberry.field(
+        default=None,
+        description="Part of the name, e-mail address or external id, in any case; at most 200 "
+        "characters.",
+    )
+
+
+Which = Annotated[UserFilter | None, strawberry.argument(name="filter", description="Which users.")]
+
+
+@strawberry.type
+class MemberQueries:
+    """Queries of members."""
+
+    @strawberry.field(
+        description="The users of the tenant, a page at a time; for analysts and admins.",
+        directives=[weight(QUERY), PAGED],
+    )
+    async def users(
+        self,
+        info: Info,
+        where: Which = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[User]:
+        """A page of the tenant's users, those who were there first at the beginning."""
+        if not info.context.principal.privileged:
+            raise forbidden("Only analysts and admins may list users.")
+        matching, asked = _filter(where), slice_of(first, after, last, before)
+        edges, page = await list_by_age(
+            info.context, "users", asked, partial(directory.page, where=matching), User.of
+        )
+        return Connection(
+            count=partial(directory.count, where=matching), edges=edges, page_info=page
+        )
+
+
+def _filter(where: UserFilter | None) -> directory.UserFilter:
+    if where is None:
+        return directory.UserFilter()
+    return directory.UserFilter(bounded(where.roles, "roles"), where.active, where.text)

@@ -1,0 +1,49 @@
+"""What requests read of properties, in batches."""
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from domain.contract.filters import PropertyFilter
+from domain.core.errors import not_found
+from domain.properties import rows
+from domain.properties.facets import Counts, Facet, count_facets
+from domain.properties.rows import PropertyValues
+from graph.core.loaders import Loaders, batched
+
+
+class PropertyLoaders(Loaders):
+    """Loaders of properties."""
+
+    def remember(self, found: Iterable[PropertyValues]) -> None:
+        """Note properties that were read elsewhere, so that they are not read again."""
+        self.properties.prime_many({item.id: item for item in found})
+
+    async def require(self, wanted: Sequence[UUID], field: str) -> list[PropertyValues]:
+        """The properties of those ids, in order. Raises DomainError NOT_FOUND naming the place."""
+        found = []
+        for place, item in enumerate(await self.properties.load_many(wanted)):
+            if item is None:
+                raise not_found("property", (field, str(place)))
+            found.append(item)
+        return found
+
+    @batched
+    async def properties(self, wanted: list[UUID]) -> list[PropertyValues | None]:
+        """A property by id, None if there is none."""
+        async with self.context.read() as reading:
+            found = await rows.get_many(reading, wanted)
+        return [found.get(property_id) for property_id in wanted]
+
+    @batched
+    async def facets(self, wanted: list[tuple[PropertyFilter, Facet]]) -> list[Counts]:
+        """How many of the properties that match a filter have each value."""
+        # One query for each filter; a request has few.
+        of_filter: dict[PropertyFilter, list[Facet]] = {}
+        for where, facet in wanted:
+            of_filter.setdefault(where, []).append(facet)
+        async with self.context.work() as work:
+            found = {
+                where: await count_facets(work, where, facets)
+                for where, facets in of_filter.items()
+            }
+        return [found[where][facet] for where, facet in wanted]

@@ -1,0 +1,64 @@
+"""Node types register themselves."""
+
+from dataclasses import dataclass
+from typing import Self
+from uuid import UUID, uuid4
+
+import pytest
+import strawberry
+
+from domain.core.errors import DomainError, ErrorCode
+from graph.core.context import Context
+from graph.core.nodes import Node, global_id, node_of, node_type
+
+
+@dataclass(frozen=True)
+class ShedRow:
+    """A row of the domain."""
+
+    id: UUID
+
+
+SHED = ShedRow(uuid4())
+
+
+@strawberry.type
+class GardenShed(Node, rows=(ShedRow,)):
+    """What a client sees of it."""
+
+    @classmethod
+    def of(cls, row: ShedRow) -> Self:
+        return cls(id=global_id("GardenShed", row.id))
+
+    @classmethod
+    async def read(cls, context: Context, row_id: UUID) -> ShedRow | None:
+        return SHED if row_id == SHED.id else None
+
+
+@pytest.fixture
+def context() -> Context:
+    """Not used by the type."""
+    return Context.__new__(Context)
+
+
+def test_a_row_becomes_a_node_without_its_type() -> None:
+    found = node_of(SHED)
+    assert isinstance(found, GardenShed)
+    assert found.id == global_id("GardenShed", SHED.id)
+    with pytest.raises(KeyError):
+        node_of(object())
+
+
+def test_a_type_is_found_by_its_name() -> None:
+    assert node_type("GardenShed") is GardenShed
+    assert node_type("Node") is None
+    assert node_type("Query") is None
+
+
+async def test_a_node_is_read_by_its_id(context: Context) -> None:
+    assert (await GardenShed.get(context, SHED.id)).id == global_id("GardenShed", SHED.id)
+    assert await GardenShed.find(context, uuid4()) is None
+    assert await GardenShed.find(context, None) is None
+    with pytest.raises(DomainError, match="garden shed") as refused:
+        await GardenShed.get(context, uuid4(), "ids", "0")
+    assert (refused.value.code, refused.value.field) == (ErrorCode.NOT_FOUND, ("ids", "0"))
