@@ -38,10 +38,14 @@ PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope
 SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-fast test-random coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-freshness bench-start bench-warm bench-served bench-cli prior evaluate evaluate-simulation schema schema-check docs migrate constraints clean
+.PHONY: help setup serve test test-fast test-random coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-freshness bench-start bench-warm bench-served bench-cli prior evaluate evaluate-simulation schema schema-check docs migrate constraints clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-20s %s\n", $$1, $$2}' Makefile
+
+setup: ## install all that development needs, with checks before each commit
+	@$(MAKE) --silent --no-print-directory -j2 $(DEV) $(GRAPHIQL)
+	$(BIN)/pre-commit install
 
 serve: ## install what is missing, then serve (ARGS="--help" lists the options)
 	@$(MAKE) --silent --no-print-directory -j2 $(SERVE) $(GRAPHIQL)
@@ -93,10 +97,11 @@ lint: $(DEV) ## check style, types and who imports whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-lint-shipping: $(DEV) ## check the Dockerfile, compose.yaml, the CI script, the dashboard and the alerts
+lint-shipping: $(DEV) ## check the files for Docker, CI and commits, the dashboard and the alerts
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	bash -n .ci/run
+	$(BIN)/pre-commit validate-config
 	$(BIN)/check-jsonschema --schemafile deploy/monitoring/schemas/dashboard.json deploy/monitoring/dashboard.json
 	$(BIN)/check-jsonschema --schemafile deploy/monitoring/schemas/alerts.json deploy/monitoring/alerts.yaml
 	$(BIN)/python -m deploy.monitoring.expressions
