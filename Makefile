@@ -43,9 +43,10 @@ SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-20s %s\n", $$1, $$2}' Makefile
 
-setup: ## install all that development needs, with checks before each commit
+setup: ## install all that development needs, with Git's hook and commit template
 	@$(MAKE) --silent --no-print-directory -j2 $(DEV) $(GRAPHIQL)
 	$(BIN)/pre-commit install
+	git config commit.template .gitmessage
 
 serve: ## install what is missing, then serve (ARGS="--help" lists the options)
 	@$(MAKE) --silent --no-print-directory -j2 $(SERVE) $(GRAPHIQL)
