@@ -102,6 +102,8 @@ lint-shipping: $(DEV) ## check the files for Docker, CI and commits, the dashboa
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	bash -n .ci/run
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/pre-commit validate-config
 	$(BIN)/check-jsonschema --schemafile deploy/monitoring/schemas/dashboard.json deploy/monitoring/dashboard.json
 	$(BIN)/check-jsonschema --schemafile deploy/monitoring/schemas/alerts.json deploy/monitoring/alerts.yaml
