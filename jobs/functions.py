@@ -80,3 +80,13 @@ async def train_twin(_: Context, run: Run) -> None:
     if "refused" in result:
         raise invalid(result["refused"])
     run.result.update(result)
+
+
+INDEXING_JOBS = (
+    index_marked,
+    reindex,
+    activate_model,
+    measure_drift,
+)
+TRAINING_JOBS = (train_twin,)
+"""The jobs of each queue."""

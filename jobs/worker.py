@@ -16,8 +16,7 @@ from arq.connections import ArqRedis
 
 import runtime
 import settings
-from jobs import functions
-from jobs.functions import INDEXING_LIMIT, TRAINING_LIMIT
+from jobs.functions import INDEXING_JOBS, INDEXING_LIMIT, TRAINING_JOBS, TRAINING_LIMIT
 from jobs.queue.leases import shorten_leases
 from jobs.queue.pace import Pace
 from jobs.queue.queue import (
@@ -36,14 +35,6 @@ SLOTS = 10
 
 LONG_JOBS = 4
 """How many of them may take long; the other slots are for what just changed."""
-
-INDEXING_JOBS = (
-    functions.index_marked,
-    functions.reindex,
-    functions.activate_model,
-    functions.measure_drift,
-)
-TRAINING_JOBS = (functions.train_twin,)
 
 COUNTED_EACH = 10
 """Minutes between two looks at whether indexes hold as many properties as they should."""
