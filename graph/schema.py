@@ -1,5 +1,7 @@
 """The schema: what each noun can answer and do. ``python -m graph.schema`` prints it."""
 
+import inspect
+
 import strawberry
 from graphql import (
     GraphQLArgument,
@@ -9,6 +11,8 @@ from graphql import (
     GraphQLSchema,
     Undefined,
 )
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.types.base import StrawberryObjectDefinition
 
 from graph.core.errors import RequestErrorCode
 from graph.core.queries import NodeQueries
@@ -32,7 +36,7 @@ from graph.users.queries import UserQueries
 from graph.users.types import User
 
 
-@strawberry.type(description="What can be read, of the caller's tenant alone.")
+@strawberry.type
 class Query(
     NodeQueries,
     UserQueries,
@@ -44,10 +48,10 @@ class Query(
     ModelQueries,
     JobQueries,
 ):
-    """What can be read."""
+    """What can be read, of the caller's tenant alone."""
 
 
-@strawberry.type(description="What can be done. Each may be repeated with the same effect as once.")
+@strawberry.type
 class Mutation(
     InteractionMutations,
     UserMutations,
@@ -56,7 +60,7 @@ class Mutation(
     JobMutations,
     ModelMutations,
 ):
-    """What can be done."""
+    """What can be done. Each may be repeated with the same effect as once."""
 
 
 def build_schema() -> strawberry.Schema:
@@ -67,8 +71,17 @@ def build_schema() -> strawberry.Schema:
         subscription=Subscription,
         types=[Property, User, *REASONS, RequestErrorCode],
     )
+    _describe_types(schema._schema)
     _drop_null_defaults(schema._schema)
     return schema
+
+
+def _describe_types(schema: GraphQLSchema) -> None:
+    """Describe each type to clients in the words of its class's docstring."""
+    for kind in schema.type_map.values():
+        definition = kind.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+        if isinstance(definition, StrawberryObjectDefinition):
+            kind.description = " ".join((inspect.getdoc(definition.origin) or "").split())
 
 
 def _drop_null_defaults(schema: GraphQLSchema) -> None:

@@ -56,7 +56,7 @@ _OTHERS = (Topic.JOB, Topic.MEMBER)
 """Topics that say nothing of a list."""
 
 
-@strawberry.type(description="An investor's list may have changed.")
+@strawberry.type
 class RecommendationsChanged:
     """An investor's list may have changed."""
 
@@ -151,9 +151,9 @@ async def _all_runs(context: Context) -> AsyncGenerator[JobRun, None]:
                 rows = await job_runs.get_many(work, changed)
 
 
-@strawberry.type(description="What can be followed. The first event comes at once.")
+@strawberry.type
 class Subscription:
-    """What can be followed."""
+    """What can be followed. The first event comes at once."""
 
     recommendations_changed = strawberry.subscription(
         resolver=recommendations_changed,

@@ -128,9 +128,9 @@ def coded(message: str, code: RequestErrorCode) -> GraphQLError:
     return GraphQLError(message, extensions={"code": code.value})
 
 
-@strawberry.type(description="What was wrong with an input.", directives=[weight(0)])
+@strawberry.type(directives=[weight(0)])
 class UserError:
-    """One refused part of an input."""
+    """What was wrong with an input."""
 
     code: ErrorCode = strawberry.field(description="The reason, for programs.")
     message: str = strawberry.field(description="The reason and the fix, for people.")

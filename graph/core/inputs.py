@@ -22,17 +22,17 @@ T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 
-@strawberry.input(description="A closed interval of numbers; a side that is absent is open.")
+@strawberry.input
 class FloatRange:
-    """A closed interval of numbers."""
+    """A closed interval of numbers; a side that is absent is open."""
 
     min: float | None = strawberry.field(default=None, description="The smallest allowed.")
     max: float | None = strawberry.field(default=None, description="The greatest allowed.")
 
 
-@strawberry.input(description="A closed interval of integers; a side that is absent is open.")
+@strawberry.input
 class IntRange:
-    """A closed interval of integers."""
+    """A closed interval of integers; a side that is absent is open."""
 
     min: int | None = strawberry.field(default=None, description="The smallest allowed.")
     max: int | None = strawberry.field(default=None, description="The greatest allowed.")

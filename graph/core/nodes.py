@@ -1,4 +1,8 @@
-"""Global ids, the interface of what has one, and the registry of its types."""
+"""Global ids, the interface of what has one, and the registry of its types.
+
+A subclass of ``Node`` registers itself, so that nobody else has to import it: ``node_type`` finds
+it by the name in an id, and ``node_of`` by the class of a row of the domain.
+"""
 
 import base64
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -19,20 +23,16 @@ _by_name: dict[str, type["Node"]] = {}
 _by_row: dict[type, type["Node"]] = {}
 
 
-@strawberry.interface(description="An object that can be asked for again by its id.")
+@strawberry.interface
 class Node:
-    """An object with a global id, made from a row of the domain.
-
-    A subclass registers itself, so that nobody else has to import it: ``node`` finds it by the name
-    in an id, ``node_of`` by the class of a row. ``rows`` names those classes.
-    """
+    """An object that can be asked for again by its id."""
 
     id: strawberry.ID = strawberry.field(
         description="Opaque and unique across all types; accepted wherever an id is asked for."
     )
 
     def __init_subclass__(cls, rows: tuple[type, ...] = ()) -> None:
-        """Register the type."""
+        """Register the type, which is made of ``rows`` of those classes."""
         super().__init_subclass__()
         _by_name[cls.__name__] = cls
         _by_row.update(dict.fromkeys(rows, cls))

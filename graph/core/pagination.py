@@ -56,7 +56,7 @@ Diversity = Annotated[
 ]
 
 
-@strawberry.type(description="Where a page stands in its list.")
+@strawberry.type
 class PageInfo:
     """Where a page stands in its list."""
 
@@ -66,7 +66,7 @@ class PageInfo:
     end_cursor: str | None = strawberry.field(description="The last item's cursor.")
 
 
-@strawberry.type(description="An item of a list, and its place there.")
+@strawberry.type
 class Edge(Generic[T]):
     """An item of a list, and its place there."""
 
@@ -74,9 +74,9 @@ class Edge(Generic[T]):
     node: T = strawberry.field(description="The item.")
 
 
-@strawberry.type(description="A page of a list.")
+@strawberry.type
 class Connection(Generic[T]):
-    """A page of a list; ``count`` counts the items of all its pages."""
+    """A page of a list."""
 
     count: strawberry.Private[Callable[[Work], Awaitable[int]]]
     edges: Sequence[Edge[T]] = strawberry.field(description="Edges of this page, in order.")

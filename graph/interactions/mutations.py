@@ -16,9 +16,9 @@ from graph.interactions.types import DeedKind, Feedback, Interaction, Sentiment
 from graph.properties.types import Property
 
 
-@strawberry.input(description="An opinion to give; it replaces the one given before.")
+@strawberry.input
 class SubmitFeedbackInput:
-    """An opinion to give."""
+    """An opinion to give; it replaces the one given before."""
 
     property_id: strawberry.ID = strawberry.field(description="Of which property.")
     sentiment: Sentiment = strawberry.field(description="For or against.")
@@ -28,7 +28,7 @@ class SubmitFeedbackInput:
     )
 
 
-@strawberry.input(description="An opinion to take back.")
+@strawberry.input
 class RetractFeedbackInput:
     """An opinion to take back."""
 
@@ -38,12 +38,13 @@ class RetractFeedbackInput:
     )
 
 
-@strawberry.input(
-    description="Something done. The same kind, property, investor and time is the same act; "
-    "without a time it is now, once a day (UTC). So a client may retry."
-)
+@strawberry.input
 class RecordInteractionInput:
-    """Something done."""
+    """Something done.
+
+    The same kind, property, investor and time is the same act; without a time it is now, once a day
+    (UTC). So a client may retry.
+    """
 
     property_id: strawberry.ID = strawberry.field(description="With which property.")
     kind: DeedKind = strawberry.field(description="What.")
@@ -55,9 +56,9 @@ class RecordInteractionInput:
     )
 
 
-@strawberry.type(description="The opinion given, or why it was refused.")
+@strawberry.type
 class SubmitFeedbackPayload(Payload):
-    """What became of an opinion."""
+    """The opinion given, or why it was refused."""
 
     feedback: Feedback | None = strawberry.field(
         default=None, description="The opinion as it stands now."
@@ -65,17 +66,17 @@ class SubmitFeedbackPayload(Payload):
     property: Property | None = strawberry.field(default=None, description="The property.")
 
 
-@strawberry.type(description="Whether an opinion was taken back, or why that was refused.")
+@strawberry.type
 class RetractFeedbackPayload(Payload):
-    """What became of the wish to take an opinion back."""
+    """Whether an opinion was taken back, or why that was refused."""
 
     retracted: bool = strawberry.field(default=False, description="Whether there was an opinion.")
     property: Property | None = strawberry.field(default=None, description="The property.")
 
 
-@strawberry.type(description="The act recorded, or why it was refused.")
+@strawberry.type
 class RecordInteractionPayload(Payload):
-    """What became of an act."""
+    """The act recorded, or why it was refused."""
 
     interaction: Interaction | None = strawberry.field(default=None, description="The act.")
     property: Property | None = strawberry.field(default=None, description="The property.")

@@ -57,7 +57,7 @@ publish(
 )
 
 
-@strawberry.type(description="An investor's one opinion of a property.")
+@strawberry.type
 class Feedback:
     """An investor's one opinion of a property."""
 
@@ -79,7 +79,7 @@ class Feedback:
         )
 
 
-@strawberry.type(description="One act of one investor on one property.")
+@strawberry.type
 class Interaction:
     """One act of one investor on one property."""
 

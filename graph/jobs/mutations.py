@@ -13,7 +13,7 @@ from graph.core.errors import Payload, refusals_into
 from graph.jobs.types import JobRun
 
 
-@strawberry.input(description="A training.")
+@strawberry.input
 class StartTrainingInput:
     """A training."""
 
@@ -23,7 +23,7 @@ class StartTrainingInput:
     )
 
 
-@strawberry.input(description="A reindex.")
+@strawberry.input
 class StartReindexInput:
     """A reindex."""
 
@@ -32,7 +32,7 @@ class StartReindexInput:
     )
 
 
-@strawberry.type(description="The run of the job, or why there is none.")
+@strawberry.type
 class StartJobPayload(Payload):
     """The run of the job, or why there is none."""
 

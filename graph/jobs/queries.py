@@ -23,9 +23,9 @@ from graph.core.pagination import (
 from graph.jobs.types import JobRun
 
 
-@strawberry.input(description="Which runs; all conditions that are given must hold.")
+@strawberry.input
 class JobRunFilter:
-    """Which runs."""
+    """Which runs; all conditions that are given must hold."""
 
     functions: list[str] | None = strawberry.field(
         default=None, description="Of one of these functions."

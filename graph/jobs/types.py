@@ -30,12 +30,13 @@ publish(
 ENDED_BADLY = (JobStatus.FAILED, JobStatus.PARKED)
 
 
-@strawberry.type(
-    description="A run of a job: a training, a reindex, the activation of a model that is not in "
-    "the index, or a measurement of drift."
-)
+@strawberry.type
 class JobRun(Node, rows=(job_runs.JobRun,)):
-    """A run of a job."""
+    """A run of a job.
+
+    A job is a training, a reindex, the activation of a model that is not in the index, or a
+    measurement of drift.
+    """
 
     row: strawberry.Private[job_runs.JobRun]
     function: str = strawberry.field(

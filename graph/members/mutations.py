@@ -17,12 +17,12 @@ from graph.core.nodes import parse_id
 from graph.users.types import User
 
 
-@strawberry.input(
-    description="A user by its external id. A field that is absent keeps its value. Someone new is "
-    "an active viewer unless said otherwise."
-)
+@strawberry.input
 class UserInput:
-    """A user by its external id."""
+    """A user by its external id.
+
+    A field that is absent keeps its value. Someone new is an active viewer unless said otherwise.
+    """
 
     external_id: str = strawberry.field(description="The id in the tenant's own systems.")
     email: str | None = strawberry.field(
@@ -42,16 +42,16 @@ class UserInput:
     )
 
 
-@strawberry.input(description="Users to create or change, all or none of them.")
+@strawberry.input
 class UpsertUsersInput:
-    """Users to create or change."""
+    """Users to create or change, all or none of them."""
 
     users: list[UserInput] = strawberry.field(
         description="At most 100, each external id once.", directives=[weight(2)]
     )
 
 
-@strawberry.input(description="A user to delete.")
+@strawberry.input
 class DeleteUserInput:
     """A user to delete."""
 
@@ -60,9 +60,9 @@ class DeleteUserInput:
     )
 
 
-@strawberry.type(description="What became of one user of an upsert.")
+@strawberry.type
 class UpsertedUser:
-    """What became of one user."""
+    """What became of one user of an upsert."""
 
     outcome: Outcome = strawberry.field(description="What was done.")
     user: User = strawberry.field(description="The user as it stands now.")
@@ -73,7 +73,7 @@ class UpsertedUser:
         return UpsertedUser(outcome=member.outcome, user=User.of(member.user))
 
 
-@strawberry.type(description="Who was written, or why nobody was.")
+@strawberry.type
 class UpsertUsersPayload(Payload):
     """Who was written, or why nobody was."""
 
@@ -82,7 +82,7 @@ class UpsertUsersPayload(Payload):
     )
 
 
-@strawberry.type(description="Who was deleted, or why nobody was.")
+@strawberry.type
 class DeleteUserPayload(Payload):
     """Who was deleted, or why nobody was."""
 

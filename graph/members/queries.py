@@ -24,9 +24,9 @@ from graph.core.pagination import (
 from graph.users.types import User
 
 
-@strawberry.input(description="Which users; all conditions that are given must hold.")
+@strawberry.input
 class UserFilter:
-    """Which users."""
+    """Which users; all conditions that are given must hold."""
 
     roles: list[Role] | None = strawberry.field(default=None, description="In one of these roles.")
     active: bool | None = strawberry.field(

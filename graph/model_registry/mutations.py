@@ -15,7 +15,7 @@ from graph.jobs.types import JobRun
 from graph.model_registry.types import ModelVersion
 
 
-@strawberry.input(description="The version that is to answer.")
+@strawberry.input
 class ActivateModelInput:
     """The version that is to answer."""
 
@@ -24,7 +24,7 @@ class ActivateModelInput:
     )
 
 
-@strawberry.type(description="The version, or why it will not answer.")
+@strawberry.type
 class ActivateModelPayload(Payload):
     """The version, or why it will not answer."""
 

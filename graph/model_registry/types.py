@@ -58,9 +58,9 @@ publish(
 )
 
 
-@strawberry.type(description="A gate: a figure that a version must reach to answer.")
+@strawberry.type
 class Gate:
-    """A figure that a version must reach to answer."""
+    """A gate: a figure that a version must reach to answer."""
 
     name: str = strawberry.field(description="What is measured.")
     value: float | None = strawberry.field(description="What was reached; null if nothing was.")
@@ -68,12 +68,12 @@ class Gate:
     passed: bool = strawberry.field(description="Whether it suffices.")
 
 
-@strawberry.type(
-    description="How well something ranks what investors approved of later in time: the twin, or "
-    "what it is compared with. Each is a mean over investors."
-)
+@strawberry.type
 class RankingFigures:
-    """How well something ranks what investors approved of later."""
+    """How well something ranks what investors approved of later in time.
+
+    It is the twin, or what the twin is compared with. Each figure is a mean over investors.
+    """
 
     ranker: str = strawberry.field(description="What ranks.")
     ndcg_at10: float = strawberry.field(
@@ -90,7 +90,7 @@ class RankingFigures:
     )
 
 
-@strawberry.type(description="A feature's drift.")
+@strawberry.type
 class FeatureDrift:
     """A feature's drift."""
 
@@ -102,7 +102,7 @@ class FeatureDrift:
     )
 
 
-@strawberry.type(description="How far a tenant's data has moved from what a version learned from.")
+@strawberry.type
 class Drift:
     """How far a tenant's data has moved from what a version learned from."""
 
@@ -149,7 +149,7 @@ class ModelLoaders(Loaders):
         return [found.get(version_id) for version_id in wanted]
 
 
-@strawberry.type(description="A trained version of the tenant's twin.")
+@strawberry.type
 class ModelVersion(Node, rows=(model_versions.ModelVersion,)):
     """A trained version of the tenant's twin."""
 

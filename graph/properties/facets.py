@@ -46,7 +46,7 @@ Boundaries = Annotated[
 ]
 
 
-@strawberry.type(description="A value, and how many of the properties have it.")
+@strawberry.type
 class FacetValue:
     """A value, and how many of the properties have it."""
 
@@ -54,7 +54,7 @@ class FacetValue:
     count: int = strawberry.field(description="How many properties.")
 
 
-@strawberry.type(description="How many of the properties have each value.")
+@strawberry.type
 class ValueFacet:
     """How many of the properties have each value."""
 
@@ -65,9 +65,9 @@ class ValueFacet:
     other: int = strawberry.field(description="How many have a value that is not listed here.")
 
 
-@strawberry.type(description="A band of prices, and how many of the properties are in it.")
+@strawberry.type
 class PriceBand:
-    """A band of prices."""
+    """A band of prices, and how many of the properties are in it."""
 
     min: float | None = strawberry.field(
         description="The smallest price in it; null for the first band."
@@ -78,7 +78,7 @@ class PriceBand:
     count: int = strawberry.field(description="How many properties.")
 
 
-@strawberry.type(description="How many of the properties are in each band of prices.")
+@strawberry.type
 class PriceFacet:
     """How many of the properties are in each band of prices."""
 
@@ -86,13 +86,13 @@ class PriceFacet:
     missing: int = strawberry.field(description="How many properties have no price.")
 
 
-@strawberry.type(
-    description="How many properties have each value, for a filter's choices. Each facet is named "
-    "as the part of the filter that it leaves out: it says what choosing another value there "
-    "would find, while all other parts hold. What is asked for is counted in one query."
-)
+@strawberry.type
 class PropertyFacets:
-    """The facets of the properties that match a filter."""
+    """How many properties have each value, for a filter's choices.
+
+    Each facet is named as the part of the filter that it leaves out: it says what choosing another
+    value there would find, while all other parts hold. What is asked for is counted in one query.
+    """
 
     where: strawberry.Private[PropertyFilter]
 

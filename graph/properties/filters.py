@@ -22,18 +22,18 @@ MAX_RADIUS_KM = 500.0
 MAX_CORNERS = 100
 
 
-@strawberry.input(description="All points within a distance of a point.")
+@strawberry.input
 class RadiusInput:
-    """A circle on the globe."""
+    """All points within a distance of a point."""
 
     latitude: float = strawberry.field(description="The centre's, in degrees, -90 to 90.")
     longitude: float = strawberry.field(description="The centre's, in degrees, -180 to 180.")
     radius_km: float = strawberry.field(description="In kilometres, above 0, at most 500.")
 
 
-@strawberry.input(description="All points between two corners, not across the 180th meridian.")
+@strawberry.input
 class BoxInput:
-    """A box of degrees."""
+    """All points between two corners, not across the 180th meridian."""
 
     south: float = strawberry.field(description="The smallest latitude, -90 to 90.")
     west: float = strawberry.field(description="The smallest longitude, -180 to 180.")
@@ -41,17 +41,17 @@ class BoxInput:
     east: float = strawberry.field(description="The greatest longitude, greater than west.")
 
 
-@strawberry.input(description="A point.")
+@strawberry.input
 class PointInput:
-    """A point on the globe."""
+    """A point."""
 
     latitude: float = strawberry.field(description="In degrees, -90 to 90.")
     longitude: float = strawberry.field(description="In degrees, -180 to 180.")
 
 
-@strawberry.input(description="Where a property lies; all parts given must hold.")
+@strawberry.input
 class GeoFilter:
-    """Where a property lies."""
+    """Where a property lies; all parts given must hold."""
 
     within_radius: RadiusInput | None = strawberry.field(
         default=None, description="Within a distance of a point, along the great circle."
@@ -64,12 +64,13 @@ class GeoFilter:
     )
 
 
-@strawberry.input(
-    description="Which properties are wanted. All parts given must hold; an empty list does not "
-    "restrict; a property that lacks a value matches no part about that value."
-)
+@strawberry.input
 class PropertyFilter:
-    """Which properties are wanted."""
+    """Which properties are wanted.
+
+    All parts given must hold; an empty list does not restrict; a property that lacks a value
+    matches no part about that value.
+    """
 
     ids: list[strawberry.ID] | None = strawberry.field(
         default=None, description="One of these properties, at most 100: to rank a shortlist."

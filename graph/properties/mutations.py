@@ -20,12 +20,9 @@ from graph.properties.types import Property, describe_columns
 
 
 @describe_columns
-@strawberry.input(
-    description="A property by its external id. A field that is absent keeps its value; null "
-    "empties it."
-)
+@strawberry.input
 class PropertyInput:
-    """A property by its external id."""
+    """A property by its external id. A field that is absent keeps its value; null empties it."""
 
     external_id: str
     address: str | None = strawberry.UNSET
@@ -53,16 +50,16 @@ class PropertyInput:
     confidence: float | None = strawberry.UNSET
 
 
-@strawberry.input(description="Properties to create or update, all or none of them.")
+@strawberry.input
 class UpsertPropertiesInput:
-    """Properties to create or update."""
+    """Properties to create or update, all or none of them."""
 
     properties: list[PropertyInput] = strawberry.field(
         description="At most 500, each external id once.", directives=[weight(2)]
     )
 
 
-@strawberry.input(description="A property to delete.")
+@strawberry.input
 class DeletePropertyInput:
     """A property to delete."""
 
@@ -71,15 +68,15 @@ class DeletePropertyInput:
     )
 
 
-@strawberry.type(description="What became of one property of an upsert.")
+@strawberry.type
 class UpsertedProperty:
-    """What became of one property."""
+    """What became of one property of an upsert."""
 
     outcome: Outcome = strawberry.field(description="What was done.")
     property: Property = strawberry.field(description="The property as it stands now.")
 
 
-@strawberry.type(description="What was written, or why nothing was.")
+@strawberry.type
 class UpsertPropertiesPayload(Payload):
     """What was written, or why nothing was."""
 
@@ -111,7 +108,7 @@ class UpsertPropertiesPayload(Payload):
         return sum(result.outcome is outcome for result in self.results)
 
 
-@strawberry.type(description="What was deleted, or why nothing was.")
+@strawberry.type
 class DeletePropertyPayload(Payload):
     """What was deleted, or why nothing was."""
 

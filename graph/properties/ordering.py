@@ -71,11 +71,9 @@ publish(
 )
 
 
-@strawberry.input(
-    description="How properties are ordered: those that lack the value come last, ties go by id."
-)
+@strawberry.input
 class PropertyOrder:
-    """How properties are ordered."""
+    """How properties are ordered: those that lack the value come last, ties go by id."""
 
     field: PropertyOrderField = strawberry.field(description="By what.")
     direction: OrderDirection = strawberry.field(

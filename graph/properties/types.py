@@ -57,13 +57,9 @@ def describe_columns(kind: T) -> T:
     return kind
 
 
-@strawberry.type(
-    description="Where the value of one field of a property comes from.",
-    # Part of the property's own row, however many there are.
-    directives=[weight(0)],
-)
+@strawberry.type(directives=[weight(0)])
 class FieldProvenance:
-    """Where the value of one field comes from."""
+    """Where the value of one field of a property comes from."""
 
     field: str = strawberry.field(description="The field's name, as in this schema.")
     source_system: str | None = strawberry.field(description="The system that gave the value.")
@@ -72,9 +68,9 @@ class FieldProvenance:
 
 
 @describe_columns
-@strawberry.type(description="A property of the tenant's pipeline.")
+@strawberry.type
 class Property(Node, rows=(table.Property, PropertyRow)):
-    """A property; ``prefetched_affinity`` is the caller's own, where a list computed it."""
+    """A property of the tenant's pipeline."""
 
     row: strawberry.Private[PropertyValues]
     external_id: str
@@ -108,6 +104,7 @@ class Property(Node, rows=(table.Property, PropertyRow)):
         description="The listing price over the living area."
     )
     prefetched_affinity: strawberry.Private[float | None] = None
+    """The caller's own, where a list computed it."""
 
     @classmethod
     def of(cls, row: PropertyValues, prefetched_affinity: float | None = None) -> Self:
@@ -153,7 +150,7 @@ def _moment(value: str | None) -> datetime | None:
     return datetime.fromisoformat(value) if value else None
 
 
-@strawberry.type(description="A page of properties.")
+@strawberry.type
 class PropertyConnection(Connection[Property]):
     """A page of properties."""
 

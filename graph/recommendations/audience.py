@@ -20,7 +20,7 @@ from graph.recommendations.reasons import FallbackReason, JudgedConnection, vers
 from graph.users.types import User
 
 
-@strawberry.type(description="An investor whom a property would suit.")
+@strawberry.type
 class InterestedUser:
     """An investor whom a property would suit."""
 
@@ -37,17 +37,17 @@ class InterestedUser:
         return InterestedUser(user=User.of(item.user), score=item.score, rank=item.place.rank)
 
 
-@strawberry.type(
-    description="A page of the investors whom a property would suit, the best first. `totalCount` "
-    "is the number of investors who approved of anything and neither own the property nor disliked "
-    "or dismissed it. The list shows at most the two hundred with an interest most like the "
-    "property; without a model, at most the thousand with the best score."
-)
+@strawberry.type
 class InterestedUserConnection(JudgedConnection[InterestedUser]):
-    """A page of the investors whom a property would suit."""
+    """A page of the investors whom a property would suit, the best first.
+
+    `totalCount` is the number of investors who approved of anything and neither own the property
+    nor disliked or dismissed it. The list shows at most the two hundred with an interest most like
+    the property; without a model, at most the thousand with the best score.
+    """
 
 
-@strawberry.type(description="An investor who buys like another, in a list.")
+@strawberry.type
 class SimilarUserEdge(Edge[User]):
     """An investor who buys like another, in a list."""
 
@@ -58,13 +58,13 @@ class SimilarUserEdge(Edge[User]):
     )
 
 
-@strawberry.type(
-    description="A page of investors who buy like another, the most alike first. `totalCount` is "
-    "the number of other investors who approved of anything. The list shows the two hundred of "
-    "them with an interest most like one of this one's."
-)
+@strawberry.type
 class SimilarUserConnection(Connection[User]):
-    """A page of investors who buy like another."""
+    """A page of investors who buy like another, the most alike first.
+
+    `totalCount` is the number of other investors who approved of anything. The list shows the two
+    hundred of them with an interest most like one of this one's.
+    """
 
     edges: Sequence[SimilarUserEdge] = strawberry.field(description="Edges of this page, in order.")
 

@@ -76,7 +76,7 @@ publish(
 )
 
 
-@strawberry.interface(description="Why a property is on an investor's list.")
+@strawberry.interface
 class Reason:
     """Why a property is on an investor's list."""
 
@@ -94,9 +94,7 @@ class Reason:
         return await Property.find(info.context, self.property_id)
 
 
-@strawberry.type(
-    description="Something that two properties have in common.", directives=[weight(0)]
-)
+@strawberry.type(directives=[weight(0)])
 class SharedTrait:
     """Something that two properties have in common."""
 
@@ -104,11 +102,9 @@ class SharedTrait:
     text: str = strawberry.field(description="As a person would say it.")
 
 
-@strawberry.type(
-    description="OWN_HISTORY or LIKE_HISTORY: what the investor did with it, or with one like it."
-)
+@strawberry.type
 class HistoryReason(Reason):
-    """What the investor did with it, or with one like it."""
+    """OWN_HISTORY or LIKE_HISTORY: what the investor did with it, or with one like it."""
 
     deed: Approval = strawberry.field(description="The weightiest of what the investor did.")
     shared_traits: list[SharedTrait] = strawberry.field(
@@ -116,11 +112,9 @@ class HistoryReason(Reason):
     )
 
 
-@strawberry.type(
-    description="WITHIN_RANGE: it lies where most of what the investor approved of does."
-)
+@strawberry.type
 class RangeReason(Reason):
-    """It lies where most of what the investor approved of does."""
+    """WITHIN_RANGE: it lies where most of what the investor approved of does."""
 
     attribute: Attribute = strawberry.field(description="In what respect.")
     low: float | None = strawberry.field(
@@ -138,33 +132,31 @@ class RangeReason(Reason):
     )
 
 
-@strawberry.type(
-    description="NEAR_HOLDINGS: it lies within 5 km of a property that the investor took to."
-)
+@strawberry.type
 class NearnessReason(Reason):
-    """It lies near a property that the investor took to."""
+    """NEAR_HOLDINGS: it lies within 5 km of a property that the investor took to."""
 
     deed: Approval = strawberry.field(description="What the investor did with that property.")
     distance_km: float = strawberry.field(description="How far apart they are, in kilometres.")
 
 
-@strawberry.type(description="BUY_BOX: it meets criteria that the investor stated.")
+@strawberry.type
 class BuyBoxReason(Reason):
-    """It meets criteria that the investor stated."""
+    """BUY_BOX: it meets criteria that the investor stated."""
 
     criteria: list[Criterion] = strawberry.field(description="The criteria that it meets.")
 
 
-@strawberry.type(description="FIRM_ENGAGEMENT: the tenant's investors engage with it.")
+@strawberry.type
 class EngagementReason(Reason):
-    """The tenant's investors engage with it."""
+    """FIRM_ENGAGEMENT: the tenant's investors engage with it."""
 
     engagement: float = strawberry.field(description="How much, in views.")
 
 
-@strawberry.type(description="NO_HISTORY or NO_ACTIVE_MODEL: why no model computed the answer.")
+@strawberry.type
 class FallbackReason(Reason):
-    """Why no model computed the answer."""
+    """NO_HISTORY or NO_ACTIVE_MODEL: why no model computed the answer."""
 
     @staticmethod
     def of(given: reasons.Reason | None) -> "FallbackReason | None":
@@ -227,7 +219,7 @@ def version_of(judged: Judgement | JudgedPage[Any]) -> str | None:
     return str(judged.model_version) if judged.model_version else None
 
 
-@strawberry.type(description="A page of a list that a model ranked, or something in its place.")
+@strawberry.type
 class JudgedConnection(Connection[T]):
     """A page of a list that a model ranked, or something in its place."""
 

@@ -22,7 +22,7 @@ from graph.recommendations.loaders import NearList, RankedList, RecommendationLo
 from graph.recommendations.reasons import FallbackReason, JudgedConnection, version_of
 
 
-@strawberry.type(description="A property like another, in a list.")
+@strawberry.type
 class SimilarPropertyEdge(Edge[Property]):
     """A property like another, in a list."""
 
@@ -34,12 +34,13 @@ class SimilarPropertyEdge(Edge[Property]):
     )
 
 
-@strawberry.type(
-    description="A page of properties like another, the most alike first. `totalCount` counts the "
-    "other properties that match the filter. The list shows the thousand most alike of them."
-)
+@strawberry.type
 class SimilarPropertyConnection(JudgedConnection[Property]):
-    """A page of properties like another."""
+    """A page of properties like another, the most alike first.
+
+    `totalCount` counts the other properties that match the filter. The list shows the thousand most
+    alike of them.
+    """
 
     edges: Sequence[SimilarPropertyEdge] = strawberry.field(
         description="Edges of this page, in order."

@@ -12,9 +12,9 @@ from graph.recommendations.reasons import FallbackReason, Reason, reason_of
 from graph.users.types import User
 
 
-@strawberry.type(description="The share of an investor's holdings, by number, that has one value.")
+@strawberry.type
 class Exposure:
-    """The share of the holdings that has one value."""
+    """The share of an investor's holdings, by number, that has one value."""
 
     name: str = strawberry.field(description="The ZIP code or the property type.")
     before: float = strawberry.field(description="Now, 0 to 1; 0 of no holdings.")
@@ -28,12 +28,12 @@ class Exposure:
         return Exposure(name=exposure.name, before=exposure.before, after=exposure.after)
 
 
-@strawberry.type(
-    description="How buying a property would change what the investor's holdings are made of. "
-    "Holdings are the properties that it made a deal on."
-)
+@strawberry.type
 class Concentration:
-    """What a purchase would do to an investor's exposure."""
+    """How buying a property would change what the investor's holdings are made of.
+
+    Holdings are the properties that it made a deal on.
+    """
 
     zipcode: Exposure | None = strawberry.field(
         description="To its ZIP code; null if the property has none."
@@ -43,13 +43,13 @@ class Concentration:
     )
 
 
-@strawberry.type(
-    description="The smallest change of price that would bring the property among the investor's "
-    "ten best: in steps of 1% up to 10%, then of 2.5% up to 50%, either way. The rent stays, so "
-    "the cap rate moves against the price; all else is kept."
-)
+@strawberry.type
 class Counterfactual:
-    """The smallest change of price that would bring a property among the best."""
+    """The smallest change of price that would bring the property among the investor's ten best.
+
+    Prices are tried in steps of 1% up to 10%, then of 2.5% up to 50%, either way. The rent stays,
+    so the cap rate moves against the price. All else is kept.
+    """
 
     listing_price: float = strawberry.field(description="The price that would, in dollars.")
     change: float = strawberry.field(
@@ -57,7 +57,7 @@ class Counterfactual:
     )
 
 
-@strawberry.type(description="A property on an investor's list.")
+@strawberry.type
 class Recommendation:
     """A property on an investor's list."""
 
@@ -120,7 +120,7 @@ class Recommendation:
         return Counterfactual(listing_price=found.listing_price, change=found.change)
 
 
-@strawberry.type(description="How well a property fits an investor.")
+@strawberry.type
 class Affinity:
     """How well a property fits an investor."""
 
@@ -135,10 +135,11 @@ class Affinity:
     )
 
 
-@strawberry.type(
-    description="A page of recommendations, the best first. `totalCount` counts the properties "
-    "that match the filter and may be recommended to the investor, who does not own them and has "
-    "neither disliked nor dismissed them. The list shows the best thousand of them."
-)
+@strawberry.type
 class RecommendationConnection(Connection[Recommendation]):
-    """A page of recommendations."""
+    """A page of recommendations, the best first.
+
+    `totalCount` counts the properties that match the filter and may be recommended to the investor,
+    who does not own them and has neither disliked nor dismissed them. The list shows the best
+    thousand of them.
+    """

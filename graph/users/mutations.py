@@ -16,12 +16,12 @@ from graph.core.inputs import FloatRange, IntRange
 from graph.users.types import User
 
 
-@strawberry.input(
-    description="What an investor wants; it replaces what was said before. A side that is absent, "
-    "null or empty says nothing; without any the buy box is taken back."
-)
+@strawberry.input
 class SetBuyBoxInput:
-    """What an investor wants."""
+    """What an investor wants. It replaces what was said before.
+
+    A side that is absent, null or empty says nothing. Without any side the buy box is taken back.
+    """
 
     property_types: list[PropertyType] | None = strawberry.field(
         default=None, description="One of these types."
@@ -63,9 +63,9 @@ def _range(wanted: FloatRange | IntRange | None) -> Range | None:
     return Range(wanted.min, wanted.max)
 
 
-@strawberry.type(description="Whose buy box it is and was set, or why it was refused.")
+@strawberry.type
 class SetBuyBoxPayload(Payload):
-    """What became of a buy box."""
+    """Whose buy box it is and was set, or why it was refused."""
 
     user: User | None = strawberry.field(
         default=None, description="The investor, with the buy box as it stands now."

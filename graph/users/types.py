@@ -18,27 +18,25 @@ UserId = Annotated[
 ]
 
 
-@strawberry.type(description="A closed interval of numbers; a side that is null is open.")
+@strawberry.type
 class FloatInterval:
-    """A closed interval of numbers."""
+    """A closed interval of numbers; a side that is null is open."""
 
     min: float | None = strawberry.field(description="The smallest.")
     max: float | None = strawberry.field(description="The greatest.")
 
 
-@strawberry.type(description="A closed interval of integers; a side that is null is open.")
+@strawberry.type
 class IntInterval:
-    """A closed interval of integers."""
+    """A closed interval of integers; a side that is null is open."""
 
     min: int | None = strawberry.field(description="The smallest.")
     max: int | None = strawberry.field(description="The greatest.")
 
 
-@strawberry.type(
-    description="What an investor says is wanted. An empty list or null says nothing of that side."
-)
+@strawberry.type
 class BuyBox:
-    """What an investor says is wanted."""
+    """What an investor says is wanted. An empty list or null says nothing of that side."""
 
     property_types: list[PropertyType] = strawberry.field(description="One of these types.")
     zipcodes: list[str] = strawberry.field(description="One of these ZIP codes.")
@@ -76,9 +74,9 @@ class UserLoaders(Loaders):
         return [found.get(user_id) for user_id in wanted]
 
 
-@strawberry.type(description="A member of the tenant. Investors are users with a history.")
+@strawberry.type
 class User(Node, rows=(users.User, users.UserRow)):
-    """A member of the tenant."""
+    """A member of the tenant. Investors are users with a history."""
 
     row: strawberry.Private[users.UserValues]
     external_id: str = strawberry.field(description="The id in the tenant's own systems.")
