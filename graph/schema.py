@@ -1,12 +1,14 @@
 """The schema: what each noun can answer and do. ``python -m graph.schema`` prints it."""
 
 import inspect
+from itertools import takewhile
 
 import strawberry
 from graphql import (
     GraphQLArgument,
     GraphQLInputField,
     GraphQLInputObjectType,
+    GraphQLInterfaceType,
     GraphQLObjectType,
     GraphQLSchema,
     Undefined,
@@ -71,17 +73,30 @@ def build_schema() -> strawberry.Schema:
         subscription=Subscription,
         types=[Property, User, *REASONS, RequestErrorCode],
     )
-    _describe_types(schema._schema)
+    _describe(schema._schema)
     _drop_null_defaults(schema._schema)
     return schema
 
 
-def _describe_types(schema: GraphQLSchema) -> None:
-    """Describe each type to clients in the words of its class's docstring."""
+def _describe(schema: GraphQLSchema) -> None:
+    """Describe types and resolved fields to clients in the words of their docstrings."""
     for kind in schema.type_map.values():
         definition = kind.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
-        if isinstance(definition, StrawberryObjectDefinition):
-            kind.description = " ".join((inspect.getdoc(definition.origin) or "").split())
+        if not isinstance(definition, StrawberryObjectDefinition):
+            continue
+        kind.description = _words(definition.origin)
+        if isinstance(kind, GraphQLObjectType | GraphQLInterfaceType):
+            for field in kind.fields.values():
+                resolver = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF].base_resolver
+                if field.description is None and resolver is not None:
+                    field.description = _words(resolver.wrapped_func)
+
+
+def _words(described: object) -> str:
+    """The paragraphs of a docstring that come before what only developers need."""
+    paragraphs = (inspect.getdoc(described) or "").split("\n\n")
+    plain = takewhile(lambda one: not one.startswith(("Args:", "Raises")), paragraphs)
+    return " ".join(" ".join(plain).split())
 
 
 def _drop_null_defaults(schema: GraphQLSchema) -> None:

@@ -65,11 +65,9 @@ class RecommendationsChanged:
         description="Why, the earliest first; each once, however often it happened."
     )
 
-    @strawberry.field(
-        description="Whose list it is; its `recommendations` are the list as it is now."
-    )
+    @strawberry.field
     async def user(self, info: Info) -> User:
-        """The investor."""
+        """Whose list it is; its `recommendations` are the list as it is now."""
         return await User.get(info.context, self.investor, "userId")
 
 

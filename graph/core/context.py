@@ -9,6 +9,7 @@ import strawberry
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from domain.contract.vocabulary import Role
 from domain.core.broker import Broker, Listener, Wanted
 from domain.core.database import Database
 from domain.core.errors import DomainError, forbidden
@@ -117,6 +118,11 @@ class Context:
     def require_privileged(self, refusal: str) -> None:
         """Check that the caller is an analyst or admin. Raises DomainError FORBIDDEN."""
         if not self.principal.privileged:
+            raise forbidden(refusal)
+
+    def require_admin(self, refusal: str) -> None:
+        """Check that the caller is an admin. Raises DomainError FORBIDDEN."""
+        if self.principal.role is not Role.ADMIN:
             raise forbidden(refusal)
 
 

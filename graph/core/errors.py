@@ -1,6 +1,7 @@
 """Errors as clients see them: expected ones with a code, unexpected ones masked and logged."""
 
 import functools
+import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -11,7 +12,7 @@ from graphql import GraphQLError, GraphQLFormattedError, GraphQLSyntaxError
 
 from domain.core.errors import DomainError, ErrorCode
 from graph.core import metrics
-from graph.core.directives import weight
+from graph.core.directives import WRITE, weight
 from graph.core.enums import publish
 
 logger = logging.getLogger(__name__)
@@ -169,13 +170,16 @@ P = TypeVar("P", bound=Payload)
 Resolver = Callable[Parameters, Awaitable[P]]
 
 
-def refusals_into(payload: type[P]) -> Callable[[Resolver[Parameters, P]], Resolver[Parameters, P]]:
-    """Have a mutation answer business errors in its payload.
+def mutation(*directives: object) -> Callable[[Resolver[Parameters, P]], Any]:
+    """Make a mutation of a resolver; it costs ``WRITE`` points.
 
-    Only a missing or bad token stays an error of the request, since it is no fault of the input.
+    Business errors are answered in its payload. Only a missing or bad token stays an error of the
+    request, since it is no fault of the input.
     """
 
-    def decorate(resolver: Resolver[Parameters, P]) -> Resolver[Parameters, P]:
+    def decorate(resolver: Resolver[Parameters, P]) -> Any:
+        payload: type[P] = inspect.get_annotations(resolver)["return"]
+
         @functools.wraps(resolver)
         async def resolve(*args: Parameters.args, **kwargs: Parameters.kwargs) -> P:
             try:
@@ -187,7 +191,7 @@ def refusals_into(payload: type[P]) -> Callable[[Resolver[Parameters, P]], Resol
                     raise
                 return _payload(payload, [error])
 
-        return resolve
+        return strawberry.mutation(resolver=resolve, directives=[weight(WRITE), *directives])
 
     return decorate
 

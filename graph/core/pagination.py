@@ -82,12 +82,9 @@ class Connection(Generic[T]):
     edges: Sequence[Edge[T]] = strawberry.field(description="Edges of this page, in order.")
     page_info: PageInfo = strawberry.field(description="Where this page stands in the list.")
 
-    @strawberry.field(
-        description="Number of items in all pages. Counted only if asked for.",
-        directives=[weight(QUERY)],
-    )
+    @strawberry.field(directives=[weight(QUERY)])
     async def total_count(self, info: Info) -> int:
-        """One more query."""
+        """Number of items in all pages. Counted only if asked for."""
         async with info.context.work() as work:
             return await self.count(work)
 

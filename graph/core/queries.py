@@ -19,9 +19,9 @@ NodeIds = Annotated[list[strawberry.ID], strawberry.argument(description="At mos
 class NodeQueries:
     """Queries of any node."""
 
-    @strawberry.field(description="The object of a global id.", directives=[weight(QUERY)])
+    @strawberry.field(directives=[weight(QUERY)])
     async def node(self, info: Info, node_id: NodeId) -> Node | None:
-        """The object of that id, whatever its type.
+        """The object of a global id.
 
         Raises:
             DomainError: NOT_FOUND; INVALID_INPUT for what is no id; FORBIDDEN for what the caller
@@ -29,15 +29,11 @@ class NodeQueries:
         """
         return await _find(info, node_id, "id")
 
-    @strawberry.field(
-        description="The objects of global ids, in the order asked. What is not found, or not the "
-        "caller's to see, is null, and the error at its place says why.",
-        directives=[weight(QUERY), as_many_as("ids")],
-    )
+    @strawberry.field(directives=[weight(QUERY), as_many_as("ids")])
     async def nodes(self, info: Info, ids: NodeIds) -> list[Node | None]:
-        """The objects of those ids in the order asked, in one query for each type.
+        """The objects of global ids, in the order asked.
 
-        What ``node`` would refuse is null at its place, with that error at the place's path.
+        What is not found, or not the caller's to see, is null, and the error at its place says why.
 
         Raises:
             DomainError: INVALID_INPUT for more than ``MAX_NODES`` ids.

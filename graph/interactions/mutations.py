@@ -8,8 +8,7 @@ import strawberry
 from domain.contract.vocabulary import InteractionKind
 from domain.interactions import interactions
 from graph.core.context import INPUT, Info
-from graph.core.directives import WRITE, weight
-from graph.core.errors import Payload, refusals_into
+from graph.core.errors import Payload, mutation
 from graph.core.inputs import utc
 from graph.core.nodes import parse_id
 from graph.interactions.types import DeedKind, Feedback, Interaction, Sentiment
@@ -86,14 +85,11 @@ class RecordInteractionPayload(Payload):
 class InteractionMutations:
     """Mutations of what investors say of properties and do with them."""
 
-    @strawberry.mutation(
-        description="Give a thumb; it counts from the next answer on.", directives=[weight(WRITE)]
-    )
-    @refusals_into(SubmitFeedbackPayload)
+    @mutation()
     async def submit_feedback(
         self, info: Info, given: Annotated[SubmitFeedbackInput, INPUT]
     ) -> SubmitFeedbackPayload:
-        """Set an investor's opinion of a property."""
+        """Give a thumb; it counts from the next answer on."""
         investor = info.context.investor(given.user_id, "userId")
         wanted = parse_id(given.property_id, "Property", "propertyId")
         kind = InteractionKind(given.sentiment.value)
@@ -103,12 +99,11 @@ class InteractionMutations:
             feedback=Feedback.of(act), property=await Property.find(info.context, wanted)
         )
 
-    @strawberry.mutation(description="Take a thumb back.", directives=[weight(WRITE)])
-    @refusals_into(RetractFeedbackPayload)
+    @mutation()
     async def retract_feedback(
         self, info: Info, given: Annotated[RetractFeedbackInput, INPUT]
     ) -> RetractFeedbackPayload:
-        """Take an investor's opinion of a property back."""
+        """Take a thumb back."""
         investor = info.context.investor(given.user_id, "userId")
         wanted = parse_id(given.property_id, "Property", "propertyId")
         async with info.context.changes() as work:
@@ -117,14 +112,11 @@ class InteractionMutations:
             retracted=retracted, property=await Property.find(info.context, wanted)
         )
 
-    @strawberry.mutation(
-        description="Say what an investor did with a property.", directives=[weight(WRITE)]
-    )
-    @refusals_into(RecordInteractionPayload)
+    @mutation()
     async def record_interaction(
         self, info: Info, given: Annotated[RecordInteractionInput, INPUT]
     ) -> RecordInteractionPayload:
-        """Record what an investor did with a property."""
+        """Say what an investor did with a property."""
         investor = info.context.investor(given.user_id, "userId")
         wanted = parse_id(given.property_id, "Property", "propertyId")
         kind, occurred_at = InteractionKind(given.kind.value), utc(given.occurred_at, "occurredAt")

@@ -100,9 +100,9 @@ class Interaction:
             simulated=act.simulated,
         )
 
-    @strawberry.field(description="Who did it.")
+    @strawberry.field
     async def user(self, info: Info) -> User | None:
-        """The investor."""
+        """Who did it."""
         return await User.find(info.context, self.act.user_id)
 
 
@@ -121,8 +121,8 @@ class InteractionLoaders(Loaders):
         return [found.get(property_id) for property_id in wanted]
 
 
-@extend(Property, "feedback", description="The caller's own opinion of it, if it gave one.")
+@extend(Property, "feedback")
 async def feedback_of(parent: strawberry.Parent[Property], info: Info) -> Feedback | None:
-    """One query for a whole list."""
+    """The caller's own opinion of it, if it gave one."""
     given = await info.context.loaders(InteractionLoaders).feedback.load(parent.row.id)
     return Feedback.of(given) if given else None

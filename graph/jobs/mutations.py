@@ -4,13 +4,12 @@ from typing import Annotated, Any
 
 import strawberry
 
-from domain.contract.vocabulary import Role
-from domain.core.errors import forbidden
 from domain.jobs import job_runs
 from graph.core.context import INPUT, Context, Info
-from graph.core.directives import WRITE, weight
-from graph.core.errors import Payload, refusals_into
+from graph.core.errors import Payload, mutation
 from graph.jobs.types import JobRun
+
+REFUSAL = "Only admins may start jobs and activate models."
 
 
 @strawberry.input
@@ -48,37 +47,23 @@ class StartJobPayload(Payload):
 class JobMutations:
     """Mutations that start jobs."""
 
-    @strawberry.mutation(
-        description="Have the twin trained; it answers only if it passes its gates. For admins.",
-        directives=[weight(WRITE)],
-    )
-    @refusals_into(StartJobPayload)
+    @mutation()
     async def start_training(
         self, info: Info, given: Annotated[StartTrainingInput, INPUT]
     ) -> StartJobPayload:
-        """Have a worker train the tenant's twin."""
+        """Have the twin trained; it answers only if it passes its gates. For admins."""
         return await _start(info.context, job_runs.TRAIN, {"warm": True} if given.warm else {})
 
-    @strawberry.mutation(
-        description="Have the index brought into step with the database. For admins.",
-        directives=[weight(WRITE)],
-    )
-    @refusals_into(StartJobPayload)
+    @mutation()
     async def start_reindex(
         self, info: Info, given: Annotated[StartReindexInput, INPUT]
     ) -> StartJobPayload:
-        """Have a worker bring the index into step with the database."""
+        """Have the index brought into step with the database. For admins."""
         return await _start(info.context, job_runs.REINDEX, {"full": True} if given.full else {})
 
 
-def require_admin(context: Context) -> None:
-    """Check that the caller is an admin. Raises DomainError FORBIDDEN."""
-    if context.principal.role is not Role.ADMIN:
-        raise forbidden("Only admins may start jobs and activate models.")
-
-
 async def _start(context: Context, function: str, arguments: dict[str, Any]) -> StartJobPayload:
-    require_admin(context)
+    context.require_admin(REFUSAL)
     async with context.changes() as work:
         run = await job_runs.request(work, function, arguments)
     return StartJobPayload(job=JobRun.of(run))

@@ -44,10 +44,7 @@ Which = Annotated[
 class JobQueries:
     """Queries of jobs."""
 
-    @strawberry.field(
-        description="The runs of jobs, the newest first; for analysts and admins.",
-        directives=[weight(QUERY), PAGED],
-    )
+    @strawberry.field(directives=[weight(QUERY), PAGED])
     async def job_runs(
         self,
         info: Info,
@@ -57,7 +54,10 @@ class JobQueries:
         last: Last = None,
         before: Before = None,
     ) -> Connection[JobRun]:
-        """A page of the tenant's runs. Raises DomainError FORBIDDEN for a viewer."""
+        """The runs of jobs, the newest first; for analysts and admins.
+
+        Raises DomainError FORBIDDEN for a viewer.
+        """
         info.context.require_privileged("Only analysts and admins may see jobs.")
         matching, asked = _filter(where), slice_of(first, after, last, before)
         edges, page = await list_by_age(

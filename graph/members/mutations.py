@@ -5,16 +5,18 @@ from typing import Annotated
 import strawberry
 
 from domain.contract.vocabulary import Role
-from domain.core.errors import DomainError, forbidden
+from domain.core.errors import DomainError
 from domain.members import members
 from domain.members.members import MEMBER_LIMIT, Member, MemberInput
 from domain.properties.upsert import Outcome
-from graph.core.context import INPUT, Context, Info
-from graph.core.directives import WRITE, as_many_as, weight
-from graph.core.errors import Payload, refusals_into
+from graph.core.context import INPUT, Info
+from graph.core.directives import as_many_as, weight
+from graph.core.errors import Payload, mutation
 from graph.core.inputs import checked
 from graph.core.nodes import parse_id
 from graph.users.types import User
+
+REFUSAL = "Only admins may change who belongs to the tenant."
 
 
 @strawberry.input
@@ -95,16 +97,12 @@ class DeleteUserPayload(Payload):
 class MemberMutations:
     """Mutations of members."""
 
-    @strawberry.mutation(
-        description="Create, change, deactivate or activate users by external id; for admins.",
-        directives=[weight(WRITE), as_many_as("input.users", "results")],
-    )
-    @refusals_into(UpsertUsersPayload)
+    @mutation(as_many_as("input.users", "results"))
     async def upsert_users(
         self, info: Info, given: Annotated[UpsertUsersInput, INPUT]
     ) -> UpsertUsersPayload:
-        """Create or change users by external id, all or none."""
-        _require_admin(info.context)
+        """Create, change, deactivate or activate users by external id; for admins."""
+        info.context.require_admin(REFUSAL)
         items = checked(MemberInput, given.users, "users", MEMBER_LIMIT)
         try:
             async with info.context.changes() as work:
@@ -113,22 +111,13 @@ class MemberMutations:
             raise DomainError(error.code, error.message, ("users", *error.field)) from None
         return UpsertUsersPayload(results=[UpsertedUser.of(one) for one in written])
 
-    @strawberry.mutation(
-        description="Delete a user and all that is known of it; for admins.",
-        directives=[weight(WRITE)],
-    )
-    @refusals_into(DeleteUserPayload)
+    @mutation()
     async def delete_user(
         self, info: Info, given: Annotated[DeleteUserInput, INPUT]
     ) -> DeleteUserPayload:
-        """Delete a user and all that is known of it."""
-        _require_admin(info.context)
+        """Delete a user and all that is known of it; for admins."""
+        info.context.require_admin(REFUSAL)
         wanted = parse_id(given.user_id, "User", "userId")
         async with info.context.changes() as work:
             await members.remove(work, wanted, "userId")
         return DeleteUserPayload(deleted_user_id=given.user_id)
-
-
-def _require_admin(context: Context) -> None:
-    if context.principal.role is not Role.ADMIN:
-        raise forbidden("Only admins may change who belongs to the tenant.")

@@ -6,7 +6,6 @@ from typing import Annotated
 import strawberry
 
 from domain.contract.vocabulary import Role
-from domain.core.errors import forbidden
 from domain.users import directory
 from graph.core.context import Info
 from graph.core.directives import QUERY, weight
@@ -46,10 +45,7 @@ Which = Annotated[UserFilter | None, strawberry.argument(name="filter", descript
 class MemberQueries:
     """Queries of members."""
 
-    @strawberry.field(
-        description="The users of the tenant, a page at a time; for analysts and admins.",
-        directives=[weight(QUERY), PAGED],
-    )
+    @strawberry.field(directives=[weight(QUERY), PAGED])
     async def users(
         self,
         info: Info,
@@ -59,9 +55,8 @@ class MemberQueries:
         last: Last = None,
         before: Before = None,
     ) -> Connection[User]:
-        """A page of the tenant's users, those who were there first at the beginning."""
-        if not info.context.principal.privileged:
-            raise forbidden("Only analysts and admins may list users.")
+        """The users of the tenant, a page at a time; for analysts and admins."""
+        info.context.require_privileged("Only analysts and admins may list users.")
         matching, asked = _filter(where), slice_of(first, after, last, before)
         edges, page = await list_by_age(
             info.context, "users", asked, partial(directory.page, where=matching), User.of

@@ -7,10 +7,9 @@ import strawberry
 from domain.model_registry import model_versions
 from domain.model_registry.promotion import promote
 from graph.core.context import INPUT, Info
-from graph.core.directives import WRITE, weight
-from graph.core.errors import Payload, refusals_into
+from graph.core.errors import Payload, mutation
 from graph.core.nodes import parse_id
-from graph.jobs.mutations import require_admin
+from graph.jobs.mutations import REFUSAL
 from graph.jobs.types import JobRun
 from graph.model_registry.types import ModelVersion
 
@@ -41,16 +40,12 @@ class ActivateModelPayload(Payload):
 class ModelMutations:
     """Mutations of the model registry."""
 
-    @strawberry.mutation(
-        description="Have another version answer: at once where its vectors are there. For admins.",
-        directives=[weight(WRITE)],
-    )
-    @refusals_into(ActivateModelPayload)
+    @mutation()
     async def activate_model(
         self, info: Info, given: Annotated[ActivateModelInput, INPUT]
     ) -> ActivateModelPayload:
-        """Have a version answer."""
-        require_admin(info.context)
+        """Have another version answer: at once where its vectors are there. For admins."""
+        info.context.require_admin(REFUSAL)
         wanted = parse_id(given.version_id, "ModelVersion", "versionId")
         async with info.context.changes() as work:
             run = await promote(work, wanted, "versionId")

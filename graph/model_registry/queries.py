@@ -27,22 +27,18 @@ _LIST = "modelVersions"
 class ModelQueries:
     """Queries of the model registry."""
 
-    @strawberry.field(
-        description="The version of the twin that answers now, null while none does; for analysts "
-        "and admins.",
-        directives=[weight(QUERY)],
-    )
+    @strawberry.field(directives=[weight(QUERY)])
     async def active_model(self, info: Info) -> ModelVersion | None:
-        """The version that answers now. Raises DomainError FORBIDDEN for a viewer."""
+        """The version of the twin that answers now, null while none does; for analysts and admins.
+
+        Raises DomainError FORBIDDEN for a viewer.
+        """
         info.context.require_privileged(REFUSAL)
         async with info.context.work() as work:
             row = await model_versions.active(work)
         return ModelVersion.of(row) if row else None
 
-    @strawberry.field(
-        description="The versions of the twin, the newest first; for analysts and admins.",
-        directives=[weight(QUERY), PAGED],
-    )
+    @strawberry.field(directives=[weight(QUERY), PAGED])
     async def model_versions(
         self,
         info: Info,
@@ -51,7 +47,10 @@ class ModelQueries:
         last: Last = None,
         before: Before = None,
     ) -> Connection[ModelVersion]:
-        """A page of the tenant's versions. Raises DomainError FORBIDDEN for a viewer."""
+        """The versions of the twin, the newest first; for analysts and admins.
+
+        Raises DomainError FORBIDDEN for a viewer.
+        """
         info.context.require_privileged(REFUSAL)
         asked = slice_of(first, after, last, before)
         async with info.context.work() as work:

@@ -202,33 +202,26 @@ class ModelVersion(Node, rows=(model_versions.ModelVersion,)):
         """Check that the caller may see models. Raises DomainError FORBIDDEN."""
         context.require_privileged(REFUSAL)
 
-    @strawberry.field(
-        description="How it and what it is compared with rank what came after it learned; empty if "
-        "nothing was measured.",
-        directives=[at_most(10)],
-    )
+    @strawberry.field(directives=[at_most(10)])
     def figures(self) -> list[RankingFigures]:
-        """The rankings among the metrics."""
+        """How it and what it is compared with rank what came after it learned.
+
+        Empty if nothing was measured.
+        """
         return [
             _figures(name, found)
             for name, found in self.row.metrics.items()
             if isinstance(found, dict) and "ndcg@10" in found
         ]
 
-    @strawberry.field(
-        description="The version whose training this one went on from; null if it began anew.",
-        directives=[weight(QUERY)],
-    )
+    @strawberry.field(directives=[weight(QUERY)])
     async def parent(self, info: Info) -> "ModelVersion | None":
-        """Read with those of the other versions in the answer."""
+        """The version whose training this one went on from; null if it began anew."""
         return await ModelVersion.find(info.context, self.row.parent_id)
 
-    @strawberry.field(
-        description="The last measurement of drift against what it learned from; null before.",
-        directives=[weight(QUERY)],
-    )
+    @strawberry.field(directives=[weight(QUERY)])
     async def drift(self, info: Info) -> Drift | None:
-        """Read with those of the other versions in the answer."""
+        """The last measurement of drift against what it learned from; null before."""
         row = await info.context.loaders(ModelLoaders).drift.load(self.row.id)
         return Drift.of(row) if row else None
 
@@ -249,15 +242,12 @@ def _figures(ranker: str, found: Mapping[str, float]) -> RankingFigures:
     )
 
 
-@extend(
-    JobRun,
-    "model_version",
-    description="The version that it made or has answer; null if it is about none, and of a "
-    "training until it ended well.",
-    directives=[weight(QUERY)],
-)
+@extend(JobRun, "model_version", directives=[weight(QUERY)])
 async def version_of(parent: strawberry.Parent[JobRun], info: Info) -> ModelVersion | None:
-    """Read with those of the other runs in the answer."""
+    """The version that the run made or has answer.
+
+    Null if it is about none, and of a training until it ended well.
+    """
     # Either may hold null, or what is no id at all.
     named = (parent.row.result or {}).get(_VERSION) or parent.row.arguments.get(_VERSION)
     version_id = parse_uuid(named) if isinstance(named, str) else None

@@ -96,42 +96,39 @@ class PropertyFacets:
 
     where: strawberry.Private[PropertyFilter]
 
-    @strawberry.field(description="By type.", directives=COUNTED)
+    @strawberry.field(directives=COUNTED)
     async def property_types(self, info: Info, first: FirstValues = None) -> ValueFacet:
-        """One query for all facets of a request."""
+        """By type."""
         return await self._values(info, "property_types", first)
 
-    @strawberry.field(description="By where they stand on the market.", directives=COUNTED)
+    @strawberry.field(directives=COUNTED)
     async def listing_statuses(self, info: Info, first: FirstValues = None) -> ValueFacet:
-        """One query for all facets of a request."""
+        """By where they stand on the market."""
         return await self._values(info, "listing_statuses", first)
 
-    @strawberry.field(description="By ZIP code.", directives=COUNTED)
+    @strawberry.field(directives=COUNTED)
     async def zipcodes(self, info: Info, first: FirstValues = None) -> ValueFacet:
-        """One query for all facets of a request."""
+        """By ZIP code."""
         return await self._values(info, "zipcodes", first)
 
-    @strawberry.field(description="By city.", directives=COUNTED)
+    @strawberry.field(directives=COUNTED)
     async def cities(self, info: Info, first: FirstValues = None) -> ValueFacet:
-        """One query for all facets of a request."""
+        """By city."""
         return await self._values(info, "cities", first)
 
-    @strawberry.field(description="By state.", directives=COUNTED)
+    @strawberry.field(directives=COUNTED)
     async def states(self, info: Info, first: FirstValues = None) -> ValueFacet:
-        """One query for all facets of a request."""
+        """By state."""
         return await self._values(info, "states", first)
 
-    @strawberry.field(description="By how many bedrooms.", directives=COUNTED)
+    @strawberry.field(directives=COUNTED)
     async def bedrooms(self, info: Info, first: FirstValues = None) -> ValueFacet:
-        """One query for all facets of a request."""
+        """By how many bedrooms."""
         return await self._values(info, "bedrooms", first)
 
-    @strawberry.field(
-        description="By listing price.",
-        directives=[weight(QUERY), at_most(MAX_BOUNDARIES + 1, "bands")],
-    )
+    @strawberry.field(directives=[weight(QUERY), at_most(MAX_BOUNDARIES + 1, "bands")])
     async def price(self, info: Info, boundaries: Boundaries = None) -> PriceFacet:
-        """One query for all facets of a request."""
+        """By listing price."""
         found = _ascending(boundaries)
         counts = await self._count(info, Facet(PRICE, boundaries=found))
         edges = (None, *found, None)

@@ -11,8 +11,8 @@ from domain.properties import table
 from domain.properties.input import PropertyInput as PropertyRules
 from domain.properties.upsert import UPSERT_LIMIT, Outcome, upsert
 from graph.core.context import INPUT, Info
-from graph.core.directives import WRITE, as_many_as, weight
-from graph.core.errors import Payload, refusals_into
+from graph.core.directives import as_many_as, weight
+from graph.core.errors import Payload, mutation
 from graph.core.inputs import checked
 from graph.core.nodes import parse_id
 from graph.properties.loaders import PropertyLoaders
@@ -84,24 +84,24 @@ class UpsertPropertiesPayload(Payload):
         default_factory=list, description="One for each property sent, in order."
     )
 
-    @strawberry.field(description="The properties sent, as they stand now, in order.")
+    @strawberry.field
     def properties(self) -> list[Property]:
-        """The results without their outcomes."""
+        """The properties sent, as they stand now, in order."""
         return [result.property for result in self.results]
 
-    @strawberry.field(description="How many were new.")
+    @strawberry.field
     def created(self) -> int:
-        """The number of created properties."""
+        """How many were new."""
         return self._count(Outcome.CREATED)
 
-    @strawberry.field(description="How many had values that changed.")
+    @strawberry.field
     def updated(self) -> int:
-        """The number of updated properties."""
+        """How many had values that changed."""
         return self._count(Outcome.UPDATED)
 
-    @strawberry.field(description="How many were as sent already.")
+    @strawberry.field
     def unchanged(self) -> int:
-        """The number of unchanged properties."""
+        """How many were as sent already."""
         return self._count(Outcome.UNCHANGED)
 
     def _count(self, outcome: Outcome) -> int:
@@ -121,15 +121,11 @@ class DeletePropertyPayload(Payload):
 class PropertyMutations:
     """Mutations of properties."""
 
-    @strawberry.mutation(
-        description="Create or update properties by external id; for analysts and admins.",
-        directives=[weight(WRITE), as_many_as("input.properties", "results", "properties")],
-    )
-    @refusals_into(UpsertPropertiesPayload)
+    @mutation(as_many_as("input.properties", "results", "properties"))
     async def upsert_properties(
         self, info: Info, given: Annotated[UpsertPropertiesInput, INPUT]
     ) -> UpsertPropertiesPayload:
-        """Create or update properties by external id, all or none."""
+        """Create or update properties by external id; for analysts and admins."""
         info.context.require_writer()
         items = checked(PropertyRules, given.properties, "properties", UPSERT_LIMIT)
         try:
@@ -147,14 +143,11 @@ class PropertyMutations:
             ]
         )
 
-    @strawberry.mutation(
-        description="Delete a property; for analysts and admins.", directives=[weight(WRITE)]
-    )
-    @refusals_into(DeletePropertyPayload)
+    @mutation()
     async def delete_property(
         self, info: Info, given: Annotated[DeletePropertyInput, INPUT]
     ) -> DeletePropertyPayload:
-        """Delete a property and what was done with it."""
+        """Delete a property; for analysts and admins."""
         info.context.require_writer()
         wanted = parse_id(given.property_id, "Property", "propertyId")
         async with info.context.changes() as work:

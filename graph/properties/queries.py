@@ -25,15 +25,15 @@ OrderBy = Annotated[
 class PropertyQueries:
     """Queries of properties."""
 
-    @strawberry.field(description="A property.")
+    @strawberry.field
     async def property(self, info: Info, property_id: NodeId) -> Property | None:
-        """The property of that id. Raises DomainError NOT_FOUND."""
+        """A property.
+
+        Raises DomainError NOT_FOUND.
+        """
         return await Property.get(info.context, parse_id(property_id, "Property", "id"), "id")
 
-    @strawberry.field(
-        description="The properties that match, a page at a time.",
-        directives=[weight(QUERY), PAGED],
-    )
+    @strawberry.field(directives=[weight(QUERY), PAGED])
     async def properties(
         self,
         info: Info,
@@ -44,7 +44,7 @@ class PropertyQueries:
         last: Last = None,
         before: Before = None,
     ) -> PropertyConnection:
-        """A page of the properties that match, after and before the given places."""
+        """The properties that match, a page at a time."""
         order, matching = to_order(order_by), to_filter(where)
         asked = slice_of(first, after, last, before)
         async with info.context.work() as work:
@@ -67,7 +67,7 @@ class PropertyQueries:
             where=matching, count=partial(search.count, where=matching), edges=edges, page_info=page
         )
 
-    @strawberry.field(description="How many of the properties that match have each value.")
+    @strawberry.field
     def property_facets(self, where: Where = None) -> PropertyFacets:
-        """Counted only if asked for, in one query."""
+        """How many of the properties that match have each value."""
         return PropertyFacets(where=to_filter(where))

@@ -125,12 +125,9 @@ class Property(Node, rows=(table.Property, PropertyRow)):
         """See ``Node.read``."""
         return await context.loaders(PropertyLoaders).properties.load(row_id)
 
-    @strawberry.field(
-        description="Where its values come from, field by field.",
-        directives=[at_most(len(COLUMNS))],
-    )
+    @strawberry.field(directives=[at_most(len(COLUMNS))])
     def provenance(self) -> list[FieldProvenance]:
-        """The recorded sources, by field."""
+        """Where its values come from, field by field."""
         return [
             FieldProvenance(
                 field=to_camel_case(column),
@@ -156,7 +153,7 @@ class PropertyConnection(Connection[Property]):
 
     where: strawberry.Private[PropertyFilter]
 
-    @strawberry.field(description="How many of all that match have each value.")
+    @strawberry.field
     def facets(self) -> PropertyFacets:
-        """Counted only if asked for, in one query."""
+        """How many of all that match have each value."""
         return PropertyFacets(where=self.where)

@@ -73,11 +73,7 @@ class SimilarUserConnection(Connection[User]):
 class AudienceQueries:
     """Queries of investors."""
 
-    @strawberry.field(
-        description="The investors who buy like one, the most alike first; for analysts and "
-        "admins.",
-        directives=[weight(RANKING), PAGED],
-    )
+    @strawberry.field(directives=[weight(RANKING), PAGED])
     async def similar_users(
         self,
         info: Info,
@@ -87,17 +83,12 @@ class AudienceQueries:
         last: RankedLast = None,
         before: RankedBefore = None,
     ) -> SimilarUserConnection:
-        """The investors who buy like one."""
+        """The investors who buy like one, the most alike first; for analysts and admins."""
         page = window("kin", first, after, last, before)
         return await _similar_users(info.context, parse_id(user_id, "User", "userId"), page)
 
 
-@extend(
-    User,
-    "similar_users",
-    description="The investors who buy alike, the most alike first; for analysts and admins.",
-    directives=[weight(RANKING), PAGED],
-)
+@extend(User, "similar_users", directives=[weight(RANKING), PAGED])
 async def similar_users_of(
     parent: strawberry.Parent[User],
     info: Info,
@@ -106,18 +97,12 @@ async def similar_users_of(
     last: RankedLast = None,
     before: RankedBefore = None,
 ) -> SimilarUserConnection:
-    """As the query of the same name."""
+    """The investors who buy alike, the most alike first; for analysts and admins."""
     page = window("kin", first, after, last, before)
     return await _similar_users(info.context, parent.row.id, page)
 
 
-@extend(
-    Property,
-    "interested_users",
-    description="The investors whom it would suit, the best first, without those who own it or "
-    "disliked or dismissed it; for analysts and admins. Of at most 20 properties in one request.",
-    directives=[weight(AUDIENCE), PAGED],
-)
+@extend(Property, "interested_users", directives=[weight(AUDIENCE), PAGED])
 async def interested_users_of(
     parent: strawberry.Parent[Property],
     info: Info,
@@ -126,7 +111,10 @@ async def interested_users_of(
     last: RankedLast = None,
     before: RankedBefore = None,
 ) -> InterestedUserConnection:
-    """A search for each of a list, and one batch of the model for all."""
+    """The investors whom it would suit, the best first; for analysts and admins.
+
+    Without those who own it or disliked or dismissed it. Of at most 20 properties in one request.
+    """
     info.context.require_privileged("Only analysts and admins may see who is interested.")
     property_id = parent.row.id
     asked = AudienceAsk(property_id, *window("interested", first, after, last, before))

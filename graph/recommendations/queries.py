@@ -32,10 +32,7 @@ MAX_AFFINITIES = 500
 class RecommendationQueries:
     """Queries of recommendations and affinity."""
 
-    @strawberry.field(
-        description="What is recommended to an investor, the best first, with reasons.",
-        directives=[weight(RANKING), PAGED],
-    )
+    @strawberry.field(directives=[weight(RANKING), PAGED])
     async def recommendations(
         self,
         info: Info,
@@ -47,15 +44,12 @@ class RecommendationQueries:
         before: RankedBefore = None,
         diversity: Diversity = None,
     ) -> RecommendationConnection:
-        """What is recommended to an investor."""
+        """What is recommended to an investor, the best first, with reasons."""
         investor = info.context.investor(user_id, "userId")
         page = window("recommendations", first, after, last, before)
         return await _recommend(info.context, investor, where, diversity, page)
 
-    @strawberry.field(
-        description="How well properties fit an investor, in the order asked.",
-        directives=[weight(QUERY), as_many_as("propertyIds")],
-    )
+    @strawberry.field(directives=[weight(QUERY), as_many_as("propertyIds")])
     async def affinity(
         self,
         info: Info,
@@ -64,7 +58,7 @@ class RecommendationQueries:
         ],
         user_id: UserId = None,
     ) -> list[Affinity]:
-        """How well each of the properties fits an investor, in the order asked."""
+        """How well properties fit an investor, in the order asked."""
         investor = info.context.investor(user_id, "userId")
         if len(property_ids) > MAX_AFFINITIES:
             raise invalid(
@@ -89,12 +83,7 @@ class RecommendationQueries:
         ]
 
 
-@extend(
-    User,
-    "recommendations",
-    description="What is recommended to it, the best first.",
-    directives=[weight(RANKING), PAGED],
-)
+@extend(User, "recommendations", directives=[weight(RANKING), PAGED])
 async def recommendations_of(
     parent: strawberry.Parent[User],
     info: Info,
@@ -105,7 +94,7 @@ async def recommendations_of(
     before: RankedBefore = None,
     diversity: Diversity = None,
 ) -> RecommendationConnection:
-    """As the query of the same name."""
+    """What is recommended to it, the best first."""
     page = window("recommendations", first, after, last, before)
     return await _recommend(info.context, parent.row.id, where, diversity, page)
 
@@ -133,14 +122,9 @@ async def _recommend(
     return RecommendationConnection(count=count, edges=edges, page_info=page)
 
 
-@extend(
-    Property,
-    "embedding",
-    description="Its 16 numbers in the space of the active model; null while there is none.",
-    directives=[weight(1)],
-)
+@extend(Property, "embedding", directives=[weight(1)])
 async def embedding_of(parent: strawberry.Parent[Property], info: Info) -> list[float] | None:
-    """One batch of the model for a whole list."""
+    """Its 16 numbers in the space of the active model; null while there is none."""
     return await info.context.loaders(RecommendationLoaders).embeddings.load(parent.row.id)
 
 
@@ -148,14 +132,13 @@ async def embedding_of(parent: strawberry.Parent[Property], info: Info) -> list[
     Property,
     "affinity",
     graphql_type=float | None,
-    description="How well it fits an investor, calibrated to 0 to 1.",
     directives=[weight(1)],
     metadata={READY: "prefetched_affinity"},
 )
 def affinity_of(
     parent: strawberry.Parent[Property], info: Info, user_id: UserId = None
 ) -> float | Awaitable[float] | None:
-    """One query and one batch of the model for a whole list; nothing on the caller's own."""
+    """How well it fits an investor, calibrated to 0 to 1."""
     if user_id is None and parent.prefetched_affinity is not None:
         return parent.prefetched_affinity
     investor = info.context.investor(user_id, "userId")

@@ -88,9 +88,9 @@ class Reason:
         "no model ranked or that is not known."
     )
 
-    @strawberry.field(name="property", description="The property that it points at, if any.")
+    @strawberry.field(name="property")
     async def named_property(self, info: Info) -> Property | None:
-        """One query for all reasons of a list."""
+        """The property that it points at, if any."""
         return await Property.find(info.context, self.property_id)
 
 

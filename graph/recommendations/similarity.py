@@ -51,11 +51,7 @@ class SimilarPropertyConnection(JudgedConnection[Property]):
 class SimilarityQueries:
     """Queries of what is alike."""
 
-    @strawberry.field(
-        description="The properties most like one, by the active model; without one, by attributes "
-        "and location.",
-        directives=[weight(SEARCH), PAGED],
-    )
+    @strawberry.field(directives=[weight(SEARCH), PAGED])
     async def similar_properties(
         self,
         info: Info,
@@ -67,16 +63,15 @@ class SimilarityQueries:
         before: RankedBefore = None,
         diversity: Diversity = None,
     ) -> SimilarPropertyConnection:
-        """What is like a property."""
+        """The properties most like one, by the active model.
+
+        Without an active model by attributes and location.
+        """
         wanted = parse_id(property_id, "Property", "propertyId")
         page = window("similar", first, after, last, before)
         return await _similar(info.context, wanted, where, diversity, page)
 
-    @strawberry.field(
-        description="What is nearest to an embedding, by the model: to the mean of a few "
-        "properties' embeddings, say.",
-        directives=[weight(SEARCH), PAGED],
-    )
+    @strawberry.field(directives=[weight(SEARCH), PAGED])
     async def similar_to(
         self,
         info: Info,
@@ -102,7 +97,10 @@ class SimilarityQueries:
         before: RankedBefore = None,
         diversity: Diversity = None,
     ) -> SimilarPropertyConnection:
-        """What is nearest to a vector."""
+        """What is nearest to an embedding, by the model.
+
+        The embedding may be the mean of a few properties' embeddings, say.
+        """
         page = window("similarTo", first, after, last, before)
         matching = to_filter(where)
         asked = NearList(
@@ -113,13 +111,7 @@ class SimilarityQueries:
         return _by_likeness("similarTo", found, matching, [])
 
 
-@extend(
-    Property,
-    "similar_properties",
-    description="The properties most like it, by the active model; without one, by attributes "
-    "and location.",
-    directives=[weight(SEARCH), PAGED],
-)
+@extend(Property, "similar_properties", directives=[weight(SEARCH), PAGED])
 async def similar_properties_of(
     parent: strawberry.Parent[Property],
     info: Info,
@@ -130,7 +122,10 @@ async def similar_properties_of(
     before: RankedBefore = None,
     diversity: Diversity = None,
 ) -> SimilarPropertyConnection:
-    """As the query of the same name."""
+    """The properties most like it, by the active model.
+
+    Without an active model by attributes and location.
+    """
     page = window("similar", first, after, last, before)
     return await _similar(info.context, parent.row.id, where, diversity, page)
 

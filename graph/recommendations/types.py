@@ -82,38 +82,32 @@ class Recommendation:
             model_version=item.ranking.version,
         )
 
-    @strawberry.field(description="The investor.")
+    @strawberry.field
     async def user(self, info: Info) -> User:
-        """One query for a whole list."""
+        """The investor."""
         return await User.get(info.context, self.item.ranking.user_id, "userId")
 
-    @strawberry.field(
-        description="Why it is on the list: at most three reasons, the strongest first.",
-        directives=[weight(2), at_most(3)],
-    )
+    @strawberry.field(directives=[weight(2), at_most(3)])
     async def reasons(self, info: Info) -> list[Reason]:
-        """One query and one batch of the model for a whole list."""
+        """Why it is on the list: at most three reasons, the strongest first."""
         found = await info.context.loaders(RecommendationLoaders).reasons.load(self.item)
         return list(map(reason_of, found))
 
-    @strawberry.field(
-        description="What buying it would do to the investor's exposure.", directives=[weight(1)]
-    )
+    @strawberry.field(directives=[weight(1)])
     async def concentration(self, info: Info) -> Concentration:
-        """One query for a whole list."""
+        """What buying it would do to the investor's exposure."""
         found = await info.context.loaders(RecommendationLoaders).concentration.load(self.item)
         return Concentration(
             zipcode=Exposure.of(found.zipcode), property_type=Exposure.of(found.property_type)
         )
 
-    @strawberry.field(
-        description="The price that would bring it among the investor's ten best of the same "
-        "filter; null if it is one of them, if no change does, if it has no price, or if no model "
-        "ranked it. At most 100 in one request.",
-        directives=[weight(10)],
-    )
+    @strawberry.field(directives=[weight(10)])
     async def counterfactual(self, info: Info) -> Counterfactual | None:
-        """One ranking and one batch of the model for a whole list."""
+        """The price that would bring it among the investor's ten best of the same filter.
+
+        Null if it is one of them, if no change does, if it has no price, or if no model ranked it.
+        At most 100 in one request.
+        """
         found = await info.context.loaders(RecommendationLoaders).counterfactuals.load(self.item)
         if found is None:
             return None

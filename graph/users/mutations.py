@@ -10,8 +10,7 @@ from domain.contract.vocabulary import PropertyType
 from domain.users import buy_boxes
 from domain.users.buy_boxes import MAX_TEXT, MAX_VALUES
 from graph.core.context import INPUT, Info
-from graph.core.directives import WRITE, weight
-from graph.core.errors import Payload, refusals_into
+from graph.core.errors import Payload, mutation
 from graph.core.inputs import FloatRange, IntRange
 from graph.users.types import User
 
@@ -76,15 +75,11 @@ class SetBuyBoxPayload(Payload):
 class UserMutations:
     """Mutations of what users say of themselves."""
 
-    @strawberry.mutation(
-        description="Say what an investor wants, or take that back; it counts at once.",
-        directives=[weight(WRITE)],
-    )
-    @refusals_into(SetBuyBoxPayload)
+    @mutation()
     async def set_buy_box(
         self, info: Info, given: Annotated[SetBuyBoxInput, INPUT]
     ) -> SetBuyBoxPayload:
-        """Say what an investor wants."""
+        """Say what an investor wants, or take that back; it counts at once."""
         investor = info.context.investor(given.user_id, "userId")
         async with info.context.changes() as work:
             user = await buy_boxes.state(work, investor, given.said())

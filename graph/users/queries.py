@@ -12,9 +12,12 @@ from graph.users.types import User
 class UserQueries:
     """Queries of users."""
 
-    @strawberry.field(description="The caller.")
+    @strawberry.field
     async def me(self, info: Info) -> User:
-        """The caller, in the role in force. Raises DomainError FORBIDDEN for a service, no user."""
+        """The caller.
+
+        Raises DomainError FORBIDDEN for a service, no user.
+        """
         principal = info.context.principal
         if principal.user is None:
             raise forbidden(
@@ -25,7 +28,10 @@ class UserQueries:
             raise unauthenticated("The token's user does not exist any more.")
         return User.of(row, principal.role)
 
-    @strawberry.field(description="A user; a viewer sees itself only.")
+    @strawberry.field
     async def user(self, info: Info, user_id: NodeId) -> User | None:
-        """The user of that id. Raises DomainError NOT_FOUND, and FORBIDDEN for a viewer's other."""
+        """A user; a viewer sees itself only.
+
+        Raises DomainError NOT_FOUND, and FORBIDDEN for a viewer's other.
+        """
         return await User.get(info.context, info.context.investor(user_id, "id"), "id")

@@ -117,8 +117,8 @@ class User(Node, rows=(users.User, users.UserRow)):
         """A viewer sees itself only. Raises DomainError FORBIDDEN."""
         context.investor(global_id("User", row_id), *field)
 
-    @strawberry.field(description="What it says is wanted; null if it says nothing.")
+    @strawberry.field
     def buy_box(self) -> BuyBox | None:
-        """The stated criteria."""
+        """What it says is wanted; null if it says nothing."""
         box = buy_boxes.loads(self.row.buy_box)
         return BuyBox.of(box) if box else None

@@ -15,6 +15,7 @@ from starlette.types import Message
 from domain.core.database import Database
 from domain.tenants.tenants import Tenant
 from graph.app import build
+from graph.core.loaders import batched
 from graph.properties.loaders import PropertyLoaders
 from runtime import Runtime
 from settings import Settings
@@ -51,7 +52,7 @@ def slow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tenant
     """Loading properties takes the database a minute; what marks its query."""
     statement = f"SELECT pg_sleep(60), '{tenant.id}'"
 
-    async def load(self: PropertyLoaders, _: Any) -> Any:
+    async def properties(self: PropertyLoaders, _: Any) -> Any:
         if request.param == "reading":
             async with self.context.read() as reading:
                 await reading._connection.execute(statement)
@@ -59,7 +60,7 @@ def slow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tenant
             async with self.context.work() as work:
                 await work.session.execute(text(statement))
 
-    monkeypatch.setattr(PropertyLoaders, "_properties", load)
+    monkeypatch.setattr(PropertyLoaders, "properties", batched(properties))
     return str(tenant.id)
 
 
