@@ -9,7 +9,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from prometheus_client import Metric
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -21,17 +20,16 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Scope
 
 import telemetry
-from domain import observations
 from domain.contract import log_context
 from domain.core.errors import DomainError
 from domain.model_registry.following import following
+from domain.monitoring.collector import Collector, read_database, read_queues
 from domain.tenants import tenants
 from graph.core.context import Context
 from graph.identity import Authenticator, ClaimNames, IdentityConfig, Issuer, Principal
 from graph.limits.meter import Meter
 from graph.schema import build_schema
 from graph.server.documents import DocumentStore, read_manifest
-from graph.server.figures import Source, of_database, of_queues
 from graph.server.graphiql import GraphiQL, SignedIn, sign_in
 from graph.server.http.connections import Connections
 from graph.server.http.cors import cors
@@ -263,14 +261,11 @@ async def metrics(request: Request) -> Response:
 
 
 def _metrics_page(runtime: Runtime, token: SecretStr | None) -> MetricsPage:
-    async def database() -> list[Metric]:
-        return of_database(await observations.observe(runtime.database))
-
-    async def redis() -> list[Metric]:
-        return of_queues(await runtime.queue.state())
-
-    sources = [Source("database", database), Source("redis", redis)]
-    return MetricsPage(sources, token.get_secret_value() if token else None)
+    sources = {
+        "database": partial(read_database, runtime.database),
+        "redis": partial(read_queues, runtime.queue.state),
+    }
+    return MetricsPage(Collector(sources), token.get_secret_value() if token else None)
 
 
 async def _models(runtime: Runtime) -> dict[str, int]:

@@ -28,7 +28,7 @@ KEPT = timedelta(days=365)
 AFFINITY = "affinity"
 """What the drift of scores is called, beside those of features."""
 
-_GROWING = frozenset({"days_on_market"})
+GROWING = frozenset({"days_on_market"})
 """Features that move by themselves: measured like all others, and held against nothing."""
 
 
@@ -68,7 +68,7 @@ class DriftMeasurement(TenantScoped, Base):
 
 def judged(features: Mapping[str, float]) -> dict[str, float]:
     """The indices of those features that do not move by themselves."""
-    return {name: index for name, index in features.items() if name not in _GROWING}
+    return {name: index for name, index in features.items() if name not in GROWING}
 
 
 def worst(features: Mapping[str, float], score: float | None) -> tuple[str, float]:

@@ -1,29 +1,33 @@
-"""What the page tells of the database and the queues, to whom, and what it does when they fail."""
+"""What the page shows of the database and the queues, to whom, and what it does when they fail."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from prometheus_client import Metric
 from pydantic import SecretStr
-from sqlalchemy import literal, select, update
+from sqlalchemy import update
+from starlette.applications import Starlette
+from starlette.routing import Route
 
-from domain import observations
 from domain.core.database import Database
-from domain.core.reading import Statement
 from domain.core.work import Work
 from domain.jobs import index_outbox, job_runs
 from domain.jobs.index_outbox import IndexMark, Marked
 from domain.jobs.job_runs import JobRun
 from domain.model_registry import drift, model_versions
 from domain.model_registry.model_versions import ModelVersion
+from domain.monitoring import collector
+from domain.monitoring.collector import Collector, Read, read_database, read_queues
 from domain.tenants.tenants import Tenant
 from graph.app import build
-from graph.server import figures
+from graph.server.metrics_page import MetricsPage
 from runtime import Runtime
 from settings import Settings
 from tests.factories import add_property, add_user
@@ -47,6 +51,18 @@ async def served(
         transport = httpx.ASGITransport(server, client=client_address)  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             yield client
+
+
+@asynccontextmanager
+async def served_with(rt: Runtime, read: Read) -> AsyncIterator[httpx.AsyncClient]:
+    """The page alone, where the database is read in this way."""
+    queues = partial(read_queues, rt.queue.state)
+    page = MetricsPage(Collector({"database": read, "redis": queues}), None)
+    server = Starlette(routes=[Route("/metrics", page.__call__)])
+    transport = httpx.ASGITransport(server)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        yield client
+    await page.close()
 
 
 async def page_of(rt: Runtime, settings: Settings) -> Page:
@@ -85,7 +101,7 @@ async def test_versions_gates_and_drift_of_each_tenant(
         await model_versions.begin_filling(work, first.id)
         await model_versions.complete(work, first.id)
         await model_versions.activate(work, first.id)
-        await drift.record(work, first.id, {"price": 0.3, "age": 0.05}, 0.02)
+        await drift.record(work, first.id, {"price": 0.3, "age": 0.05, "days_on_market": 9.0}, 0.02)
         await add_version(work, "worse than before")
     page = await page_of(rt, settings)
     of = {"tenant": tenant.slug}
@@ -105,6 +121,9 @@ async def test_versions_gates_and_drift_of_each_tenant(
     assert other_tenant.slug in unknown
     for name in ("twin_model_version", "twin_model_refused", "twin_drift_level"):
         assert page(name, tenant=other_tenant.slug) is None
+    judged = {one["tenant"] for one in page.labels("twin_model_gate_passed")}
+    assert tenant.slug in judged
+    assert other_tenant.slug not in judged
 
 
 async def test_job_runs_of_all_tenants_together(
@@ -249,77 +268,67 @@ async def test_a_tenant_that_cannot_be_read_hides_no_other(
     assert (await page_of(rt, settings))("twin_tenants_unread") == 0
 
 
-async def test_where_no_tenant_can_be_read_the_source_fails(
-    rt: Runtime, settings: Settings, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(observations, "_FIGURES", Statement(select(literal(1) / literal(0))))
-    page = await page_of(rt, settings)
-    assert page("twin_scrape_success", source="database") == 0
-    assert page("twin_tenants") is None
-
-
 async def test_a_source_that_fails_is_told_and_leaves_no_figures(
-    rt: Runtime, settings: Settings, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+    rt: Runtime, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(_: Database) -> Any:
-        raise ConnectionError("postgresql://twin_app:secret@host")
+    down = False
 
-    monkeypatch.setattr(figures, "KEPT", 0.0)
-    monkeypatch.setattr(figures, "COST", 0)
-    async with served(rt, settings) as client:
+    async def read() -> list[Metric]:
+        if down:
+            raise ConnectionError("postgresql://twin_app:secret@host")
+        return await read_database(rt.database)
+
+    monkeypatch.setattr(collector, "MIN_REUSE", 0.0)
+    monkeypatch.setattr(collector, "COST", 0)
+    async with served_with(rt, read) as client:
         page = await scrape(client)
         assert page("twin_index_marks", tenant=tenant.slug) == 0
-        with monkeypatch.context() as patched:
-            patched.setattr(observations, "observe", refuse)
-            page = await scrape(client)
+        down = True
+        page = await scrape(client)
         assert page("twin_scrape_success", source="database") == 0
         assert page("twin_scrape_success", source="redis") == 1
+        assert page("twin_tenants") is None
         assert not page.labels("twin_index_marks")
         assert page("twin_queue_jobs", queue="twin:indexing") is not None
         assert "secret" not in page.text
+        down = False
         page = await scrape(client)
         assert page("twin_index_marks", tenant=tenant.slug) == 0
 
 
 async def test_a_source_that_hangs_holds_nobody_up(
-    rt: Runtime, settings: Settings, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+    rt: Runtime, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hanging, observe = asyncio.Event(), observations.observe
+    released = asyncio.Event()
     readings = 0
 
-    async def hang(database: Database) -> Any:
+    async def read() -> list[Metric]:
         nonlocal readings
         readings += 1
-        await hanging.wait()
-        return await observe(database)
+        await released.wait()
+        return await read_database(rt.database)
 
-    monkeypatch.setattr(figures, "PATIENCE", 0.01)
-    async with served(rt, settings) as client:
-        with monkeypatch.context() as patched:
-            patched.setattr(observations, "observe", hang)
-            pages = await asyncio.gather(*(scrape(client) for _ in range(3)))
+    monkeypatch.setattr(collector, "PATIENCE", 0.01)
+    async with served_with(rt, read) as client:
+        pages = await asyncio.gather(*(scrape(client) for _ in range(3)))
         assert [page("twin_scrape_success", source="database") for page in pages] == [0, 0, 0]
         assert readings == 1
-        monkeypatch.setattr(figures, "PATIENCE", 30.0)
-        hanging.set()
+        monkeypatch.setattr(collector, "PATIENCE", 30.0)
+        released.set()
         page = await scrape(client)
         assert page("twin_index_marks", tenant=tenant.slug) == 0
         assert readings == 1
 
 
-async def test_what_is_read_is_kept_for_a_while(
-    rt: Runtime, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    observe = observations.observe
+async def test_what_is_read_is_kept_for_a_while(rt: Runtime) -> None:
     readings = 0
 
-    async def counted(database: Database) -> Any:
+    async def read() -> list[Metric]:
         nonlocal readings
         readings += 1
-        return await observe(database)
+        return await read_database(rt.database)
 
-    monkeypatch.setattr(observations, "observe", counted)
-    async with served(rt, settings) as client:
+    async with served_with(rt, read) as client:
         await scrape(client)
         await scrape(client)
     assert readings == 1

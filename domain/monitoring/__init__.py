@@ -1,0 +1,1 @@
+"""Monitoring: what Prometheus scrapes of the database and the job queues."""
