@@ -12,8 +12,10 @@ from sqlalchemy import text
 import runtime
 from domain.core.database import Database
 from domain.monitoring import collector
-from domain.monitoring.collector import Collector, Read, read_database
+from domain.monitoring.collector import CONNECTIONS, STALE_AFTER, Collector, Read, read_database
 from domain.tenants.tenants import Tenant
+from tests.conftest import new_tenant
+from tests.waiting import until_waiting
 
 SCRAPE = 15.0
 """Seconds between two scrapes."""
@@ -43,6 +45,9 @@ class Collected:
         assert success.labels == {"source": "one"}
         assert success.value == ("read" in families)
         return "read" in families
+
+    async def close(self) -> None:
+        await self._collector.close()
 
 
 READING: list[Metric] = [GaugeMetricFamily("read", "What the source has.", 1)]
@@ -110,6 +115,27 @@ async def test_a_reading_that_hangs_is_given_up_and_repeated(
     assert await source.scrape()
 
 
+async def test_a_reading_is_served_until_it_is_stale(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector, "PATIENCE", 0.01)
+    hanging = False
+
+    async def read() -> list[Metric]:
+        if hanging:
+            await asyncio.Event().wait()
+        return READING
+
+    source = Collected(read)
+    assert await source.scrape()
+    hanging = True
+    clock.now += STALE_AFTER - 1
+    assert await source.scrape()
+    clock.now += 1
+    assert not await source.scrape()
+    await source.close()
+
+
 @pytest.fixture
 async def impatient(services: runtime.Services, database: Database) -> AsyncIterator[Database]:
     """The database, where a statement that waits for a lock fails."""
@@ -134,3 +160,15 @@ async def test_a_source_of_which_no_tenant_can_be_read_fails(
         families = {family.name: family for family in await source.collect()}
     assert [sample.value for sample in families["twin_scrape_success"].samples] == [0]
     assert families.keys() == {"twin_scrape_success", "twin_scrape_seconds"}
+
+
+async def test_tenants_are_read_over_a_few_connections(database: Database, tenant: Tenant) -> None:
+    for _ in range(CONNECTIONS):
+        await new_tenant(database)
+    async with database.work(tenant.id) as work:
+        await work.session.execute(LOCK)
+        reading = asyncio.create_task(read_database(database))
+        await until_waiting(database, CONNECTIONS)
+    families = {family.name: family for family in await reading}
+    [listed] = families["twin_tenants"].samples
+    assert len(families["twin_index_marks"].samples) == listed.value > CONNECTIONS
