@@ -112,25 +112,30 @@ def ready_of(field: GraphQLField) -> str | None:
 
 
 def class_of(kind: GraphQLObjectType) -> type | None:
-    """The class that Strawberry made the type from; None if its values cannot be told by it."""
+    """The class of the values of an object type; None if it is not known.
+
+    Resolvers return ``Edge(...)`` for ``Edge[Property]``: its values are of the generic class,
+    which several types share. Strawberry's own subclass for the concrete type has no instances.
+    """
     definition = kind.extensions.get(BACKREF)
-    if type(definition) is not StrawberryObjectDefinition or definition.name != kind.name:
-        return None
-    if definition.is_graphql_generic or definition.concrete_of is not None:
+    if type(definition) is not StrawberryObjectDefinition:
         return None
     if kind.is_type_of is not None and _closure(kind.is_type_of, "is_type_of") is None:
         return None
-    found: type = definition.origin
+    declared = definition.concrete_of or definition
+    found: type = declared.origin
     # Exceptions and awaitables mean something else to an executor.
     special = issubclass(found, BaseException) or hasattr(found, "__await__")
-    own = getattr(found, "__strawberry_definition__", None) is definition
+    own = getattr(found, "__strawberry_definition__", None) is declared
     return found if own and not special else None
 
 
 def classes_of(schema: GraphQLSchema, kind: GraphQLAbstractType) -> dict[type, GraphQLObjectType]:
-    """The possible types of an interface or a union, by class; empty if it resolves them itself."""
+    """The possible types of an interface or a union, by class; empty if it resolves them itself.
+
+    Types whose class does not tell them from others are left out.
+    """
     definition = kind.extensions.get(BACKREF)
-    found = {class_of(one): one for one in schema.get_possible_types(kind)}
     if type(definition) is StrawberryObjectDefinition:
         if _closure(kind.resolve_type, "resolve_type") is None:
             return {}
@@ -141,7 +146,17 @@ def classes_of(schema: GraphQLSchema, kind: GraphQLAbstractType) -> dict[type, G
         base = object
     else:
         return {}
+    found = {class_of(one): one for one in schema.get_possible_types(kind) if _told_by_class(one)}
     return {one: possible for one, possible in found.items() if one and issubclass(one, base)}
+
+
+def _told_by_class(kind: GraphQLObjectType) -> bool:
+    """Whether Strawberry takes an object of the type's class for one of that type, and no other."""
+    definition: Any = kind.extensions.get(BACKREF)
+    if class_of(kind) is None or definition.name != kind.name:
+        return False
+    # Which concrete type an object of a generic class has, Strawberry guesses from its attributes.
+    return definition.concrete_of is None and not definition.is_graphql_generic
 
 
 def reads_plainly(kind: type, attribute: str) -> bool:

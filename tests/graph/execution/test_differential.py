@@ -146,6 +146,10 @@ def _interfaces_by_one_class(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(fields, "classes_of", one_of)
 
 
+def _concrete_types_by_class(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(shapes, "_told_by_class", lambda _: True)
+
+
 def _permissions_ignored(patch: pytest.MonkeyPatch) -> None:
     made = Learner._field
 
@@ -188,6 +192,7 @@ class _Everything:
         _defaults_of_variables_forgotten,
         _path_of_the_parent,
         _interfaces_by_one_class,
+        _concrete_types_by_class,
         _permissions_ignored,
         _awaitables_taken_for_values,
     ],

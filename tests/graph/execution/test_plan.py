@@ -16,10 +16,12 @@ from graphql.execution import Executor
 
 from graph.execution import Plan
 from graph.execution.plan import MAX_CONDITIONS
+from graph.execution.shapes import attribute_of, class_of, classes_of, reads_plainly
+from graph.properties.types import COLUMNS, Property
 from graph.schema import build_schema
 from tests.graph.execution.comparison import operation_of
 from tests.graph.execution.values import Maker
-from tests.graph.execution.world import Context, build_world
+from tests.graph.execution.world import Cloud, Context, Edge, Forest, Stone, Tree, build_world
 
 SEED = 11
 """Of three trees."""
@@ -46,13 +48,23 @@ TREES = (
 )
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{ trees { id name height flat { text colour moment table } } }",
+        "{ forest { __typename edges { cursor node { id flat { text } } } far { distance } } }",
+        "{ forest { clouds { cursor node { edges { __typename cursor node { kind } } } } } }",
+        "{ page { more edges { cursor node { id weight } } } }",
+    ],
+    ids=["objects", "generics", "generics of generics", "a concrete type at the root"],
+)
 async def test_plain_values_never_enter_graphql_core(
-    schema: GraphQLSchema, monkeypatch: pytest.MonkeyPatch
+    schema: GraphQLSchema, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = plan_of(schema, "{ trees { id name height flat { text colour moment table } } }")
+    plan = plan_of(schema, text)
     expected = await run(plan, Context(Maker(schema, SEED, 0)))
     assert expected.data is not None
-    assert expected.data["trees"]
+    assert all(expected.data.values())
 
     def refuse(*_: Any) -> None:
         raise AssertionError
@@ -60,6 +72,24 @@ async def test_plain_values_never_enter_graphql_core(
     monkeypatch.setattr(Executor, "complete_value", refuse)
     found = await run(plan, Context(Maker(schema, SEED, 0)))
     assert found == expected
+
+
+async def test_objects_of_a_generic_type_skip_graphql_core(
+    schema: GraphQLSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A field that calls a method keeps its object from being plain; the rest stays fast."""
+    plan = plan_of(schema, "{ forest { more first { id } total } page { first { id } more } }")
+    expected = await run(plan, Context(Maker(schema, SEED, 0)))
+    completed: list[str] = []
+    complete = Executor.complete_value
+
+    def noted(self: Any, kind: Any, *rest: Any) -> Any:
+        completed.append(str(kind))
+        return complete(self, kind, *rest)
+
+    monkeypatch.setattr(Executor, "complete_value", noted)
+    assert await run(plan, Context(Maker(schema, SEED, 0))) == expected
+    assert not completed
 
 
 async def test_compiles_what_is_asked_again(schema: GraphQLSchema) -> None:
@@ -150,11 +180,15 @@ async def test_suggestions_are_kept_back(schema: GraphQLSchema) -> None:
     assert [("Did you mean" in one.message) for one in errors] == [True, False]
 
 
+def test_concrete_types_of_a_generic_are_not_told_by_class(schema: GraphQLSchema) -> None:
+    types: Any = schema.type_map
+    assert class_of(types["TreeEdge"]) is class_of(types["StoneEdge"]) is Edge
+    assert classes_of(schema, types["Find"]) == {Forest: types["Forest"], Cloud: types["Cloud"]}
+    assert classes_of(schema, types["Node"]) == {Tree: types["Tree"], Stone: types["Stone"]}
+
+
 def test_every_column_of_a_property_is_read_without_a_resolver() -> None:
     """Whatever the schema puts around its resolvers, those of plain columns stay as they are."""
-    from graph.execution.shapes import attribute_of, class_of, reads_plainly
-    from graph.properties.types import COLUMNS, Property
-
     kind: Any = build_schema()._schema.type_map["Property"]
     assert class_of(kind) is Property
     read = {attribute_of(field) for field in kind.fields.values()}

@@ -88,15 +88,17 @@ class Lazy:
 
 @cache
 def _attributes(kind: GraphQLObjectType) -> tuple[type, list[tuple[str, Any]]]:
-    """The class of a type, and its attributes; those that are no fields are without a type."""
+    """The class of a type's values and its attributes, without a type if they are no fields."""
     definition: Any = kind.extensions["strawberry-definition"]
     basic = {one.python_name for one in definition.fields if one.is_basic_field}
     types = {
         one.extensions["strawberry-definition"].python_name: one.type
         for one in kind.fields.values()
     }
-    names = [one.name for one in dataclasses.fields(definition.origin)]
-    return definition.origin, [(name, types[name] if name in basic else None) for name in names]
+    # Resolvers return Edge(...) for Edge[Tree].
+    origin = (definition.concrete_of or definition).origin
+    names = [one.name for one in dataclasses.fields(origin)]
+    return origin, [(name, types[name] if name in basic else None) for name in names]
 
 
 class Maker:
@@ -173,8 +175,7 @@ class Maker:
             others = [one for one in self._schema.type_map.values() if one.ast_node is None]
             objects = [one for one in others if isinstance(one, GraphQLObjectType)]
             named = [one for one in objects if "strawberry-definition" in one.extensions]
-            other: Any = random.choice(named).extensions["strawberry-definition"]
-            return strawberry.cast(other.origin, made)
+            return strawberry.cast(_attributes(random.choice(named))[0], made)
         else:
             return Lazy(made, self.reads)
         return made

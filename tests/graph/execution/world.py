@@ -5,10 +5,10 @@
 
 import asyncio
 import enum
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Annotated, Any, NewType
+from typing import Annotated, Any, Generic, NewType, TypeVar
 from uuid import UUID
 
 import strawberry
@@ -238,6 +238,60 @@ class Cloud:
 
 Thing = Annotated[Tree | Stone | Cloud, strawberry.union("Thing")]
 
+T = TypeVar("T")
+
+
+@strawberry.type
+class Edge(Generic[T]):
+    """A generic type: its values are of this class, whatever they hold."""
+
+    cursor: str
+    node: T
+
+
+@strawberry.type
+class Connection(Generic[T]):
+    """A generic type of another one, with a method."""
+
+    edges: Sequence[Edge[T]]
+    more: bool
+
+    @strawberry.field
+    def first(self, info: Info) -> T | None:
+        return info.context.make(info, "Connection.first")
+
+
+@strawberry.type
+class FarEdge(Edge[Tree]):
+    """A subclass of a concrete type."""
+
+    distance: float | None
+
+
+@strawberry.type
+class Forest(Connection[Tree]):
+    """A subclass of a concrete type that adds fields of concrete types."""
+
+    far: list[FarEdge | None]
+    clouds: list[list[Edge[Connection[Cloud]]]] | None
+    sizes: list[Edge[int]]
+
+    @strawberry.field
+    async def total(self, info: Info) -> int | None:
+        await asyncio.sleep(0)
+        return info.context.make(info, "Forest.total")
+
+
+@strawberry.type
+class Pot(Node, Generic[T]):
+    """A generic type with an interface, whose concrete types cannot be told apart by class."""
+
+    content: T | None
+    contents: list[T]
+
+
+Find = Annotated[Edge[Tree] | Edge[Stone] | Forest | Pot[Tree] | Cloud, strawberry.union("Find")]
+
 
 @strawberry.type
 class Query:
@@ -271,6 +325,22 @@ class Query:
     @strawberry.field
     async def cloud(self, info: Info) -> Cloud:
         return info.context.make(info, "cloud")
+
+    @strawberry.field
+    def page(self, info: Info, first: int = 2) -> Connection[Stone] | None:
+        return info.context.make(info, "page", first)
+
+    @strawberry.field
+    async def forest(self, info: Info) -> Forest:
+        return info.context.make(info, "forest")
+
+    @strawberry.field
+    async def pots(self, info: Info) -> list[Pot[Tree] | None]:
+        return info.context.make(info, "pots")
+
+    @strawberry.field
+    def finds(self, info: Info) -> list[Find | None]:
+        return info.context.make(info, "finds")
 
 
 @strawberry.type
@@ -309,7 +379,7 @@ def build_world() -> strawberry.Schema:
         Query,
         Mutation,
         Subscription,
-        types=[Tree, Stone],
+        types=[Tree, Stone, Pot[Stone]],
         config=StrawberryConfig(
             scalar_map={Loud: strawberry.scalar(name="Loud", serialize=_shout, parse_value=str)}
         ),
