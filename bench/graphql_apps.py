@@ -15,6 +15,7 @@ from strawberry.asgi import GraphQL
 
 from bench.graphql_fixture import Context, query_type
 from bench.graphql_query import by_hand
+from graph.core.strawberry_internals import graphql_schema
 from graph.limits.meter import Meter
 from graph.server.documents import DocumentStore
 from graph.server.http.connections import Connections
@@ -55,7 +56,7 @@ def stock() -> ASGIApp:
 
 def ours(*, told: bool) -> ASGIApp:
     """The server's view, with its limits and its log."""
-    documents = DocumentStore(Schema(query_type(told=told))._schema)
+    documents = DocumentStore(graphql_schema(Schema(query_type(told=told))))
     operations = Operations(documents, Meter(10_000_000, 10_000_000, 0), 30)
 
     async def new_context(_scope: Scope, _headers: Headers) -> Any:

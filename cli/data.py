@@ -329,9 +329,10 @@ def token(
 
 
 def _root_fields(listed: str) -> list[str]:
+    from graph.core.strawberry_internals import graphql_schema
     from graph.schema import build_schema
 
-    schema = build_schema()._schema
+    schema = graphql_schema(build_schema())
     kinds = (schema.query_type, schema.mutation_type, schema.subscription_type)
     known = {name for kind in kinds if kind for name in kind.fields}
     wanted = [name.strip() for name in listed.split(",")]

@@ -26,6 +26,7 @@ from domain.model_registry.following import following
 from domain.monitoring.collector import Collector, read_database, read_queues
 from domain.tenants import tenants
 from graph.core.context import Context
+from graph.core.strawberry_internals import graphql_schema
 from graph.identity import Authenticator, ClaimNames, IdentityConfig, Issuer, Principal
 from graph.limits.meter import Meter
 from graph.schema import build_schema
@@ -154,7 +155,7 @@ def _spare_collector() -> None:
 
 def _documents(settings: Settings) -> DocumentStore:
     documents = DocumentStore(
-        build_schema()._schema,
+        graphql_schema(build_schema()),
         only_trusted=settings.only_trusted_documents,
         introspection=_unless_production(settings.introspection, settings),
         suggestions=_unless_production(settings.suggestions, settings),

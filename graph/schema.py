@@ -13,11 +13,14 @@ from graphql import (
     GraphQLSchema,
     Undefined,
 )
-from strawberry.schema.schema_converter import GraphQLCoreConverter
-from strawberry.types.base import StrawberryObjectDefinition
 
 from graph.core.errors import RequestErrorCode
 from graph.core.queries import NodeQueries
+from graph.core.strawberry_internals import (
+    StrawberryObjectDefinition,
+    graphql_schema,
+    schema_definition,
+)
 from graph.interactions.mutations import InteractionMutations
 from graph.jobs.mutations import JobMutations
 from graph.jobs.queries import JobQueries
@@ -73,21 +76,22 @@ def build_schema() -> strawberry.Schema:
         subscription=Subscription,
         types=[Property, User, *REASONS, RequestErrorCode],
     )
-    _describe(schema._schema)
-    _drop_null_defaults(schema._schema)
+    described = graphql_schema(schema)
+    _describe(described)
+    _drop_null_defaults(described)
     return schema
 
 
 def _describe(schema: GraphQLSchema) -> None:
     """Describe types and resolved fields to clients in the words of their docstrings."""
     for kind in schema.type_map.values():
-        definition = kind.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+        definition = schema_definition(kind)
         if not isinstance(definition, StrawberryObjectDefinition):
             continue
         kind.description = _words(definition.origin)
         if isinstance(kind, GraphQLObjectType | GraphQLInterfaceType):
             for field in kind.fields.values():
-                resolver = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF].base_resolver
+                resolver = schema_definition(field).base_resolver
                 if field.description is None and resolver is not None:
                     field.description = _words(resolver.wrapped_func)
 

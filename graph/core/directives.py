@@ -17,6 +17,8 @@ import strawberry
 from graphql import GraphQLNamedType
 from strawberry.schema_directive import Location, schema_directive
 
+from graph.core.strawberry_internals import schema_definition
+
 D = TypeVar("D")
 
 OBJECT_WEIGHT = 1
@@ -146,6 +148,5 @@ def declared_sizes(definition: Any) -> Sizes | None:
 
 
 def _find(definition: Any, kind: type[D]) -> D | None:
-    made_of = definition.extensions.get("strawberry-definition")
-    declared: Iterable[object] = getattr(made_of, "directives", None) or ()
+    declared: Iterable[object] = getattr(schema_definition(definition), "directives", None) or ()
     return next((one for one in declared if isinstance(one, kind)), None)

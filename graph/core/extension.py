@@ -9,8 +9,9 @@ from enum import EnumMeta, StrEnum
 from typing import Any, ParamSpec, TypeVar, cast
 
 import strawberry
-from strawberry.types.base import get_object_definition
-from strawberry.types.enum import EnumValue
+from strawberry.types import get_object_definition
+
+from graph.core.strawberry_internals import EnumValue, class_definition
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,7 +64,7 @@ def extend_enum(kind: type[StrEnum], name: str, value: str, description: str) ->
     Raises:
         ValueError: the enum has such a value.
     """
-    definition: Any = kind.__strawberry_definition__  # type: ignore[attr-defined]
+    definition = class_definition(kind)
     members = {one.name: one.value for one in definition.wrapped_cls}
     if name in members:
         raise ValueError(f"{kind.__name__} has the value {name} already")

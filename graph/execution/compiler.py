@@ -25,11 +25,11 @@ from graphql import (
     GraphQLSkipDirective,
     is_abstract_type,
 )
-from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
-from strawberry.types.cast import TYPE_CAST_ATTRIBUTE
 
+from graph.core.strawberry_internals import CAST_ATTRIBUTE, attribute_of, class_of, classes_of
+from graph.execution.attributes import reads_plainly, ready_of
+from graph.execution.graphql_internals import FieldDetailsList, GroupedFieldSet
 from graph.execution.leaves import Unusual, leaf_lines
-from graph.execution.shapes import attribute_of, class_of, classes_of, reads_plainly, ready_of
 
 Complete = Callable[[Any], Any]
 Read = Callable[[Any, dict[str, Any]], None]
@@ -38,7 +38,7 @@ Selected = tuple[str, FieldDetailsList]
 Lines = list[str]
 
 _CONDITIONS = {GraphQLSkipDirective.name, GraphQLIncludeDirective.name}
-_CAST = f"if hasattr({{v}}, {TYPE_CAST_ATTRIBUTE!r}): raise Unusual"
+_CAST = f"if hasattr({{v}}, {CAST_ATTRIBUTE!r}): raise Unusual"
 """Strawberry takes a cast object for one of the type that it was cast to."""
 
 
@@ -74,7 +74,8 @@ class Compiler:
 
     Attributes:
         size: how many fields were looked at.
-        hopes: whether objects count as plain whose values need to be ready; see ``shapes.READY``.
+        hopes: whether objects count as plain whose values need to be ready; see
+            ``attributes.READY``.
     """
 
     def __init__(self, schema: GraphQLSchema, collect: Collect, limit: int) -> None:

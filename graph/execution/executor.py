@@ -20,15 +20,19 @@ from graphql import (
     GraphQLResolveInfo,
     Undefined,
 )
-from graphql.execution import Executor
-from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
-from graphql.execution.executor import collect_iterator_awaitables
-from graphql.execution.values import get_argument_values
-from graphql.pyutils import AwaitableOrValue, Path, gather_with_cancel
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from graphql.execution import Executor, get_argument_values
 
+from graph.core import strawberry_internals
+from graph.core.strawberry_internals import Method
 from graph.execution.fields import KnownField, Learner, Objects, Variant
-from graph.execution.shapes import Method
+from graph.execution.graphql_internals import (
+    AwaitableOrValue,
+    FieldDetailsList,
+    GroupedFieldSet,
+    Path,
+    collect_iterator_awaitables,
+    gather_with_cancel,
+)
 
 _COMPLETE = frozenset({dict, list, str, int, float, bool, type(None)})
 """Types of completed values, none of which needs to be asked whether it is awaitable."""
@@ -44,8 +48,7 @@ class PlainExecutor(Executor[None]):
 
     operation_extensions: dict[str, Any] | None = None
 
-    # Of another class of executors, but it only needs what all of them have.
-    build_resolve_info: Any = StrawberryGraphQLCoreExecutionContext.build_resolve_info
+    build_resolve_info = strawberry_internals.build_resolve_info
 
 
 class CompiledExecutor(PlainExecutor):

@@ -16,11 +16,17 @@ from graphql import (
     is_abstract_type,
     is_required_argument,
 )
-from graphql.execution.collect_fields import CollectedFields, FieldDetailsList, GroupedFieldSet
-from strawberry.types.cast import TYPE_CAST_ATTRIBUTE
 
+from graph.core.strawberry_internals import (
+    CAST_ATTRIBUTE,
+    Method,
+    attribute_of,
+    class_of,
+    classes_of,
+    method_of,
+)
 from graph.execution.compiler import Collect, Compiler, Complete, Read
-from graph.execution.shapes import Method, attribute_of, class_of, classes_of, method_of
+from graph.execution.graphql_internals import CollectedFields, FieldDetailsList, GroupedFieldSet
 
 
 class Selected(NamedTuple):
@@ -51,7 +57,7 @@ class Objects(NamedTuple):
     def selected(self, value: Any) -> Selected | None:
         """What is selected of an object; None if it is nothing that is known."""
         found = self.by_class.get(type(value))
-        if found is not None and found.castable and hasattr(value, TYPE_CAST_ATTRIBUTE):
+        if found is not None and found.castable and hasattr(value, CAST_ATTRIBUTE):
             return None
         return found
 

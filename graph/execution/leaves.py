@@ -21,10 +21,8 @@ from graphql import (
     GraphQLLeafType,
     GraphQLString,
 )
-from strawberry.schema.schema_converter import CustomGraphQLEnumType, GraphQLCoreConverter
-from strawberry.schema.types import base_scalars
 
-BACKREF = GraphQLCoreConverter.DEFINITION_BACKREF
+from graph.core.strawberry_internals import EnumType, scalar_class
 
 MAX_FLOAT = 1.7976931348623157e308
 EXACT_INTEGERS = 2**53
@@ -53,13 +51,14 @@ _BUILT_IN: dict[GraphQLLeafType, list[str]] = {
     ],
 }
 
-_STRAWBERRY: dict[str, tuple[object, type, str]] = {
-    "Date": (base_scalars.DateDefinition, date, "{v}.isoformat()"),
-    "DateTime": (base_scalars.DateTimeDefinition, datetime, "{v}.isoformat()"),
-    "Time": (base_scalars.TimeDefinition, time, "{v}.isoformat()"),
-    "Decimal": (base_scalars.DecimalDefinition, Decimal, "str({v})"),
-    "UUID": (base_scalars.UUIDDefinition, UUID, "str({v})"),
+_STRAWBERRY: dict[type, str] = {
+    date: "{v}.isoformat()",
+    datetime: "{v}.isoformat()",
+    time: "{v}.isoformat()",
+    Decimal: "str({v})",
+    UUID: "str({v})",
 }
+"""Of Strawberry's own scalars, by their class in Python."""
 
 
 def leaf_lines(kind: GraphQLLeafType, v: str, namespace: dict[str, Any]) -> list[str] | None:
@@ -72,21 +71,21 @@ def leaf_lines(kind: GraphQLLeafType, v: str, namespace: dict[str, Any]) -> list
     """
     if (lines := _BUILT_IN.get(kind)) is not None:
         return [line.format(v=v) for line in lines]
-    if isinstance(kind, CustomGraphQLEnumType):
+    if isinstance(kind, EnumType):
         return _enum_lines(kind, v, namespace)
-    definition, exact, expression = _STRAWBERRY.get(kind.name, (None, object, ""))
-    if definition is None or kind.extensions.get(BACKREF) is not definition:
+    exact = scalar_class(kind)
+    if exact is None:
         return None
     namespace[exact.__name__] = exact
     return [
         f"if type({v}) is not {exact.__name__}: raise Unusual",
-        f"{v} = {expression.format(v=v)}",
+        f"{v} = {_STRAWBERRY[exact].format(v=v)}",
     ]
 
 
-def _enum_lines(kind: CustomGraphQLEnumType, v: str, namespace: dict[str, Any]) -> list[str] | None:
+def _enum_lines(kind: EnumType, v: str, namespace: dict[str, Any]) -> list[str] | None:
     """By the member's name, for a member's hash may be slow or its own."""
-    if type(kind) is not CustomGraphQLEnumType:
+    if type(kind) is not EnumType:
         return None
     members: list[Any] = list(kind.wrapped_cls.__members__.values())
     try:

@@ -18,13 +18,15 @@ from graphql import (
     Visitor,
     visit,
 )
-from graphql.execution import default_field_resolver, default_type_resolver
-from graphql.execution.collect_fields import FragmentDetails
-from graphql.execution.execute import create_source_event_stream
-from graphql.pyutils import AwaitableOrValue
+from graphql.execution import (
+    create_source_event_stream,
+    default_field_resolver,
+    default_type_resolver,
+)
 
 from graph.execution.executor import CompiledExecutor, PlainExecutor
 from graph.execution.fields import Budget, Variant
+from graph.execution.graphql_internals import AwaitableOrValue, FragmentDetails
 from graph.execution.variables import Variables
 
 MAX_CONDITIONS = 4

@@ -10,14 +10,12 @@ from graphql import (
     coerce_input_value,
     is_non_null_type,
 )
-from graphql.execution.get_variable_signature import (
+from graphql.execution import VariableValues, get_variable_values
+
+from graph.execution.graphql_internals import (
     GraphQLVariableSignature,
-    get_variable_signature,
-)
-from graphql.execution.values import (
-    VariableValues,
     VariableValueSource,
-    get_variable_values,
+    get_variable_signature,
     input_is_nested_too_deeply,
 )
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from graphql import GraphQLSchema, OperationType, parse, validate
 
+from graph.core.strawberry_internals import graphql_schema
 from tests.graph.execution.comparison import Execute, answer, compiled, stock
 from tests.graph.execution.queries import QueryMaker
 from tests.graph.execution.values import Maker
@@ -129,7 +130,7 @@ def main() -> None:
     # warning itself fails where the collector happens to run inside a named tuple's constructor.
     warnings.filterwarnings("ignore", "coroutine .* was never awaited")
     sys.unraisablehook = lambda _: None
-    schema = build_world()._schema
+    schema = graphql_schema(build_world())
     seeds = range(given.seed, given.seed + given.documents)
     outcome = asyncio.run(compare(schema, world_context(schema), seeds, stop=3))
     for name, count in outcome.counts.items():

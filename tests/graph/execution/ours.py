@@ -7,6 +7,7 @@ from graphql import GraphQLSchema
 
 from domain.core.errors import DomainError, not_found
 from graph.core.nodes import Node
+from graph.core.strawberry_internals import graphql_schema
 from graph.properties.types import Property, PropertyConnection
 from graph.recommendations.reasons import REASONS, Reason
 from graph.recommendations.similarity import SimilarPropertyConnection
@@ -102,4 +103,4 @@ def build_ours() -> GraphQLSchema:
     resolvers = (recommendations, properties, similar, affinity, node, reasons, me)
     fields = {one.__name__: strawberry.field(resolver=one) for one in resolvers}
     query = strawberry.type(type("Query", (), fields))
-    return strawberry.Schema(query, types=[Property, User, *REASONS])._schema
+    return graphql_schema(strawberry.Schema(query, types=[Property, User, *REASONS]))

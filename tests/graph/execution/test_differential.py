@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from graphql import GraphQLFloat, GraphQLInt, GraphQLNonNull, GraphQLSchema
 
-from graph.execution import compiler, executor, fields, leaves, shapes
+from graph.core import strawberry_internals
+from graph.core.strawberry_internals import graphql_schema, schema_definition
+from graph.execution import compiler, executor, fields, leaves
 from graph.execution.compiler import Compiler
 from graph.execution.executor import CompiledExecutor
 from graph.execution.fields import Learner, Variant
@@ -27,7 +29,7 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 @pytest.fixture(scope="module")
 def schema() -> GraphQLSchema:
-    return build_world()._schema
+    return graphql_schema(build_world())
 
 
 @pytest.mark.slow
@@ -137,7 +139,7 @@ def _path_of_the_parent(patch: pytest.MonkeyPatch) -> None:
 
 
 def _interfaces_by_one_class(patch: pytest.MonkeyPatch) -> None:
-    known = shapes.classes_of
+    known = strawberry_internals.classes_of
 
     def one_of(schema: Any, kind: Any) -> Any:
         found = known(schema, kind)
@@ -147,7 +149,7 @@ def _interfaces_by_one_class(patch: pytest.MonkeyPatch) -> None:
 
 
 def _concrete_types_by_class(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(shapes, "_told_by_class", lambda _: True)
+    patch.setattr(strawberry_internals, "_told_by_class", lambda _: True)
 
 
 def _permissions_ignored(patch: pytest.MonkeyPatch) -> None:
@@ -157,9 +159,9 @@ def _permissions_ignored(patch: pytest.MonkeyPatch) -> None:
         known = made(self, parent, details)
         if details[0].node.name.value != "guarded":
             return known
-        method = shapes.method_of(parent.fields["syncFlat"])
+        method = strawberry_internals.method_of(parent.fields["syncFlat"])
         assert method is not None
-        resolver = known.definition.extensions["strawberry-definition"].base_resolver
+        resolver = schema_definition(known.definition).base_resolver
         bare = dataclasses.replace(method, call=resolver.wrapped_func)
         return known._replace(method=bare, arguments={})
 

@@ -14,9 +14,15 @@ from graphql import (
 )
 from graphql.execution import Executor
 
+from graph.core.strawberry_internals import (
+    attribute_of,
+    class_of,
+    classes_of,
+    graphql_schema,
+)
 from graph.execution import Plan
+from graph.execution.attributes import reads_plainly
 from graph.execution.plan import MAX_CONDITIONS
-from graph.execution.shapes import attribute_of, class_of, classes_of, reads_plainly
 from graph.properties.types import COLUMNS, Property
 from graph.schema import build_schema
 from tests.graph.execution.comparison import operation_of
@@ -29,7 +35,7 @@ SEED = 11
 
 @pytest.fixture
 def schema() -> GraphQLSchema:
-    return build_world()._schema
+    return graphql_schema(build_world())
 
 
 def plan_of(schema: GraphQLSchema, text: str) -> Plan:
@@ -189,7 +195,7 @@ def test_concrete_types_of_a_generic_are_not_told_by_class(schema: GraphQLSchema
 
 def test_every_column_of_a_property_is_read_without_a_resolver() -> None:
     """Whatever the schema puts around its resolvers, those of plain columns stay as they are."""
-    kind: Any = build_schema()._schema.type_map["Property"]
+    kind: Any = graphql_schema(build_schema()).type_map["Property"]
     assert class_of(kind) is Property
     read = {attribute_of(field) for field in kind.fields.values()}
     assert set(COLUMNS) - {"affinity"} <= read

@@ -23,6 +23,8 @@ from graphql import (
     is_abstract_type,
 )
 
+from graph.core.strawberry_internals import schema_definition
+
 Filler = Callable[["Maker"], Any]
 
 
@@ -89,12 +91,9 @@ class Lazy:
 @cache
 def _attributes(kind: GraphQLObjectType) -> tuple[type, list[tuple[str, Any]]]:
     """The class of a type's values and its attributes, without a type if they are no fields."""
-    definition: Any = kind.extensions["strawberry-definition"]
+    definition = schema_definition(kind)
     basic = {one.python_name for one in definition.fields if one.is_basic_field}
-    types = {
-        one.extensions["strawberry-definition"].python_name: one.type
-        for one in kind.fields.values()
-    }
+    types = {schema_definition(one).python_name: one.type for one in kind.fields.values()}
     # Resolvers return Edge(...) for Edge[Tree].
     origin = (definition.concrete_of or definition).origin
     names = [one.name for one in dataclasses.fields(origin)]
@@ -174,7 +173,7 @@ class Maker:
         elif choice == 3:
             others = [one for one in self._schema.type_map.values() if one.ast_node is None]
             objects = [one for one in others if isinstance(one, GraphQLObjectType)]
-            named = [one for one in objects if "strawberry-definition" in one.extensions]
+            named = [one for one in objects if schema_definition(one)]
             return strawberry.cast(_attributes(random.choice(named))[0], made)
         else:
             return Lazy(made, self.reads)
