@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import strawberry
 
 from domain.contract.vocabulary import ListingStatus, PropertyType, Role
 from domain.properties.upsert import Outcome
+from graph.core.strawberry_internals import class_definition
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -17,8 +18,7 @@ def publish(
 ) -> None:
     """Make an enum known to the schema, under its own name if no other, every value described."""
     strawberry.enum(kind, name=name, description=description)
-    definition: Any = kind.__strawberry_definition__  # type: ignore[attr-defined]
-    for value in definition.values:
+    for value in class_definition(kind).values:
         value.description = values[kind(value.value)]
 
 

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 import strawberry
 from pydantic import BaseModel, ValidationError
-from strawberry.utils.str_converters import to_camel_case
 
 from domain.core.errors import DomainError, invalid
 from domain.core.input_rules import explain
 from graph.core.errors import InvalidItemsError
+from graph.core.strawberry_internals import to_camel_case
 
 MAX_ERRORS = 100
 MAX_VALUES = 100

@@ -34,6 +34,7 @@ from strawberry.types.enum import EnumValue
 from strawberry.types.field import StrawberryField
 from strawberry.types.fields.resolver import StrawberryResolver
 from strawberry.types.union import StrawberryUnion
+from strawberry.utils.str_converters import to_camel_case
 
 __all__ = [
     "CAST_ATTRIBUTE",
@@ -51,6 +52,7 @@ __all__ = [
     "method_of",
     "scalar_class",
     "schema_definition",
+    "to_camel_case",
 ]
 
 CAST_ATTRIBUTE = TYPE_CAST_ATTRIBUTE

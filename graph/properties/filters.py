@@ -6,7 +6,6 @@ from typing import Annotated
 from uuid import UUID
 
 import strawberry
-from strawberry.utils.str_converters import to_camel_case
 
 from domain.contract import filters
 from domain.contract.filters import RANGES, words_of
@@ -16,6 +15,7 @@ from domain.core.errors import invalid
 from domain.properties import search
 from graph.core.inputs import FloatRange, IntRange, bounded, utc
 from graph.core.nodes import parse_id
+from graph.core.strawberry_internals import to_camel_case
 
 MAX_TEXT = 200
 MAX_RADIUS_KM = 500.0

@@ -5,7 +5,6 @@ from typing import Any, Self, TypeVar
 from uuid import UUID
 
 import strawberry
-from strawberry.utils.str_converters import to_camel_case
 
 from domain.contract.filters import PropertyFilter
 from domain.contract.vocabulary import ListingStatus, PropertyType
@@ -16,6 +15,7 @@ from graph.core.context import Context
 from graph.core.directives import at_most, weight
 from graph.core.nodes import Node, global_id
 from graph.core.pagination import Connection
+from graph.core.strawberry_internals import class_definition, to_camel_case
 from graph.properties.facets import PropertyFacets
 from graph.properties.loaders import PropertyLoaders
 
@@ -52,7 +52,7 @@ COLUMNS = {
 
 def describe_columns(kind: T) -> T:
     """Describe the fields of a type that are import columns, in the words of ``COLUMNS``."""
-    for field in kind.__strawberry_definition__.fields:
+    for field in class_definition(kind).fields:
         field.description = COLUMNS.get(field.python_name, field.description)
     return kind
 
