@@ -9,6 +9,7 @@ from graphql import (
     ExecutionResult,
     GraphQLDeferDirective,
     GraphQLError,
+    GraphQLObjectType,
     GraphQLSchema,
     parse,
 )
@@ -191,6 +192,13 @@ def test_concrete_types_of_a_generic_are_not_told_by_class(schema: GraphQLSchema
     assert class_of(types["TreeEdge"]) is class_of(types["StoneEdge"]) is Edge
     assert classes_of(schema, types["Find"]) == {Forest: types["Forest"], Cloud: types["Cloud"]}
     assert classes_of(schema, types["Node"]) == {Tree: types["Tree"], Stone: types["Stone"]}
+
+
+def test_the_class_of_every_type_is_known() -> None:
+    own = graphql_schema(build_schema())
+    types = [one for one in own.type_map.values() if isinstance(one, GraphQLObjectType)]
+    unknown = [one.name for one in types if class_of(one) is None]
+    assert [name for name in unknown if not name.startswith("__")] == []
 
 
 def test_every_column_of_a_property_is_read_without_a_resolver() -> None:
