@@ -5,7 +5,9 @@ it by the name in an id, and ``node_of`` by the class of a row of the domain.
 """
 
 import base64
-from typing import TYPE_CHECKING, Annotated, Any, Self
+import dataclasses
+import functools
+from typing import TYPE_CHECKING, Annotated, Any, Self, cast
 from uuid import UUID
 
 import strawberry
@@ -27,6 +29,7 @@ _by_row: dict[type, type["Node"]] = {}
 class Node:
     """An object that can be asked for again by its id."""
 
+    row: strawberry.Private[Any]
     id: strawberry.ID = strawberry.field(
         description="Opaque and unique across all types; accepted wherever an id is asked for."
     )
@@ -39,8 +42,14 @@ class Node:
 
     @classmethod
     def of(cls, row: Any) -> Self:
-        """The object as a client sees it."""
-        raise NotImplementedError
+        """The row as a client sees it."""
+        return cls.made_of(row)
+
+    @classmethod
+    def made_of(cls, row: Any, **others: Any) -> Self:
+        """An object with the row's values of the same names, and ``others``."""
+        same = {name: getattr(row, name) for name in _plain(cast(Any, cls)) if name not in others}
+        return cls(id=global_id(cls.__name__, row.id), row=row, **same, **others)
 
     @classmethod
     async def read(cls, context: "Context", row_id: UUID) -> object | None:
@@ -55,7 +64,7 @@ class Node:
     async def find(cls, context: "Context", row_id: UUID | None) -> Self | None:
         """The object of that id; None if there is none, or no id."""
         row = None if row_id is None else await cls.read(context, row_id)
-        return None if row is None else cls.of(row)
+        return None if row is None else cast(Self, node_of(row))
 
     @classmethod
     async def get(cls, context: "Context", row_id: UUID, *field: str) -> Self:
@@ -74,6 +83,13 @@ def node_of(row: object) -> Node:
 def node_type(name: str) -> type[Node] | None:
     """The type of that name in the schema; None if it is no node's."""
     return _by_name.get(name)
+
+
+@functools.cache
+def _plain(kind: type[Any]) -> tuple[str, ...]:
+    """Names of the fields that hold a value, without ``id`` and ``row``."""
+    fields = dataclasses.fields(kind)
+    return tuple(one.name for one in fields if one.init and one.name not in ("id", "row"))
 
 
 def _words(name: str) -> str:

@@ -36,24 +36,8 @@ from strawberry.types.fields.resolver import StrawberryResolver
 from strawberry.types.union import StrawberryUnion
 from strawberry.utils.str_converters import to_camel_case
 
-__all__ = [
-    "CAST_ATTRIBUTE",
-    "EnumType",
-    "EnumValue",
-    "InnerFunction",
-    "Method",
-    "StrawberryObjectDefinition",
-    "attribute_of",
-    "build_resolve_info",
-    "class_definition",
-    "class_of",
-    "classes_of",
-    "graphql_schema",
-    "method_of",
-    "scalar_class",
-    "schema_definition",
-    "to_camel_case",
-]
+# Used elsewhere as they are.
+__all__ = ["EnumValue", "StrawberryObjectDefinition", "to_camel_case"]
 
 CAST_ATTRIBUTE = TYPE_CAST_ATTRIBUTE
 """Attribute of an object that ``strawberry.cast`` has marked as one of another type."""

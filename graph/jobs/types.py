@@ -12,7 +12,7 @@ from domain.jobs.job_runs import JobStatus
 from graph.core.context import Context
 from graph.core.directives import weight
 from graph.core.enums import publish
-from graph.core.nodes import Node, global_id
+from graph.core.nodes import Node
 
 publish(
     JobStatus,
@@ -66,20 +66,11 @@ class JobRun(Node, rows=(job_runs.JobRun,)):
     def of(cls, row: job_runs.JobRun) -> Self:
         """A run as a client sees it: its error column is not for clients."""
         failed = row.status in ENDED_BADLY
-        return cls(
-            id=global_id("JobRun", row.id),
-            row=row,
-            function=row.function,
+        return cls.made_of(
+            row,
             arguments=JSON(row.arguments),
-            status=row.status,
-            progress=row.progress,
-            message=row.message,
             error=(row.message or job_runs.UNEXPLAINED) if failed else None,
             result=None if row.result is None else JSON(row.result),
-            attempt=row.attempt,
-            created_at=row.created_at,
-            started_at=row.started_at,
-            finished_at=row.finished_at,
         )
 
     @classmethod

@@ -16,7 +16,7 @@ from graph.core.directives import QUERY, at_most, weight
 from graph.core.enums import publish
 from graph.core.extension import extend
 from graph.core.loaders import Loaders, batched
-from graph.core.nodes import Node, global_id
+from graph.core.nodes import Node
 from graph.jobs.types import JobRun
 
 REFUSAL = "Only analysts and admins may see models."
@@ -178,19 +178,7 @@ class ModelVersion(Node, rows=(model_versions.ModelVersion,)):
     @classmethod
     def of(cls, row: model_versions.ModelVersion) -> Self:
         """A version as a client sees it."""
-        return cls(
-            id=global_id("ModelVersion", row.id),
-            row=row,
-            number=row.number,
-            status=row.status,
-            index_state=row.space,
-            refusal=row.refusal,
-            gates=[_gate(one) for one in row.gates],
-            created_at=row.created_at,
-            learned_until=row.learned_until,
-            activated_at=row.activated_at,
-            retired_at=row.retired_at,
-        )
+        return cls.made_of(row, index_state=row.space, gates=[_gate(one) for one in row.gates])
 
     @classmethod
     async def read(cls, context: Context, row_id: UUID) -> model_versions.ModelVersion | None:

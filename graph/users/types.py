@@ -96,16 +96,8 @@ class User(Node, rows=(users.User, users.UserRow)):
     @classmethod
     def of(cls, row: users.UserValues, role: Role | None = None) -> Self:
         """A user as a client sees it, in its own role unless another one is given."""
-        return cls(
-            id=global_id("User", row.id),
-            row=row,
-            external_id=row.external_id,
-            email=row.email,
-            name=row.name,
-            role=role or row.role,
-            simulated=row.simulated,
-            active=row.deactivated_at is None,
-        )
+        active = row.deactivated_at is None
+        return cls.made_of(row, role=role or row.role, active=active)
 
     @classmethod
     async def read(cls, context: Context, row_id: UUID) -> users.UserRow | None:
