@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from domain.contract.snapshots import ModelKey, StoredModel
     from domain.core.broker import Broker
     from domain.core.database import Database
-    from domain.recommendations import Recommender
+    from domain.recommendations.recommender import Recommender
     from jobs.queue.queue import JobQueue
     from ml.index.index import EmbeddingIndex
     from ml.serving.inference import TwinService
@@ -218,7 +218,7 @@ async def connect(
         domain.core.database.PoolerError: a pooler keeps the process from hearing notifications.
     """
     from domain.model_registry import model_versions
-    from domain.recommendations import Recommender
+    from domain.recommendations.recommender import Recommender
     from ml.index import client as qdrant
     from ml.index.index import EmbeddingIndex
     from ml.serving.inference import TwinService

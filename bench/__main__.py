@@ -25,12 +25,12 @@ import runtime
 from bench.generate_properties import write
 from bench.server import ready, silent
 from cli.first_start import INVESTOR, load_sample
-from domain.imports import import_properties
+from domain.imports.properties import import_properties
 from domain.tenants import tenants
 from domain.users import users
 from graph.identity import mint
 from jobs.model_registry.training import train_tenant
-from jobs.reindexing import Indexer
+from jobs.reindexing.indexer import Indexer
 from ml.training.config import TrainingConfig
 from settings import Settings
 from tests.conformance.servers import own_server

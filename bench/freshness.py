@@ -30,7 +30,7 @@ from bench.server import silent
 from domain.contract.filters import PropertyFilter, Range
 from domain.contract.snapshots import ModelKey
 from domain.contract.vocabulary import InteractionKind
-from domain.imports import import_properties
+from domain.imports.properties import import_properties
 from domain.interactions import interactions
 from domain.jobs import job_runs
 from domain.members.members import MEMBER_LIMIT, MemberInput
@@ -40,7 +40,7 @@ from domain.properties import snapshots, table
 from domain.properties.input import PropertyInput
 from domain.properties.upsert import upsert
 from domain.tenants import tenants
-from jobs.reindexing import Indexer
+from jobs.reindexing.indexer import Indexer
 from ml.index.space import Space
 from settings import Settings
 from tests.conformance.servers import ROOT

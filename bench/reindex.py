@@ -30,11 +30,12 @@ from bench.server import silent
 from bench.twin import invent
 from domain.contract.snapshots import ModelKey, PropertyColumns, StoredModel
 from domain.core.database import Database
-from domain.imports import import_properties
+from domain.imports.properties import import_properties
 from domain.model_registry import model_versions
 from domain.properties import snapshots
 from domain.tenants import tenants
-from jobs.reindexing import PROPERTY_BATCH, Indexer
+from jobs.reindexing.indexer import Indexer
+from jobs.reindexing.writer import PROPERTY_BATCH
 from ml.index.filters import payloads
 from ml.index.index_rows import pack
 from ml.serving.inference import TwinService

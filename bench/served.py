@@ -25,14 +25,15 @@ from bench.__main__ import ask
 from bench.sample_columns import portfolio_columns
 from bench.server import ready, silent
 from domain.contract.vocabulary import Role
-from domain.imports import import_interactions, import_properties
+from domain.imports.interactions import import_interactions
+from domain.imports.properties import import_properties
 from domain.model_registry import model_versions
 from domain.tenants import tenants
 from domain.users import users
 from graph.core.nodes import global_id
 from graph.identity import mint
 from jobs.model_registry.training import train_tenant
-from jobs.reindexing import Indexer
+from jobs.reindexing.indexer import Indexer
 from ml.evaluation.baselines import Scorer, baselines
 from ml.evaluation.metrics import METRICS, ranking_metrics, top
 from ml.evaluation.offline import OfflineTwin

@@ -28,7 +28,7 @@ from domain.users import users
 from graph.core.nodes import global_id
 from graph.identity import mint
 from jobs.model_registry.training import train_tenant
-from jobs.reindexing import Indexer
+from jobs.reindexing.indexer import Indexer
 from ml.training.config import TrainingConfig
 from settings import Settings
 from tests.conformance.servers import ROOT, own_server

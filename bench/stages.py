@@ -49,8 +49,8 @@ STAGES: dict[str, tuple[str, ...]] = {
         "domain.core.reading:Reading.fetch",
     ),
     "domain": (
-        "domain.recommendations:Recommender.recommend",
-        "domain.recommendations:Recommender.affinity",
+        "domain.recommendations.recommender:Recommender.recommend",
+        "domain.recommendations.recommender:Recommender.affinity",
         "domain.recommendations.likeness:Likeness.similar",
         "domain.interactions.histories:investors",
         "domain.properties.rows:get_many",

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
@@ -18,7 +19,7 @@ from domain.users import quick_lists
 if TYPE_CHECKING:
     from domain.core.database import Database
     from domain.core.work import Work
-    from domain.imports import ImportReport
+    from domain.imports.report import ImportReport
     from runtime import Services
 
 imports = group("Load files of properties or interactions.")
@@ -32,7 +33,6 @@ Constants = Annotated[
     list[str] | None, typer.Option("--set", help="FIELD=VALUE, a value for every row.")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Load nothing if any row is bad.")]
-BytesRead = Callable[[int, int], None]
 
 
 @imports.command("properties")
@@ -54,21 +54,16 @@ def import_properties(
 
     The file may be gzipped. Properties are found by their external id.
     """
-    mapping, values = _pairs("--map", columns), _pairs("--set", constants)
+    from domain.imports.properties import import_properties
 
-    async def load(work: "Work", progress: BytesRead) -> "ImportReport":
-        from domain.imports import import_properties
-
-        return await import_properties(
-            work,
-            path,
-            mapping=mapping,
-            constants=values,
-            strict=strict,
-            delete_missing=delete_missing,
-            progress=progress,
-        )
-
+    load = partial(
+        import_properties,
+        path=path,
+        mapping=_pairs("--map", columns),
+        constants=_pairs("--set", constants),
+        strict=strict,
+        delete_missing=delete_missing,
+    )
     _import(tenant, path, load, as_json, create_tenant=create_tenant)
 
 
@@ -94,22 +89,17 @@ def import_interactions(
     """
     if role is not None and not create_users:
         raise typer.BadParameter("goes with --create-users alone", param_hint="--role")
-    mapping, values = _pairs("--map", columns), _pairs("--set", constants)
+    from domain.imports.interactions import import_interactions
 
-    async def load(work: "Work", progress: BytesRead) -> "ImportReport":
-        from domain.imports import import_interactions
-
-        return await import_interactions(
-            work,
-            path,
-            mapping=mapping,
-            constants=values,
-            strict=strict,
-            create_users=create_users,
-            role=role or Role.VIEWER,
-            progress=progress,
-        )
-
+    load = partial(
+        import_interactions,
+        path=path,
+        mapping=_pairs("--map", columns),
+        constants=_pairs("--set", constants),
+        strict=strict,
+        create_users=create_users,
+        role=role or Role.VIEWER,
+    )
     _import(tenant, path, load, as_json)
 
 
@@ -126,18 +116,18 @@ def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
 def _import(
     tenant: str,
     path: Path,
-    load: "Callable[[Work, BytesRead], Awaitable[ImportReport]]",
+    load: "Callable[..., Awaitable[ImportReport]]",
     as_json: bool,
     *,
     create_tenant: bool = False,
 ) -> None:
     """Import with progress and print the report, also that of a strict import that refuses."""
-    from domain.imports import StrictImportError
+    from domain.imports.report import StrictImportError
 
     with progress(f"Importing {path.name}") as update:
 
         async def body(work: "Work", _: "Services") -> "ImportReport":
-            return await load(work, lambda done, size: update(done / max(1, size), ""))
+            return await load(work, progress=lambda done, size: update(done / max(1, size), ""))
 
         try:
             report = run_in_tenant(tenant, body, create=create_tenant)

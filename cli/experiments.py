@@ -38,7 +38,7 @@ def start(
     async def body(rt: "Runtime") -> int:
         from domain.model_registry import comparison, model_versions
         from domain.model_registry.model_versions import SpaceState
-        from jobs.reindexing import Indexer
+        from jobs.reindexing.indexer import Indexer
 
         split_id = await tenant_id(rt.database, tenant)
         async with rt.database.work(split_id) as work:

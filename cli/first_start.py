@@ -25,7 +25,8 @@ from domain.contract.vocabulary import Role
 from domain.core.database import Database
 from domain.core.errors import DomainError
 from domain.core.work import Work
-from domain.imports import import_interactions, import_properties
+from domain.imports.interactions import import_interactions
+from domain.imports.properties import import_properties
 from domain.jobs import job_runs
 from domain.jobs.job_runs import JobRun
 from domain.model_registry import model_versions

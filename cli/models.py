@@ -17,7 +17,9 @@ from cli.supervision import end_with_parent
 if TYPE_CHECKING:
     from domain.core.work import Work
     from domain.jobs.job_runs import JobRun
-    from jobs.reindexing import Differences, Report, SpaceResult
+    from jobs.reindexing.comparison import Differences
+    from jobs.reindexing.passes import Report
+    from jobs.reindexing.reindex import SpaceResult
     from runtime import Runtime, Services
 
 
@@ -67,7 +69,7 @@ def train(
         from domain.core.errors import DomainError
         from jobs.model_registry.training import train_tenant
         from jobs.queue.runs import Run
-        from jobs.reindexing import Indexer
+        from jobs.reindexing.indexer import Indexer
         from ml.training.config import TrainingConfig, TrainingError
         from ml.twin.device import DeviceError
 
@@ -164,7 +166,7 @@ def reindex(
     async def body(rt: "Runtime") -> "list[SpaceResult] | dict[int, Differences]":
         from domain.core.errors import DomainError, ErrorCode
         from domain.tenants import tenants
-        from jobs.reindexing import Indexer
+        from jobs.reindexing.indexer import Indexer
 
         indexed_id = await tenant_id(rt.database, tenant)
         async with rt.database.work(indexed_id) as work:

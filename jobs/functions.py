@@ -17,7 +17,7 @@ from jobs.queue.routines import SLICE, routine
 from jobs.queue.runs import Context, JobPostponedError, Run, recorded
 
 if TYPE_CHECKING:
-    from jobs.reindexing import Indexer
+    from jobs.reindexing.indexer import Indexer
 
 Measure: TypeAlias = Callable[[UUID], Awaitable[dict[str, Any]]]
 

@@ -24,7 +24,7 @@ from jobs.queue.pace import Pace
 from jobs.queue.runs import Context
 
 if TYPE_CHECKING:
-    from jobs.reindexing import Indexer
+    from jobs.reindexing.indexer import Indexer
 
 logger = logging.getLogger(__name__)
 

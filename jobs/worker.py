@@ -58,7 +58,7 @@ def worker_settings(found: runtime.Services, loaded: settings.Settings, queue: s
             )
             return
         from jobs.model_registry import drift
-        from jobs.reindexing import Indexer
+        from jobs.reindexing.indexer import Indexer
 
         rt = await stack.enter_async_context(runtime.connect(loaded, found))
         context["database"] = rt.database

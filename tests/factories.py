@@ -19,7 +19,7 @@ from domain.tenants import policies
 from domain.tenants.tenants import Tenant
 from domain.users.users import User
 from jobs.model_registry.training import Training, train_tenant
-from jobs.reindexing import Indexer
+from jobs.reindexing.indexer import Indexer
 from ml.index.space import Space
 from ml.training.config import TrainingConfig
 from runtime import Runtime

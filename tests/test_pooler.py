@@ -16,7 +16,7 @@ from domain.contract.vocabulary import Role
 from domain.core import database as database_module
 from domain.core import driver
 from domain.core.database import Database, PoolerError
-from domain.imports import import_properties
+from domain.imports.properties import import_properties
 from domain.model_registry.model_versions import ACTIVATED
 from domain.tenants import tenants
 from domain.tenants.tenants import Tenant

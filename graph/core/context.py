@@ -15,7 +15,7 @@ from domain.core.database import Database
 from domain.core.errors import DomainError, forbidden
 from domain.core.reading import Reading
 from domain.core.work import Work
-from domain.recommendations import Recommender
+from domain.recommendations.recommender import Recommender
 from graph.core.loaders import Loaders
 from graph.core.nodes import parse_id
 from graph.identity import Principal

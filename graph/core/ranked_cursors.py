@@ -9,7 +9,8 @@ import strawberry
 
 from domain.contract.ranked_lists import Key, Reach
 from domain.core.errors import invalid
-from domain.recommendations import MAX_DEPTH, Page, Place
+from domain.recommendations.listings import MAX_DEPTH
+from domain.recommendations.paging import Page, Place
 from graph.core.pagination import (
     YEAR_9999,
     PageInfo,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import strawberry
 
-from domain.recommendations import AudienceAsk, FoundUser, count_investors
+from domain.recommendations.audience import AudienceAsk, FoundUser, count_investors
 from graph.core.context import Context, Info
 from graph.core.directives import AUDIENCE, RANKING, weight
 from graph.core.extension import extend

@@ -8,19 +8,11 @@ from uuid import UUID
 from domain.contract.filters import PropertyFilter
 from domain.core.errors import DomainError, invalid, not_found
 from domain.properties.rows import PropertyValues
-from domain.recommendations import (
-    AudienceAsk,
-    Concentration,
-    Counterfactual,
-    FoundUser,
-    JudgedPage,
-    Judgement,
-    Page,
-    Place,
-    Ranking,
-    Recommendation,
-    SimilarProperty,
-)
+from domain.recommendations.audience import AudienceAsk, FoundUser
+from domain.recommendations.concentration import Concentration
+from domain.recommendations.counterfactuals import Counterfactual
+from domain.recommendations.paging import JudgedPage, Page, Place
+from domain.recommendations.ranking import Judgement, Ranking, Recommendation, SimilarProperty
 from domain.recommendations.reasons import Reason
 from graph.core.context import Context
 from graph.core.loaders import Loaders, batched

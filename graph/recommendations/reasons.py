@@ -6,7 +6,9 @@ from uuid import UUID
 import strawberry
 
 from domain.contract.vocabulary import PropertyType
-from domain.recommendations import JudgedPage, Judgement, reasons
+from domain.recommendations import reasons
+from domain.recommendations.paging import JudgedPage
+from domain.recommendations.ranking import Judgement
 from domain.recommendations.reasons import Approval, Attribute, ReasonKind, TraitKind
 from domain.users.buy_boxes import Criterion
 from graph.core.context import Info

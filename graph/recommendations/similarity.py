@@ -7,9 +7,10 @@ from uuid import UUID
 
 import strawberry
 
-from domain import recommendations
 from domain.contract import filters
 from domain.properties import search
+from domain.recommendations.paging import JudgedPage
+from domain.recommendations.ranking import SimilarProperty
 from graph.core.context import Context, Info
 from graph.core.directives import SEARCH, weight
 from graph.core.extension import extend
@@ -141,7 +142,7 @@ async def _similar(
 
 
 def _by_likeness(
-    kind: str, found: recommendations.JudgedPage[recommendations.SimilarProperty],
+    kind: str, found: JudgedPage[SimilarProperty],
     where: filters.PropertyFilter, anchors: list[UUID],
 ) -> SimilarPropertyConnection:  # fmt: skip
     edges, page = ranked_page(

@@ -2,7 +2,7 @@
 
 import strawberry
 
-from domain import recommendations
+from domain.recommendations import concentration, ranking
 from graph.core.context import Info
 from graph.core.directives import at_most, weight
 from graph.core.pagination import Connection
@@ -21,7 +21,7 @@ class Exposure:
     after: float = strawberry.field(description="With the property bought, 0 to 1.")
 
     @staticmethod
-    def of(exposure: recommendations.Exposure | None) -> "Exposure | None":
+    def of(exposure: concentration.Exposure | None) -> "Exposure | None":
         """An exposure as a client sees it."""
         if exposure is None:
             return None
@@ -61,7 +61,7 @@ class Counterfactual:
 class Recommendation:
     """A property on an investor's list."""
 
-    item: strawberry.Private[recommendations.Recommendation]
+    item: strawberry.Private[ranking.Recommendation]
     property: Property = strawberry.field(description="The property.")
     score: float = strawberry.field(
         description="How well it fits, calibrated to 0 to 1: the same number as the affinity."
@@ -72,7 +72,7 @@ class Recommendation:
     )
 
     @staticmethod
-    def of(item: recommendations.Recommendation, *, own: bool) -> "Recommendation":
+    def of(item: ranking.Recommendation, *, own: bool) -> "Recommendation":
         """A recommendation as a client sees it; its score may be the caller's own affinity."""
         return Recommendation(
             item=item,

@@ -32,7 +32,8 @@ from domain.tenants.policies import Policy
 from jobs.model_registry import drift
 from jobs.model_registry.reports import keep_report
 from jobs.queue.beside import in_thread
-from jobs.reindexing import FILLING, Indexer, Report
+from jobs.reindexing.indexer import Indexer
+from jobs.reindexing.passes import FILLING, Report
 from ml.training.config import TrainingConfig
 from ml.training.tower_training import Progress
 from ml.training.training import TrainedTwin, train

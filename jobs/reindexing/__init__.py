@@ -9,22 +9,3 @@ comparison.py   database and index compared by ids and by content
 smoke.py        searches that show whether a space answers
 isolation.py    a subject at fault told from a service that is down
 """
-
-from jobs.reindexing.comparison import Differences
-from jobs.reindexing.indexer import Indexer
-from jobs.reindexing.passes import FILLING, Report
-from jobs.reindexing.promotion import Activation
-from jobs.reindexing.reindex import Reindexed, SpaceResult
-from jobs.reindexing.writer import PROPERTY_BATCH, Counts
-
-__all__ = [
-    "FILLING",
-    "PROPERTY_BATCH",
-    "Activation",
-    "Counts",
-    "Differences",
-    "Indexer",
-    "Reindexed",
-    "Report",
-    "SpaceResult",
-]

@@ -25,7 +25,7 @@ from domain.jobs import index_outbox, job_runs
 from domain.jobs.job_runs import UNFINISHED, JobRun
 from domain.model_registry import model_versions
 from graph.core.nodes import global_id
-from jobs.reindexing import Indexer
+from jobs.reindexing.indexer import Indexer
 from tests.endurance import api, victims
 from tests.endurance.clients import at_work
 from tests.endurance.data import Size

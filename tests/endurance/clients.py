@@ -13,7 +13,7 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy import select
 
-from domain.imports import import_properties
+from domain.imports.properties import import_properties
 from domain.properties.table import Property
 from graph.core.nodes import global_id, parse_id
 from tests.endurance import api

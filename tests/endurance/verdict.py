@@ -14,7 +14,7 @@ from domain.jobs.job_runs import UNFINISHED
 from domain.model_registry import model_versions
 from domain.model_registry.model_versions import ModelStatus, SpaceState
 from domain.tenants import tenants
-from jobs.reindexing import Indexer
+from jobs.reindexing.indexer import Indexer
 from tests.endurance.figures import TOLERANCE, Figures
 from tests.endurance.ledger import Ledger
 from tests.endurance.world import Firm, NotInTimeError, World

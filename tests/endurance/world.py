@@ -19,7 +19,8 @@ from sqlalchemy import select
 import embedded
 import runtime
 from domain.contract.vocabulary import Role
-from domain.imports import import_interactions, import_properties
+from domain.imports.interactions import import_interactions
+from domain.imports.properties import import_properties
 from domain.jobs import job_runs
 from domain.jobs.job_runs import UNFINISHED, JobRun, JobStatus
 from domain.members import members
@@ -30,7 +31,7 @@ from domain.tenants import policies, tenants
 from domain.users import users
 from graph.identity import mint
 from jobs.model_registry.training import train_tenant
-from jobs.reindexing import Indexer
+from jobs.reindexing.indexer import Indexer
 from ml.training.config import TrainingConfig
 from settings import Settings
 from tests.conformance.servers import ROOT, free_port

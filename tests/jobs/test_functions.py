@@ -12,7 +12,7 @@ from domain.tenants.tenants import Tenant
 from jobs import functions
 from jobs.queue.queue import JobQueue
 from jobs.queue.runs import JobPostponedError, Run
-from jobs.reindexing import Indexer
+from jobs.reindexing.indexer import Indexer
 from runtime import Runtime, Services
 from tests.jobs.conftest import WorkOff
 

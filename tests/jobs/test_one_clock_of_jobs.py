@@ -12,7 +12,7 @@ from domain.jobs.job_runs import REINDEX, JobRun
 from domain.model_registry import model_versions
 from domain.tenants.tenants import Tenant
 from jobs.queue.pace import Pace
-from jobs.reindexing import Indexer
+from jobs.reindexing.indexer import Indexer
 from jobs.schedules import Decided, sweep_tenant
 from runtime import Runtime
 from tests.clock import app_clock

@@ -9,7 +9,9 @@ import pytest
 from sqlalchemy import select
 
 from domain.core.database import Database
-from domain.imports import ImportReport, import_interactions, import_properties
+from domain.imports.interactions import import_interactions
+from domain.imports.properties import import_properties
+from domain.imports.report import ImportReport
 from domain.properties.table import Property
 from domain.tenants.tenants import Tenant
 

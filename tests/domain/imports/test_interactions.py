@@ -7,7 +7,7 @@ from sqlalchemy import select
 from domain.contract.vocabulary import InteractionKind, Role
 from domain.core.database import Database
 from domain.core.work import Job
-from domain.imports import ImportReport, StrictImportError
+from domain.imports.report import ImportReport, StrictImportError
 from domain.interactions.interactions import Interaction
 from domain.jobs.index_outbox import Marked
 from domain.properties.table import Property

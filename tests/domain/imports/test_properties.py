@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from domain.contract.vocabulary import ListingStatus, PropertyType
 from domain.core.database import Database
 from domain.core.work import Job
-from domain.imports import ImportRefusedError, ImportReport, StrictImportError
+from domain.imports.report import ImportRefusedError, ImportReport, StrictImportError
 from domain.jobs.index_outbox import Marked
 from domain.properties.table import Property
 from domain.tenants.tenants import Tenant

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from domain.core.database import Database
-from domain.imports import ImportRefusedError, ImportReport, import_interactions, import_properties
+from domain.imports.interactions import import_interactions
+from domain.imports.properties import import_properties
+from domain.imports.report import ImportRefusedError, ImportReport
 from domain.tenants.tenants import Tenant
 
 Load = Callable[..., Awaitable[ImportReport]]

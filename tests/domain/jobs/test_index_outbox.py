@@ -8,7 +8,7 @@ import pytest
 from domain.contract.vocabulary import InteractionKind
 from domain.core.database import Database
 from domain.core.work import Job
-from domain.imports import import_properties
+from domain.imports.properties import import_properties
 from domain.jobs import index_outbox
 from domain.jobs.index_outbox import IndexMark, Marked, Settled
 from domain.properties import snapshots, table

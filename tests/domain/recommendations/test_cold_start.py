@@ -12,8 +12,9 @@ from domain.core.database import Database
 from domain.core.errors import DomainError, ErrorCode
 from domain.interactions import interactions
 from domain.properties.table import Property
-from domain.recommendations import ENGAGEMENT, Place, Recommendation
-from domain.recommendations.cold_start import ColdListing, cold_order, cold_score
+from domain.recommendations.cold_start import ENGAGEMENT, ColdListing, cold_order, cold_score
+from domain.recommendations.paging import Place
+from domain.recommendations.ranking import Recommendation
 from domain.recommendations.reasons import BuyBoxReason, EngagementReason, ReasonKind
 from domain.tenants.tenants import Tenant
 from domain.users import buy_boxes

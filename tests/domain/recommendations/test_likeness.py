@@ -22,7 +22,7 @@ from domain.properties import table
 from domain.properties.rows import PropertyValues
 from domain.properties.search import EARTH_RADIUS_KM
 from domain.properties.table import Property
-from domain.recommendations import AudienceAsk, FoundUser, JudgedPage, SimilarProperty
+from domain.recommendations.audience import AudienceAsk, FoundUser
 from domain.recommendations.cold_start import (
     LOG_RANGES,
     PLACE_RANGE_KM,
@@ -34,6 +34,8 @@ from domain.recommendations.cold_start import (
     likeness,
     wanted,
 )
+from domain.recommendations.paging import JudgedPage
+from domain.recommendations.ranking import SimilarProperty
 from domain.recommendations.reasons import ReasonKind
 from domain.tenants.tenants import Tenant
 from domain.users import buy_boxes

@@ -8,7 +8,7 @@ from domain.contract.snapshots import ModelKey
 from domain.core.database import Database
 from domain.core.errors import DomainError, ErrorCode
 from domain.tenants import tenants
-from jobs.reindexing import Indexer
+from jobs.reindexing.indexer import Indexer
 from ml.index.index_rows import ROW
 from ml.index.points import PROPERTIES
 from runtime import Runtime

@@ -18,12 +18,14 @@ from domain.jobs.index_outbox import Marked
 from domain.properties import rows as property_rows
 from domain.properties import search, snapshots, table
 from domain.properties.rows import PropertyValues
-from domain.recommendations import ENGAGEMENT, Place, Ranking, Recommendation
+from domain.recommendations.cold_start import ENGAGEMENT
 from domain.recommendations.counterfactuals import STEPS
+from domain.recommendations.paging import Place
+from domain.recommendations.ranking import Ranking, Recommendation
 from domain.recommendations.reasons import NearnessReason, RangeReason, ReasonKind
 from domain.tenants.tenants import Tenant
 from domain.users import buy_boxes
-from jobs.reindexing import Indexer
+from jobs.reindexing.indexer import Indexer
 from runtime import Runtime
 from tests.conftest import new_tenant
 from tests.factories import Town, add_property, add_user, build_town, train

@@ -16,9 +16,10 @@ from domain.jobs import index_outbox
 from domain.jobs.index_outbox import Marked
 from domain.model_registry import comparison, model_versions
 from domain.properties import rows
-from domain.recommendations import Page, Place, Recommendation
+from domain.recommendations.paging import Page, Place
+from domain.recommendations.ranking import Recommendation
 from domain.tenants import experiments, policies
-from jobs.reindexing import Indexer
+from jobs.reindexing.indexer import Indexer
 from runtime import Runtime
 from tests.conftest import new_tenant
 from tests.factories import Town, add_property, build_town, train

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from domain.contract.ranked_lists import Key, Reach
 from domain.core.errors import DomainError, ErrorCode
 from domain.properties.search import ORDERABLE, Order, Position
-from domain.recommendations import MAX_DEPTH, Place
+from domain.recommendations.listings import MAX_DEPTH
+from domain.recommendations.paging import Place
 from graph.core.nodes import global_id, parse_id, split_id
 from graph.core.pagination import MAX_CURSOR
 from graph.core.ranked_cursors import parse_place, place_cursor

@@ -20,7 +20,7 @@ from domain.jobs.index_outbox import Marked
 from domain.properties import table
 from domain.properties.table import Property
 from domain.tenants.tenants import Tenant
-from jobs.reindexing import Indexer
+from jobs.reindexing.indexer import Indexer
 from runtime import Runtime
 from tests.conftest import new_tenant
 from tests.factories import Town, add_property, build_town, train

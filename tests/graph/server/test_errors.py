@@ -9,7 +9,7 @@ import httpx
 import pytest
 from graphql import get_introspection_query
 
-from domain.recommendations import Recommender
+from domain.recommendations.recommender import Recommender
 from graph.app import build
 from graph.limits.shape import MAX_ALIASES, MAX_DEPTH
 from runtime import Runtime

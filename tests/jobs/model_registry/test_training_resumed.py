@@ -13,7 +13,8 @@ from domain.model_registry.model_versions import ModelStatus, SpaceState
 from domain.tenants import tenants
 from domain.tenants.tenants import Tenant
 from jobs.model_registry import training as training_module
-from jobs.reindexing import Indexer, Report
+from jobs.reindexing.indexer import Indexer
+from jobs.reindexing.passes import Report
 from ml.training.config import TrainingConfig
 from runtime import Runtime
 from tests.factories import build_town, train

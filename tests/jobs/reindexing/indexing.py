@@ -14,7 +14,7 @@ from domain.properties import snapshots
 from domain.properties.table import Property
 from domain.tenants import tenants
 from domain.tenants.tenants import Tenant
-from jobs.reindexing import Indexer
+from jobs.reindexing.indexer import Indexer
 from ml.index.space import Space
 from runtime import Runtime
 from tests.conftest import new_tenant

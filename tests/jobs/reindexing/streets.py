@@ -16,7 +16,7 @@ from domain.interactions.interactions import Interaction, refresh_totals
 from domain.tenants import policies
 from domain.tenants.tenants import Tenant
 from jobs.model_registry.training import Training, train_tenant
-from jobs.reindexing import Indexer
+from jobs.reindexing.indexer import Indexer
 from ml.training.config import TrainingConfig
 from runtime import Runtime
 from tests.factories import add_property, add_user

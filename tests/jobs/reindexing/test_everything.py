@@ -11,7 +11,7 @@ from domain.jobs import index_outbox, job_runs
 from domain.jobs.index_outbox import IndexMark, Marked
 from domain.users.users import User
 from jobs.queue.runs import JobPostponedError
-from jobs.reindexing import Indexer
+from jobs.reindexing.indexer import Indexer
 from ml.index.index import EmbeddingIndex
 from ml.twin.items import Items
 from runtime import Runtime

@@ -17,7 +17,7 @@ from domain.jobs.index_outbox import Marked
 from domain.model_registry import model_versions
 from domain.properties.input import PropertyInput
 from domain.properties.upsert import upsert
-from jobs.reindexing import Indexer
+from jobs.reindexing.indexer import Indexer
 from ml.index import client
 from ml.index.index import EmbeddingIndex
 from ml.serving.inference import TwinService

@@ -22,7 +22,7 @@ from domain.jobs.index_outbox import Marked
 from domain.members import members
 from domain.model_registry import model_versions
 from domain.properties import table
-from jobs.reindexing import Indexer
+from jobs.reindexing.indexer import Indexer
 from ml.index.candidates import Source
 from ml.index.filters import unowned
 from ml.index.points import Points

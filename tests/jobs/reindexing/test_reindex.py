@@ -17,9 +17,10 @@ from domain.jobs.job_runs import JobStatus
 from domain.properties.table import Property
 from domain.tenants.tenants import Tenant
 from domain.users.users import User
-from jobs.reindexing import Counts, Indexer, SpaceResult
-from jobs.reindexing.reindex import Mode, _write_gaps
+from jobs.reindexing.indexer import Indexer
+from jobs.reindexing.reindex import Mode, SpaceResult, _write_gaps
 from jobs.reindexing.smoke import Smoke
+from jobs.reindexing.writer import Counts
 from ml.index.index_rows import ROW
 from ml.index.points import PROPERTIES
 from ml.index.space import Space

@@ -15,7 +15,7 @@ from domain.model_registry import comparison, model_versions
 from domain.model_registry.model_versions import ModelStatus, ModelVersion, SpaceState
 from domain.tenants import policies
 from domain.tenants.tenants import Tenant
-from jobs.reindexing import Counts
+from jobs.reindexing.writer import Counts
 from runtime import Runtime, Services
 from tests.factories import Town
 from tests.jobs.reindexing.indexing import Place, unheard

@@ -14,7 +14,7 @@ from domain.jobs import index_outbox
 from domain.jobs.index_outbox import INDEX_MARKED, Marked
 from domain.model_registry import model_versions
 from domain.model_registry.model_versions import SpaceState
-from jobs.reindexing import Indexer
+from jobs.reindexing.indexer import Indexer
 from runtime import Runtime
 from tests.conftest import new_tenant
 from tests.factories import Town, build_town

@@ -7,7 +7,7 @@ from domain.contract.snapshots import ModelKey
 from domain.core.database import Database
 from domain.model_registry import comparison
 from domain.model_registry.model_versions import ModelVersion, SpaceState
-from jobs.reindexing import Indexer
+from jobs.reindexing.indexer import Indexer
 from ml.twin.artifacts import ArtifactError
 from runtime import Runtime
 from tests.factories import Town
