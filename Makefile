@@ -38,7 +38,7 @@ PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope
 SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test test-fast test-random coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-freshness bench-start bench-warm bench-served bench-cli prior evaluate evaluate-simulation schema schema-check docs migrate constraints clean
+.PHONY: help setup serve test test-fast test-random coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-freshness bench-start bench-warm bench-served bench-cli prior evaluate evaluate-simulation schema schema-check docs migrate migration constraints clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-20s %s\n", $$1, $$2}' Makefile
@@ -93,10 +93,10 @@ differential: $(DEV) ## compare the compiled executor with Strawberry's (ARGS="-
 	$(BIN)/python -m tests.graph.execution.differential $(ARGS)
 
 lint: $(DEV) ## check style, types and who imports whom
+	$(BIN)/lint-imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports
 
 lint-shipping: $(DEV) ## check the files for Docker, CI and commits, the dashboard and the alerts
 	$(BIN)/hadolint Dockerfile
@@ -166,6 +166,11 @@ docs: $(DOCS) ## build the documents as a site with search in build/docs; a brok
 	rm -rf build/docs
 	$(BIN)/sphinx-build --fail-on-warning --quiet --conf-dir docs . build/docs
 	cp build/docs/README.html build/docs/index.html
+
+migration: migrate $(DEV) ## write a migration of what changed in the tables (NAME=appraisals)
+	$(BIN)/alembic revision --autogenerate --message "$(NAME)" --rev-id $$(ls migrations/versions | \
+		awk '/^[0-9]+_/ { last = $$0 + 0 } END { printf "%04d", last + 1 }')
+	$(BIN)/ruff format --quiet migrations/versions
 
 migrate: $(SERVE) ## bring the database to the newest migration
 	$(BIN)/alembic upgrade head

@@ -15,6 +15,7 @@ from graphql import (
 )
 
 from graph.core.errors import RequestErrorCode
+from graph.core.nodes import node_types
 from graph.core.queries import NodeQueries
 from graph.core.strawberry_internals import (
     StrawberryObjectDefinition,
@@ -30,7 +31,6 @@ from graph.model_registry.mutations import ModelMutations
 from graph.model_registry.queries import ModelQueries
 from graph.properties.mutations import PropertyMutations
 from graph.properties.queries import PropertyQueries
-from graph.properties.types import Property
 from graph.recommendations.audience import AudienceQueries
 from graph.recommendations.queries import RecommendationQueries
 from graph.recommendations.reasons import REASONS
@@ -38,7 +38,6 @@ from graph.recommendations.similarity import SimilarityQueries
 from graph.subscriptions import Subscription
 from graph.users.mutations import UserMutations
 from graph.users.queries import UserQueries
-from graph.users.types import User
 
 
 @strawberry.type
@@ -74,7 +73,7 @@ def build_schema() -> strawberry.Schema:
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        types=[Property, User, *REASONS, RequestErrorCode],
+        types=[*node_types(), *REASONS, RequestErrorCode],
     )
     described = graphql_schema(schema)
     _describe(described)

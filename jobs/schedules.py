@@ -45,12 +45,14 @@ class Schedule:
         function: the job.
         hour: of the first tenants, in the workers' local time (the variable ``TZ``).
         spread: how much later the last are.
+        due: whether the tenant is to get it for a turn, if nobody asked for it since.
         weekday: the day of the week, 0 for Monday; None for every day.
     """
 
     function: str
     hour: int
     spread: timedelta
+    due: Callable[[Work, datetime], Awaitable[bool]]
     weekday: int | None = None
 
     def last(self, tenant_id: UUID, now: datetime) -> datetime:
@@ -65,9 +67,28 @@ class Schedule:
         return turn.astimezone(UTC)
 
 
-TRAINING = Schedule(job_runs.TRAIN, 2, timedelta(hours=3), SUNDAY)
-REINDEXING = Schedule(job_runs.REINDEX, 3, timedelta(hours=2))
-DRIFT = Schedule(job_runs.DRIFT, 4, timedelta(hours=2))
+async def enough_to_learn(work: Work, turn: datetime) -> bool:
+    """Whether there is data enough for a training, and enough that was new at the turn."""
+    active, policy = await model_versions.active(work), await policies.get(work)
+    read_at = (active.read_at or active.created_at) if active else None
+    if not await learning.enough_new(work, policy.train_after, read_at, turn):
+        return False
+    try:
+        gates.require_enough(policy, **asdict(await learning.stock(work, policy)))
+    except DomainError:
+        return False
+    return True
+
+
+async def model_answers(work: Work, turn: datetime) -> bool:
+    """Whether a version answered at the turn already; a later one was indexed anew."""
+    active = await model_versions.active(work)
+    return active is not None and active.activated_at is not None and active.activated_at < turn
+
+
+TRAINING = Schedule(job_runs.TRAIN, 2, timedelta(hours=3), enough_to_learn, SUNDAY)
+REINDEXING = Schedule(job_runs.REINDEX, 3, timedelta(hours=2), model_answers)
+DRIFT = Schedule(job_runs.DRIFT, 4, timedelta(hours=2), model_answers)
 SCHEDULES = (TRAINING, REINDEXING, DRIFT)
 
 
@@ -162,7 +183,8 @@ async def sweep_tenant(context: Context, tenant_id: UUID, now: datetime | None =
     async with database.work(tenant_id) as work:
         await job_runs.forget(work, now - KEPT)
         for schedule, turn in turns:
-            if await due(work, schedule, turn):
+            asked = await job_runs.asked_since(work, schedule.function, turn)
+            if not asked and await schedule.due(work, turn):
                 await job_runs.request(work, schedule.function)
     decided.close(tenant_id, turns)
 
@@ -172,25 +194,3 @@ async def _pick_up(work: Work, silent_since: datetime) -> None:
     if oldest is not None and oldest < silent_since:
         work.enqueue(index_outbox.INDEX_MARKED)
     await job_runs.enqueue_unfinished(work, silent_since)
-
-
-async def due(work: Work, schedule: Schedule, turn: datetime) -> bool:
-    """Whether the tenant is to get a job for its turn.
-
-    Not if anybody asked for one since. A training needs data enough, and enough that was new at
-    the turn; all else needs a version that answered then, for later ones are indexed anew.
-    """
-    if await job_runs.asked_since(work, schedule.function, turn):
-        return False
-    active = await model_versions.active(work)
-    if schedule is not TRAINING:
-        return active is not None and active.activated_at is not None and active.activated_at < turn
-    policy = await policies.get(work)
-    read_at = (active.read_at or active.created_at) if active else None
-    if not await learning.enough_new(work, policy.train_after, read_at, turn):
-        return False
-    try:
-        gates.require_enough(policy, **asdict(await learning.stock(work, policy)))
-    except DomainError:
-        return False
-    return True

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic.alias_generators import to_camel
 from sqlalchemy import (
     ARRAY,
     Boolean,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Uuid,
     all_,
     any_,
+    cast,
     func,
     literal,
     or_,
@@ -62,11 +64,11 @@ def add(name: str, value: ScalarSelect[Any]) -> None:
         value: a subquery correlated with ``Property``; null where nothing is known.
 
     Raises:
-        ValueError: properties have something of that name.
+        ValueError: properties or their filter have something of that name.
     """
-    if hasattr(Property, name):
+    if hasattr(Property, name) or name in PropertyFilter.__dataclass_fields__:
         raise ValueError(f"properties have {name!r} already")
-    setattr(Property, name, column_property(value, deferred=True))
+    setattr(Property, name, column_property(cast(value, _FLOAT), deferred=True))
     ADDED.append(name)
 
 
@@ -174,12 +176,12 @@ async def resolved(database: Database, tenant_id: UUID, where: PropertyFilter) -
         query = select(Property.id).where(*matching(where)).limit(MOST_RESOLVED + 1)
         ids = tuple(await work.session.scalars(query))
     if len(ids) > MOST_RESOLVED:
-        names = ", ".join(name for name, _ in where.added)
+        name = to_camel(where.added[0][0])
         raise invalid(
-            f"filter: {names} leaves more than {MOST_RESOLVED:,} properties to rank; narrow it, or "
+            f"{name} leaves more than {MOST_RESOLVED:,} properties to rank; narrow the filter, or "
             "ask for properties in an order",
-            "filter",
-        )
+            "filter", name,
+        )  # fmt: skip
     # Without any id, one that no property has: an empty list would not restrict.
     return replace(where, ids=ids or (UUID(int=0),), added=())
 

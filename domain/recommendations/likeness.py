@@ -63,7 +63,6 @@ class Likeness:
             DomainError: NOT_FOUND for the property; INVALID_INPUT for the diversity;
                 CURSOR_EXPIRED.
         """
-        where = await search.resolved(self._database, tenant_id, where)
         async with self._database.read(tenant_id) as reading:
             anchor = (await rows.get_many(reading, [property_id])).get(property_id)
             version_id = await tenants.active_version_id(reading)
@@ -76,6 +75,7 @@ class Likeness:
                 tenant_id, anchor, state, where, first, after, before, diversity
             )
         model = ModelKey(tenant_id, version_id)
+        where = await search.resolved(self._database, tenant_id, where)
 
         async def most_alike(limit: int) -> list[Similar]:
             return await self._twin.similar(model, columns, where, [property_id], limit, diversity)
@@ -104,7 +104,6 @@ class Likeness:
                 NO_ACTIVE_MODEL.
         """
         unit = unit_vector(vector)
-        where = await search.resolved(self._database, tenant_id, where)
         async with self._database.read(tenant_id) as reading:
             version_id = await tenants.active_version_id(reading)
         if version_id is None:
@@ -120,6 +119,7 @@ class Likeness:
                 "comparable; ask for the embedding again",
                 "modelVersion",
             )
+        where = await search.resolved(self._database, tenant_id, where)
 
         async def most_alike(limit: int) -> list[Similar]:
             return await self._twin.nearest(model, unit, where, (), limit, diversity)

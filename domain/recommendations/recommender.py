@@ -1,6 +1,7 @@
 """The recommender: what the rest of the house asks."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from domain.contract.filters import PropertyFilter
@@ -86,11 +87,11 @@ class Recommender:
         """
         place = before or after
         check_diversity(diversity, place)
-        where = await search.resolved(self._database, tenant_id, where)
         async with self._database.read(tenant_id) as reading:
             ranking = await ranking_of(reading, user_id, where, place)
         if ranking.model is None:
             return await self._cold(ranking, first, after, before, diversity)
+        ranking = replace(ranking, where=await search.resolved(self._database, tenant_id, where))
         found: dict[UUID, PropertyValues] = {}
         page = await self._ranked(ranking, first, after, before, diversity, found)
         items = [

@@ -17,7 +17,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def extend(kind: type, name: str, **options: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def extend(kind: type, name: str, /, **options: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Add a field to an object type: the function that this decorates resolves it.
 
     The function takes the object as ``strawberry.Parent[kind]``.
@@ -39,13 +39,15 @@ def extend(kind: type, name: str, **options: Any) -> Callable[[Callable[P, R]], 
     return add
 
 
-def extend_input(kind: type, name: str, annotation: Any, description: str) -> None:
+def extend_input(kind: type, name: str, annotation: Any, /, **options: Any) -> None:
     """Add an optional field to an input type; its values are None unless a client gives them.
+
+    ``options`` are as for ``strawberry.field``.
 
     Raises:
         ValueError: the type has such a field.
     """
-    field = strawberry.field(default=None, description=description)
+    field: Any = strawberry.field(default=None, **options)
     namespace = {"__annotations__": {name: annotation}, name: field}
     _add(kind, name, strawberry.input(type(f"{kind.__name__}_{name}", (), namespace)))
     extended: Any = kind

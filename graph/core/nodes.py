@@ -35,8 +35,14 @@ class Node:
     )
 
     def __init_subclass__(cls, rows: tuple[type, ...] = ()) -> None:
-        """Register the type, which is made of ``rows`` of those classes."""
+        """Register the type, which is made of ``rows`` of those classes.
+
+        Raises:
+            ValueError: another type has the name.
+        """
         super().__init_subclass__()
+        if cls.__name__ in _by_name:
+            raise ValueError(f"there is a node type {cls.__name__} already")
         _by_name[cls.__name__] = cls
         _by_row.update(dict.fromkeys(rows, cls))
 
@@ -78,6 +84,11 @@ class Node:
 def node_of(row: object) -> Node:
     """A row of the domain as a client sees it. Raises KeyError for a row of no node's."""
     return _by_row[type(row)].of(row)
+
+
+def node_types() -> list[type[Node]]:
+    """All types that were registered, by name."""
+    return [_by_name[name] for name in sorted(_by_name)]
 
 
 def node_type(name: str) -> type[Node] | None:

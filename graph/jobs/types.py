@@ -32,15 +32,11 @@ ENDED_BADLY = (JobStatus.FAILED, JobStatus.PARKED)
 
 @strawberry.type
 class JobRun(Node, rows=(job_runs.JobRun,)):
-    """A run of a job.
-
-    A job is a training, a reindex, the activation of a model that is not in the index, or a
-    measurement of drift.
-    """
+    """A run of a job: a training or a reindex, for example."""
 
     row: strawberry.Private[job_runs.JobRun]
     function: str = strawberry.field(
-        description="What is done: `train_twin`, `reindex`, `activate_model`, `measure_drift`."
+        description="Name of the job: `train_twin` or `reindex`, for example."
     )
     arguments: JSON = strawberry.field(
         description="What was asked for, by the function's names.", directives=[weight(1)]

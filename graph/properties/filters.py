@@ -13,9 +13,11 @@ from domain.contract.vocabulary import ListingStatus, PropertyType
 from domain.core.base import storable
 from domain.core.errors import invalid
 from domain.properties import search
+from graph.core.extension import extend_enum, extend_input
 from graph.core.inputs import FloatRange, IntRange, bounded, utc
 from graph.core.nodes import parse_id
 from graph.core.strawberry_internals import to_camel_case
+from graph.properties.ordering import PropertyOrderField
 
 MAX_TEXT = 200
 MAX_RADIUS_KM = 500.0
@@ -269,3 +271,15 @@ def _polygon(wanted: list[PointInput] | None) -> filters.Polygon | None:
 def _within(value: float, limit: float, *path: str) -> None:
     if not -limit <= value <= limit:
         raise invalid(f"{path[-1]} {value}: use -{limit:g} to {limit:g}", "filter", *path)
+
+
+def add_number(name: str, description: str) -> None:
+    """Let clients filter and order properties by a number that ``search.add`` added.
+
+    Raises:
+        ValueError: it did not, or clients have something of that name.
+    """
+    if name not in search.ADDED:
+        raise ValueError(f"search.add has not added {name!r}")
+    extend_input(PropertyFilter, name, FloatRange | None, description=description)
+    extend_enum(PropertyOrderField, name.upper(), name, description)

@@ -31,6 +31,7 @@ from domain.properties import snapshots
 from domain.tables import Base
 from domain.tenants.tenants import active_version_id
 from domain.users import buy_boxes
+from graph.core.nodes import node_types, split_id
 from graph.schema import build_schema as build_own_schema
 from ml.index.candidates import Source
 from ml.index.index import EmbeddingIndex
@@ -112,6 +113,21 @@ async def variables(firms: tuple[Town, Town], sessions: tuple[Session, Session])
         "varied": answer["varied"]["edges"][0]["cursor"],
         "similar": answer["similarProperties"]["edges"][0]["cursor"],
     }
+
+
+async def test_no_node_is_found_by_its_id(
+    sessions: tuple[Session, Session], variables: dict[str, Any]
+) -> None:
+    """B knows ids of A, one of each type."""
+    ids = {
+        split_id(variables[name])[0]: variables[name]
+        for name in ("property", "user", "version", "run")
+    }
+    ours = [one.__name__ for one in node_types() if one.__module__.startswith("graph.")]
+    assert sorted(ids) == ours, "variables needs the id of a row of each type"
+    for value in ids.values():
+        error = await sessions[1].error("query ($id: ID!) { node(id: $id) { id } }", id=value)
+        assert error["code"] == "NOT_FOUND"
 
 
 def secrets_of(town: Town) -> Iterator[str]:

@@ -26,6 +26,12 @@ async def test_the_index_of_a_tenant_that_was_deleted_follows_nothing(
     assert (worker.jobs_complete, worker.jobs_retried, worker.jobs_failed) == (1, 0, 0)
 
 
+def test_every_job_has_a_queue() -> None:
+    """One that is in no list is never run."""
+    made = {one for one in vars(functions).values() if hasattr(one, "__wrapped__")}
+    assert made == {*functions.INDEXING_JOBS, *functions.TRAINING_JOBS}
+
+
 async def test_a_reindex_waits_for_another_one_of_its_tenant(
     rt: Runtime, services: Services, tenant: Tenant
 ) -> None:

@@ -78,7 +78,9 @@ async def row_ids(database: Database, tenant: Tenant) -> dict[str, UUID]:
         "experiments": experiment.id,
         "leases": lease.id,
     }
-    assert sorted(ids) == SCOPED_TABLES, "a new table needs its row here"
+    assert sorted(ids) == SCOPED_TABLES, (
+        f"the fixture row_ids needs a row of {set(SCOPED_TABLES) - ids.keys()}"
+    )
     return ids
 
 
@@ -95,7 +97,7 @@ async def test_row_level_security_is_forced(database: Database, table: str) -> N
                 {"table": table},
             )
         ).one()
-    assert (enabled, forced, policies) == (True, True, 1)
+    assert (enabled, forced, policies) == (True, True, 1), f"call protect({table!r}) in a migration"
 
 
 @pytest.mark.parametrize("table", SCOPED_TABLES)

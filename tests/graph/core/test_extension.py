@@ -44,7 +44,12 @@ async def valuation_of(parent: strawberry.Parent[Home], times: int = 1) -> str |
     return f"{times} x {parent.name}"
 
 
-extend_input(HomeFilter, "valuation", float | None, "What it is worth.")
+@extend(Home, "worth", name="worthAt10")
+def worth_of(parent: strawberry.Parent[Home]) -> int:
+    return len(parent.name)
+
+
+extend_input(HomeFilter, "valuation", float | None, description="What it is worth.")
 extend_enum(Ordering, "VALUATION", "valuation", "What it is worth.")
 SCHEMA = strawberry.Schema(Query)
 
@@ -66,9 +71,10 @@ async def ask(query: str, **variables: Any) -> dict[str, Any]:
 
 
 async def test_an_added_field_is_resolved_from_its_parent() -> None:
-    found = await ask("{ homes { name valuation twice: valuation(times: 2) } }")
+    found = await ask("{ homes { name worthAt10 valuation twice: valuation(times: 2) } }")
     name = "None None price"
-    assert found["homes"] == [{"name": name, "valuation": f"1 x {name}", "twice": f"2 x {name}"}]
+    values = {"worthAt10": len(name), "valuation": f"1 x {name}", "twice": f"2 x {name}"}
+    assert found["homes"] == [{"name": name, **values}]
 
 
 async def test_an_added_input_field_reaches_the_resolver_and_may_be_left_out() -> None:
@@ -100,6 +106,6 @@ def test_a_name_is_added_once() -> None:
     with pytest.raises(ValueError, match="Home has the field name already"):
         extend(Home, "name")(valuation_of)
     with pytest.raises(ValueError, match="HomeFilter has the field valuation already"):
-        extend_input(HomeFilter, "valuation", float | None, "Again.")
+        extend_input(HomeFilter, "valuation", float | None)
     with pytest.raises(ValueError, match="Ordering has the value PRICE already"):
         extend_enum(Ordering, "PRICE", "price", "Again.")

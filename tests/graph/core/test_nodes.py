@@ -8,7 +8,7 @@ import strawberry
 
 from domain.core.errors import DomainError, ErrorCode
 from graph.core.context import Context
-from graph.core.nodes import Node, global_id, node_of, node_type
+from graph.core.nodes import Node, global_id, node_of, node_type, node_types
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ def test_a_row_becomes_a_node_without_its_type() -> None:
 
 def test_a_type_is_found_by_its_name() -> None:
     assert node_type("GardenShed") is GardenShed
+    assert GardenShed in node_types()
     assert node_type("Node") is None
     assert node_type("Query") is None
 
@@ -61,3 +62,9 @@ async def test_a_node_is_read_by_its_id(context: Context) -> None:
     with pytest.raises(DomainError, match="garden shed") as refused:
         await GardenShed.get(context, uuid4(), "ids", "0")
     assert (refused.value.code, refused.value.field) == (ErrorCode.NOT_FOUND, ("ids", "0"))
+
+
+def test_a_name_is_registered_once() -> None:
+    with pytest.raises(ValueError, match="there is a node type GardenShed already"):
+        type("GardenShed", (Node,), {})
+    assert node_type("GardenShed") is GardenShed

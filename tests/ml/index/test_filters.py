@@ -150,7 +150,9 @@ def filters(draw: st.DrawFn) -> tuple[PropertyFilter, list[int], list[int]]:
 
 
 def test_every_part_of_the_filter_is_drawn() -> None:
-    assert PARTS.keys() | {"ids", "exclude_ids"} == PropertyFilter.__dataclass_fields__.keys()
+    assert (
+        PARTS.keys() | {"ids", "exclude_ids", "added"} == PropertyFilter.__dataclass_fields__.keys()
+    )
 
 
 def on_a_line(place: tuple[float | None, float | None], polygon: Polygon) -> bool:

@@ -1,0 +1,1 @@
+"""What watches a running server, and the choice of PyTorch for `make`."""
