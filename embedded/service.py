@@ -14,13 +14,7 @@ from pathlib import Path
 import psutil
 
 from embedded.processes import signal_on_death_of
-from embedded.state import (
-    EmbeddedError,
-    RunFolder,
-    ServiceState,
-    ServiceStatus,
-    describe,
-)
+from embedded.state import EmbeddedError, RunFolder, ServiceState, ServiceStatus, describe
 
 logger = logging.getLogger(__name__)
 

@@ -5,18 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    Index,
-    Text,
-    UniqueConstraint,
-    Uuid,
-    any_,
-    func,
-    or_,
-    select,
-    text,
-)
+from sqlalchemy import ARRAY, Index, Text, UniqueConstraint, Uuid, any_, func, or_, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 

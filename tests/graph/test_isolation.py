@@ -13,11 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graphql import (
-    GraphQLInterfaceType,
-    GraphQLObjectType,
-    build_schema,
-)
+from graphql import GraphQLInterfaceType, GraphQLObjectType, build_schema
 from sqlalchemy import text
 
 from domain.contract.filters import PropertyFilter

@@ -5,12 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.recommendations.cold_start import (
-    HALF_ENGAGEMENT,
-    LOG_RANGES,
-    PLACE_RANGE_KM,
-    RANGES,
-)
+from domain.recommendations.cold_start import HALF_ENGAGEMENT, LOG_RANGES, PLACE_RANGE_KM, RANGES
 from domain.recommendations.listings import MAX_DEPTH as MAX_RANK
 from domain.recommendations.vectors import DIMENSIONS
 from graph.core.pagination import MAX_PAGE

@@ -15,12 +15,7 @@ from graphql import (
 )
 from graphql.execution import Executor
 
-from graph.core.strawberry_internals import (
-    attribute_of,
-    class_of,
-    classes_of,
-    graphql_schema,
-)
+from graph.core.strawberry_internals import attribute_of, class_of, classes_of, graphql_schema
 from graph.execution import Plan
 from graph.execution.attributes import reads_plainly
 from graph.execution.plan import MAX_CONDITIONS
