@@ -115,9 +115,9 @@ async def interested_users_of(
 
     Without those who own it or disliked or dismissed it. Of at most 20 properties in one request.
     """
-    info.context.require_privileged("Only analysts and admins may see who is interested.")
     property_id = parent.row.id
     asked = AudienceAsk(property_id, *window("interested", first, after, last, before))
+    info.context.require_privileged("Only analysts and admins may see who is interested.")
     found = await info.context.loaders(RecommendationLoaders).interested.load(asked)
     edges, page = ranked_page(
         "interested", found, lambda cursor, item: Edge(cursor=cursor, node=InterestedUser.of(item))
