@@ -11,7 +11,12 @@ from typing import Any, ParamSpec, TypeVar, cast
 import strawberry
 from strawberry.types import get_object_definition
 
-from graph.core.strawberry_internals import EnumValue, class_definition
+from graph.core.strawberry_internals import (
+    EnumValue,
+    StrawberryField,
+    class_definition,
+    to_camel_case,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,7 +38,7 @@ def extend(kind: type, name: str, /, **options: Any) -> Callable[[Callable[P, R]
 
     def add(resolver: Callable[P, R]) -> Callable[P, R]:
         field = strawberry.field(resolver=cast(Any, resolver), **options)
-        _add(kind, name, strawberry.type(type(f"{kind.__name__}_{name}", (), {name: field})))
+        _add(kind, strawberry.type(type(f"{kind.__name__}_{name}", (), {name: field})))
         return resolver
 
     return add
@@ -49,7 +54,7 @@ def extend_input(kind: type, name: str, annotation: Any, /, **options: Any) -> N
     """
     field: Any = strawberry.field(default=None, **options)
     namespace = {"__annotations__": {name: annotation}, name: field}
-    _add(kind, name, strawberry.input(type(f"{kind.__name__}_{name}", (), namespace)))
+    _add(kind, strawberry.input(type(f"{kind.__name__}_{name}", (), namespace)))
     extended: Any = kind
     plain = extended.__init__
 
@@ -68,14 +73,19 @@ def extend_enum(kind: type[StrEnum], name: str, value: str, description: str) ->
     """
     definition = class_definition(kind)
     members = {one.name: one.value for one in definition.wrapped_cls}
-    if name in members:
-        raise ValueError(f"{kind.__name__} has the value {name} already")
+    if name in members or value in members.values():
+        raise ValueError(f"{kind.__name__} has {name} or {value!r} already")
     definition.values = [*definition.values, EnumValue(name, value, description=description)]
     definition.wrapped_cls = cast(EnumMeta, StrEnum(kind.__name__, members | {name: value}))
 
 
-def _add(kind: type, name: str, addition: type) -> None:
-    definition = get_object_definition(kind, strict=True)
-    if any(one.python_name == name for one in definition.fields):
-        raise ValueError(f"{kind.__name__} has the field {name} already")
-    definition.fields.extend(get_object_definition(addition, strict=True).fields)
+def _add(kind: type, addition: type) -> None:
+    fields = get_object_definition(kind, strict=True).fields
+    (field,) = get_object_definition(addition, strict=True).fields
+    if _name(field) in map(_name, fields):
+        raise ValueError(f"{kind.__name__} has the field {_name(field)} already")
+    fields.append(field)
+
+
+def _name(field: StrawberryField) -> str:
+    return field.graphql_name or to_camel_case(field.python_name)

@@ -23,6 +23,8 @@ strawberry.enum(Ordering)
 @strawberry.type
 class Home:
     name: str
+    year_built: int = 1900
+    area: int = strawberry.field(name="size", default=100)
 
 
 @strawberry.input
@@ -105,7 +107,14 @@ def test_what_was_added_is_described_in_the_schema() -> None:
 def test_a_name_is_added_once() -> None:
     with pytest.raises(ValueError, match="Home has the field name already"):
         extend(Home, "name")(valuation_of)
+    for taken in ("yearBuilt", "size"):
+        with pytest.raises(ValueError, match=f"Home has the field {taken} already"):
+            extend(Home, taken)(valuation_of)
+    with pytest.raises(ValueError, match="Home has the field yearBuilt already"):
+        extend(Home, "built", name="yearBuilt")(valuation_of)
     with pytest.raises(ValueError, match="HomeFilter has the field valuation already"):
         extend_input(HomeFilter, "valuation", float | None)
-    with pytest.raises(ValueError, match="Ordering has the value PRICE already"):
-        extend_enum(Ordering, "PRICE", "price", "Again.")
+    with pytest.raises(ValueError, match="Ordering has PRICE or 'other' already"):
+        extend_enum(Ordering, "PRICE", "other", "Again.")
+    with pytest.raises(ValueError, match="Ordering has OTHER or 'price' already"):
+        extend_enum(Ordering, "OTHER", "price", "Again.")
