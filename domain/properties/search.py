@@ -165,7 +165,7 @@ def matching(where: PropertyFilter) -> list[ColumnElement[bool]]:
 
 
 async def resolved(database: Database, tenant_id: UUID, where: PropertyFilter) -> PropertyFilter:
-    """The filter for an index, which does not know what is ``added``: by id instead.
+    """The filter for an index, which does not know what is ``added``: by id as well.
 
     Raises:
         DomainError: INVALID_INPUT for more than ``MOST_RESOLVED`` properties.
@@ -183,7 +183,7 @@ async def resolved(database: Database, tenant_id: UUID, where: PropertyFilter) -
             "filter", name,
         )  # fmt: skip
     # Without any id, one that no property has: an empty list would not restrict.
-    return replace(where, ids=ids or (UUID(int=0),), added=())
+    return replace(where, ids=ids or (UUID(int=0),))
 
 
 def excluding(ids: Collection[UUID]) -> ColumnElement[bool]:
