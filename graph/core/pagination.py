@@ -84,7 +84,7 @@ class Connection(Generic[T]):
 
     @strawberry.field(directives=[weight(QUERY)])
     async def total_count(self, info: Info) -> int:
-        """Number of items in all pages. Counted only if asked for."""
+        """Number of matching items. Counted only if asked for."""
         async with info.context.work() as work:
             return await self.count(work)
 

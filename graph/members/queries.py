@@ -55,7 +55,7 @@ class MemberQueries:
         last: Last = None,
         before: Before = None,
     ) -> Connection[User]:
-        """The users of the tenant, a page at a time; for analysts and admins."""
+        """The users of the tenant, in order of creation; for analysts and admins."""
         info.context.require_privileged("Only analysts and admins may list users.")
         matching, asked = _filter(where), slice_of(first, after, last, before)
         edges, page = await list_by_age(

@@ -113,7 +113,7 @@ async def interested_users_of(
 ) -> InterestedUserConnection:
     """The investors whom it would suit, the best first; for analysts and admins.
 
-    Without those who own it or disliked or dismissed it. Of at most 20 properties in one request.
+    Those who own, disliked or dismissed it are left out. Of at most 20 properties in one request.
     """
     property_id = parent.row.id
     asked = AudienceAsk(property_id, *window("interested", first, after, last, before))

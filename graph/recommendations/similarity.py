@@ -66,7 +66,7 @@ class SimilarityQueries:
     ) -> SimilarPropertyConnection:
         """The properties most like one, by the active model.
 
-        Without an active model by attributes and location.
+        Without an active model, by attributes and location.
         """
         wanted = parse_id(property_id, "Property", "propertyId")
         page = window("similar", first, after, last, before)
@@ -125,7 +125,7 @@ async def similar_properties_of(
 ) -> SimilarPropertyConnection:
     """The properties most like it, by the active model.
 
-    Without an active model by attributes and location.
+    Without an active model, by attributes and location.
     """
     page = window("similar", first, after, last, before)
     return await _similar(info.context, parent.row.id, where, diversity, page)
