@@ -31,7 +31,7 @@ async def make_report(
         tenant_id: whose it is.
         version_id: the version.
         data: of the tenant; what it holds that was held back in training is measured on.
-        device: where to compute, see ``ml.training.config.pick_device``.
+        device: where to compute, see ``ml.twin.device.pick_device``.
 
     Raises:
         EvaluationError: there is too little to measure on.
