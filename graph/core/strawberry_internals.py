@@ -36,9 +36,6 @@ from strawberry.types.fields.resolver import StrawberryResolver
 from strawberry.types.union import StrawberryUnion
 from strawberry.utils.str_converters import to_camel_case
 
-# Used elsewhere as they are.
-__all__ = ["EnumValue", "StrawberryField", "StrawberryObjectDefinition", "to_camel_case"]
-
 CAST_ATTRIBUTE = TYPE_CAST_ATTRIBUTE
 """Attribute of an object that ``strawberry.cast`` has marked as one of another type."""
 

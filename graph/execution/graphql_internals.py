@@ -17,18 +17,3 @@ from graphql.execution.get_variable_signature import (
 )
 from graphql.execution.values import VariableValueSource, input_is_nested_too_deeply
 from graphql.pyutils import AwaitableOrValue, Path, gather_with_cancel
-
-__all__ = [
-    "AwaitableOrValue",
-    "CollectedFields",
-    "FieldDetailsList",
-    "FragmentDetails",
-    "GraphQLVariableSignature",
-    "GroupedFieldSet",
-    "Path",
-    "VariableValueSource",
-    "collect_iterator_awaitables",
-    "gather_with_cancel",
-    "get_variable_signature",
-    "input_is_nested_too_deeply",
-]
