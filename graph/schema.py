@@ -98,7 +98,8 @@ def _describe(schema: GraphQLSchema) -> None:
 def _words(described: object) -> str:
     """The paragraphs of a docstring that come before what only developers need."""
     paragraphs = (inspect.getdoc(described) or "").split("\n\n")
-    plain = takewhile(lambda one: not one.startswith(("Args:", "Raises")), paragraphs)
+    apart = ("Args:", "Attributes:", "Raises", "Returns:")
+    plain = takewhile(lambda one: not one.startswith(apart), paragraphs)
     return " ".join(" ".join(plain).split())
 
 

@@ -19,11 +19,11 @@ from domain.core import clock
 from domain.core.errors import DomainError, invalid, not_found
 from domain.core.events import Event, Topic
 from domain.core.input_rules import NO_ZERO_BYTE, OutsideInput, Text
+from domain.core.outcome import Outcome
 from domain.core.work import Work
 from domain.interactions.interactions import Interaction, hold_for_totals, refresh_totals
 from domain.jobs import index_outbox
 from domain.jobs.index_outbox import Marked
-from domain.properties.upsert import Outcome
 from domain.tenants import tenants
 from domain.users.users import User
 

@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -20,6 +19,7 @@ from sqlalchemy.dialects import postgresql
 
 from domain.core import clock
 from domain.core.errors import invalid
+from domain.core.outcome import Outcome
 from domain.core.work import Work
 from domain.jobs import index_outbox
 from domain.jobs.index_outbox import Marked
@@ -159,14 +159,6 @@ def insert_new(rows: str, among: str = "true") -> str:
 async def lock(work: Work) -> None:
     """Wait for the turn to write properties: two writers of the same rows could deadlock."""
     await tenants.lock(work, "properties")
-
-
-class Outcome(StrEnum):
-    """What an upsert did with an item."""
-
-    CREATED = "CREATED"
-    UPDATED = "UPDATED"
-    UNCHANGED = "UNCHANGED"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TypeVar
 import strawberry
 
 from domain.contract.vocabulary import ListingStatus, PropertyType, Role
-from domain.properties.upsert import Outcome
+from domain.core.outcome import Outcome
 from graph.core.strawberry_internals import class_definition
 
 E = TypeVar("E", bound=StrEnum)

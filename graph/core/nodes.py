@@ -41,6 +41,9 @@ class Node:
             ValueError: another type has the name.
         """
         super().__init_subclass__()
+        if Node not in cls.__bases__:
+            # It is of the type that it extends.
+            return
         if cls.__name__ in _by_name:
             raise ValueError(f"there is a node type {cls.__name__} already")
         _by_name[cls.__name__] = cls
@@ -59,7 +62,7 @@ class Node:
 
     @classmethod
     async def read(cls, context: "Context", row_id: UUID) -> object | None:
-        """The row of that id, read with those of the other nodes in the answer; None if none."""
+        """The row of that id; None if there is none."""
         raise NotImplementedError
 
     @classmethod

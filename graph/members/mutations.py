@@ -6,9 +6,9 @@ import strawberry
 
 from domain.contract.vocabulary import Role
 from domain.core.errors import DomainError
+from domain.core.outcome import Outcome
 from domain.members import members
 from domain.members.members import MEMBER_LIMIT, Member, MemberInput
-from domain.properties.upsert import Outcome
 from graph.core.context import INPUT, Info
 from graph.core.directives import as_many_as, weight
 from graph.core.errors import Payload, mutation

@@ -7,9 +7,10 @@ import strawberry
 
 from domain.contract.vocabulary import ListingStatus, PropertyType
 from domain.core.errors import DomainError
+from domain.core.outcome import Outcome
 from domain.properties import table
 from domain.properties.input import PropertyInput as PropertyRules
-from domain.properties.upsert import UPSERT_LIMIT, Outcome, upsert
+from domain.properties.upsert import UPSERT_LIMIT, upsert
 from graph.core.context import INPUT, Info
 from graph.core.directives import as_many_as, weight
 from graph.core.errors import Payload, mutation

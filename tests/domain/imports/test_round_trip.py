@@ -14,11 +14,12 @@ from hypothesis.strategies import SearchStrategy
 
 from domain.contract.vocabulary import ListingStatus, PropertyType
 from domain.core.database import Database
+from domain.core.outcome import Outcome
 from domain.imports.properties import import_properties
 from domain.imports.report import ImportReport
 from domain.properties.input import PROPERTY_COLUMNS, PropertyInput
 from domain.properties.table import Property
-from domain.properties.upsert import STAMPED, Outcome, upsert
+from domain.properties.upsert import STAMPED, upsert
 from domain.tenants.tenants import Tenant
 from tests.drawing import few
 

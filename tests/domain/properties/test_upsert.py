@@ -9,11 +9,12 @@ from sqlalchemy import select
 
 from domain.core.database import Database
 from domain.core.errors import DomainError
+from domain.core.outcome import Outcome
 from domain.core.work import Job, Work
 from domain.jobs.index_outbox import Marked
 from domain.properties.input import PROPERTY_COLUMNS, PropertyInput
 from domain.properties.table import Property
-from domain.properties.upsert import GIVEN, UPSERT_LIMIT, Outcome, Upserted, upsert
+from domain.properties.upsert import GIVEN, UPSERT_LIMIT, Upserted, upsert
 from domain.tenants.tenants import Tenant
 from tests.factories import take_marks
 

@@ -22,6 +22,12 @@ async def ask(client: httpx.AsyncClient, query: str, **headers: str) -> httpx.Re
     return await client.post("/graphql", json={"query": query}, headers=headers)
 
 
+async def test_without_a_token_an_id_is_not_even_looked_at(client: httpx.AsyncClient) -> None:
+    for query in ('{ property(id: "x") { id } }', "{ properties(first: 1) { totalCount } }"):
+        (error,) = (await ask(client, query)).json()["errors"]
+        assert error["extensions"]["code"] == "UNAUTHENTICATED"
+
+
 async def test_a_token_names_who_asks(analyst: Session) -> None:
     answer = await analyst.data(ME)
     assert answer["me"]["id"] == user_id(analyst.user_id)
