@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import pickle
 import signal
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -57,8 +58,6 @@ def test_what_is_no_json_value_is_refused() -> None:
 
 
 def test_a_pickle_is_not_read() -> None:
-    import pickle
-
     with pytest.raises(ValueError, match=r".*"):
         deserialize(pickle.dumps({"f": "reindex"}))
 

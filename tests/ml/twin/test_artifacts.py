@@ -1,4 +1,5 @@
 from dataclasses import replace
+from hashlib import sha256
 from json import dumps, loads
 from pickle import dumps as pickled
 from typing import Any
@@ -22,8 +23,6 @@ def stored(artifact: Artifact) -> StoredModel:
 
 def with_weights(stored: StoredModel, weights: bytes) -> StoredModel:
     """Other weights that their metadata vouch for."""
-    from hashlib import sha256
-
     return StoredModel(weights, {**stored.metadata, "weights_sha256": sha256(weights).hexdigest()})
 
 
