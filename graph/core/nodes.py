@@ -62,7 +62,7 @@ class Node:
 
     @classmethod
     async def read(cls, context: "Context", row_id: UUID) -> object | None:
-        """The row of that id; None if there is none."""
+        """The row of that id, read with those of the other nodes in the answer; None if none."""
         raise NotImplementedError
 
     @classmethod

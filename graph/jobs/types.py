@@ -12,6 +12,7 @@ from domain.jobs.job_runs import JobStatus
 from graph.core.context import Context
 from graph.core.directives import weight
 from graph.core.enums import publish
+from graph.core.loaders import Loaders, batched
 from graph.core.nodes import Node
 
 publish(
@@ -28,6 +29,17 @@ publish(
 )
 
 ENDED_BADLY = (JobStatus.FAILED, JobStatus.PARKED)
+
+
+class JobLoaders(Loaders):
+    """Loaders of jobs."""
+
+    @batched
+    async def runs(self, wanted: list[UUID]) -> list[job_runs.JobRun | None]:
+        """A run by id, None if there is none."""
+        async with self.context.work() as work:
+            found = {row.id: row for row in await job_runs.get_many(work, wanted)}
+        return [found.get(run_id) for run_id in wanted]
 
 
 @strawberry.type
@@ -72,8 +84,7 @@ class JobRun(Node, rows=(job_runs.JobRun,)):
     @classmethod
     async def read(cls, context: Context, row_id: UUID) -> job_runs.JobRun | None:
         """See ``Node.read``."""
-        async with context.work() as work:
-            return next(iter(await job_runs.get_many(work, [row_id])), None)
+        return await context.loaders(JobLoaders).runs.load(row_id)
 
     @classmethod
     def permit(cls, context: Context, row_id: UUID, *field: str) -> None:  # noqa: ARG003

@@ -1,6 +1,7 @@
 """Job runs over the API: who may see and start them, and how they are listed."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -10,6 +11,7 @@ from domain.jobs import job_runs
 from domain.jobs.job_runs import JobRun
 from domain.model_registry import model_versions
 from domain.tenants.tenants import Tenant
+from graph.core.nodes import global_id
 from tests.factories import add_user
 from tests.graph.conftest import Session, SignIn
 
@@ -136,6 +138,19 @@ async def test_a_filter_picks_runs_and_clients_read_no_internal_error(
         {"properties": 0},
     ]
     assert (await listed(admin, filter={"functions": ["train_twin"]}))["edges"] == []
+
+
+async def test_many_runs_are_read_by_their_ids_in_one_query(
+    database: Database, tenant: Tenant, admin: Session, statements: list[str]
+) -> None:
+    runs = [global_id("JobRun", run.id) for run in await add_runs(database, tenant, 3)]
+    wanted = [*runs, global_id("JobRun", uuid4())]
+    statements.clear()
+    body = await admin.post("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=wanted)
+    assert body["data"]["nodes"] == [*({"id": one} for one in runs), None]
+    (error,) = body["errors"]
+    assert (error["path"], error["extensions"]["code"]) == (["nodes", 3], "NOT_FOUND")
+    assert sum("FROM job_runs" in one for one in statements) == 1
 
 
 async def test_a_run_leads_to_its_version_and_to_nobody_else_s(
