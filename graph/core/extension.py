@@ -6,7 +6,7 @@ built.
 
 from collections.abc import Callable
 from enum import EnumMeta, StrEnum
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import strawberry
 from strawberry.types import get_object_definition
@@ -18,11 +18,10 @@ from graph.core.strawberry_internals import (
     to_camel_case,
 )
 
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-def extend(kind: type, name: str, /, **options: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def extend(kind: type, name: str, /, **options: Any) -> Callable[[F], F]:
     """Add a field to an object type: the function that this decorates resolves it.
 
     The function takes the object as ``strawberry.Parent[kind]``.
@@ -36,8 +35,8 @@ def extend(kind: type, name: str, /, **options: Any) -> Callable[[Callable[P, R]
         ValueError: the type has such a field.
     """
 
-    def add(resolver: Callable[P, R]) -> Callable[P, R]:
-        field = strawberry.field(resolver=cast(Any, resolver), **options)
+    def add(resolver: F) -> F:
+        field = strawberry.field(resolver=resolver, **options)
         _add(kind, strawberry.type(type(f"{kind.__name__}_{name}", (), {name: field})))
         return resolver
 

@@ -57,6 +57,7 @@ def describe_columns(kind: T) -> T:
     return kind
 
 
+# Part of the property's own row, however many there are.
 @strawberry.type(directives=[weight(0)])
 class FieldProvenance:
     """Where the value of one field of a property comes from."""
