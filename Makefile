@@ -167,7 +167,9 @@ docs: $(DOCS) ## build the documents as a site with search in build/docs; a brok
 	$(BIN)/sphinx-build --fail-on-warning --quiet --conf-dir docs . build/docs
 	cp build/docs/README.html build/docs/index.html
 
-migration: migrate $(DEV) ## write a migration of what changed in the tables (NAME=appraisals)
+migration: $(DEV) ## write a migration of what changed in the tables (NAME=appraisals)
+	@test -n "$(NAME)" || { echo "error: name the migration: make migration NAME=appraisals" >&2; exit 1; }
+	$(BIN)/alembic upgrade head
 	$(BIN)/alembic revision --autogenerate --message "$(NAME)" --rev-id $$(ls migrations/versions | \
 		awk '/^[0-9]+_/ { last = $$0 + 0 } END { printf "%04d", last + 1 }')
 	$(BIN)/ruff format --quiet migrations/versions

@@ -45,7 +45,7 @@ class Schedule:
         function: the job.
         hour: of the first tenants, in the workers' local time (the variable ``TZ``).
         spread: how much later the last are.
-        due: whether the tenant is to get it for a turn, if nobody asked for it since.
+        due: whether the tenant needs it as of a turn. Not asked if somebody requested it since.
         weekday: the day of the week, 0 for Monday; None for every day.
     """
 
@@ -81,7 +81,7 @@ async def enough_to_learn(work: Work, turn: datetime) -> bool:
 
 
 async def model_answers(work: Work, turn: datetime) -> bool:
-    """Whether a version answered at the turn already; a later one was indexed anew."""
+    """Whether a version answered before the turn. One that was activated later is indexed anew."""
     active = await model_versions.active(work)
     return active is not None and active.activated_at is not None and active.activated_at < turn
 

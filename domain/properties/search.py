@@ -165,7 +165,7 @@ def matching(where: PropertyFilter) -> list[ColumnElement[bool]]:
 
 
 async def resolved(database: Database, tenant_id: UUID, where: PropertyFilter) -> PropertyFilter:
-    """The filter for an index, which does not know what is ``added``: by id as well.
+    """The filter, with the ids of what matches for an index that does not know what is ``added``.
 
     Raises:
         DomainError: INVALID_INPUT for more than ``MOST_RESOLVED`` properties.

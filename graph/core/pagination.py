@@ -102,7 +102,14 @@ def page_size(first: int | None, last: int | None = None) -> int:
 
 
 class Slice(NamedTuple):
-    """Which page of a list is asked for: its size, the cursors it lies between, and from where."""
+    """Which page of a list is asked for.
+
+    Attributes:
+        size: how many items it has at most.
+        after: cursor of the item that it follows, if any.
+        before: cursor of the item that it precedes, if any.
+        backward: whether it is counted from the end of what lies between the two.
+    """
 
     size: int
     after: str | None
@@ -195,25 +202,31 @@ async def list_by_age(
     context: Context,
     kind: str,
     asked: Slice,
+    where: object,
     page: Callable[..., Awaitable[Sequence[Aged]]],
+    count: Callable[..., Awaitable[int]],
     node: Callable[[Aged], T],
-) -> tuple[list[Edge[T]], PageInfo]:
-    """The edges of a page of a list by age, and where it stands.
+) -> Connection[T]:
+    """A page of a list by age.
 
     Args:
         context: of the request.
         kind: names the list, in cursors.
         asked: the page.
-        page: the domain's, which takes the unit of work, ``limit``, ``after``, ``before`` and
+        where: the domain's filter.
+        page: reads rows; takes a unit of work, ``where``, ``limit``, ``after``, ``before`` and
             ``backward``.
+        count: counts the rows of all pages; takes a unit of work and ``where``.
         node: makes the node of a row.
     """
     async with context.work() as work:
         rows = await page(
             work,
+            where=where,
             limit=asked.size + 1,
             after=parse_created(asked.after, kind, "after"),
             before=parse_created(asked.before, kind, "before"),
             backward=asked.backward,
         )
-    return keyset_page(rows, asked, partial(created_cursor, kind), node)
+    edges, page_info = keyset_page(rows, asked, partial(created_cursor, kind), node)
+    return Connection(count=partial(count, where=where), edges=edges, page_info=page_info)

@@ -1,6 +1,5 @@
 """Listing the runs of jobs."""
 
-from functools import partial
 from typing import Annotated
 
 import strawberry
@@ -60,11 +59,8 @@ class JobQueries:
         """
         info.context.require_privileged("Only analysts and admins may see jobs.")
         matching, asked = _filter(where), slice_of(first, after, last, before)
-        edges, page = await list_by_age(
-            info.context, "jobRuns", asked, partial(run_list.page, where=matching), JobRun.of
-        )
-        return Connection(
-            count=partial(run_list.count, where=matching), edges=edges, page_info=page
+        return await list_by_age(
+            info.context, "jobRuns", asked, matching, run_list.page, run_list.count, JobRun.of
         )
 
 

@@ -1,6 +1,5 @@
 """Listing the members of a tenant."""
 
-from functools import partial
 from typing import Annotated
 
 import strawberry
@@ -58,11 +57,8 @@ class MemberQueries:
         """The users of the tenant, in order of creation; for analysts and admins."""
         info.context.require_privileged("Only analysts and admins may list users.")
         matching, asked = _filter(where), slice_of(first, after, last, before)
-        edges, page = await list_by_age(
-            info.context, "users", asked, partial(directory.page, where=matching), User.of
-        )
-        return Connection(
-            count=partial(directory.count, where=matching), edges=edges, page_info=page
+        return await list_by_age(
+            info.context, "users", asked, matching, directory.page, directory.count, User.of
         )
 
 
