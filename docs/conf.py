@@ -9,6 +9,7 @@ from sphinx.application import Sphinx
 
 PAGES = (
     "docs/index",
+    "docs/imports",
     "docs/graphql",
     "docs/twin",
     "docs/lifecycle",

@@ -1,0 +1,96 @@
+"""Where the rows of an import come from: a file, or records that were fetched."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+from domain.imports.csv_rows import read_csv
+from domain.imports.json_records import AHEAD_RECORDS, is_json, read_json
+from domain.imports.lines import Progress
+from domain.imports.records import Records, Unreadable
+from domain.imports.texts import Note, open_text
+
+__all__ = ["FileSource", "RecordSource", "Records", "Source", "Unreadable"]
+
+
+class Source(Protocol):
+    """Hands out the rows of an import.
+
+    Attributes:
+        name: what messages call it: the path of a file, or the URL of a page.
+    """
+
+    name: str
+
+    def open(self, progress: Progress, note: Note) -> AbstractContextManager[Records]:
+        """Open the source for one reading.
+
+        Args:
+            progress: is told how much was read, of how much.
+            note: is told remarks on the source as a whole, here or while the rows are read.
+
+        Raises:
+            ImportRefusedError: the source as a whole cannot be used, as found here or while
+                the rows are read.
+        """
+        ...
+
+
+class FileSource:
+    """A file of CSV or JSON, plain or gzipped. Its content decides which, rather than its name.
+
+    Args:
+        path: the file.
+        encoding: what its text is encoded in; None to detect it. ``open_text`` says how.
+
+    Attributes:
+        name: the path.
+        sha256: digest of the file's bytes in hexadecimal, once it was opened. Further pages of an
+            OData answer are not part of it.
+    """
+
+    def __init__(self, path: Path, encoding: str | None = None) -> None:
+        self.name = str(path)
+        self.sha256: str | None = None
+        self._path = path
+        self._encoding = encoding
+
+    @contextmanager
+    def open(self, progress: Progress, note: Note) -> Iterator[Records]:
+        """Open the file; ``Source.open`` says more."""
+        with open_text(self._path, self._encoding, progress, note) as text:
+            self.sha256 = text.sha256
+            if is_json(text):
+                open_page = partial(
+                    open_text, encoding=self._encoding, progress=lambda *_: None, note=note
+                )
+                yield read_json(text, note, open_page)
+            else:
+                yield read_csv(text, note)
+
+
+class RecordSource:
+    """Records at hand, such as a page of a RESO Web API.
+
+    Args:
+        name: what messages call them.
+        records: values by column.
+    """
+
+    def __init__(self, name: str, records: Sequence[Mapping[str, Any]]) -> None:
+        self.name = name
+        self._records = records
+
+    @contextmanager
+    def open(self, progress: Progress, note: Note) -> Iterator[Records]:  # noqa: ARG002
+        """Hand out the records, numbered from 1. ``note`` is told nothing."""
+        size = len(self._records)
+        columns = dict.fromkeys(
+            name for record in islice(self._records, AHEAD_RECORDS) for name in record
+        )
+        rows = ((number, dict(record)) for number, record in enumerate(self._records, 1))
+        yield Records(tuple(columns), rows, "records")
+        progress(size, size)
