@@ -3,10 +3,12 @@
 Which rows are remarks, and not data, is decided so that no data is left out:
 
 - A row without a value is blank.
-- Above the header, rows with a single value of several words are remarks.
+- Above the header, rows with a single value of several words are remarks, and so are rows of such
+  values if the header has at least twice as many.
 - Below it, in a file of several columns, a row with a single value is a remark if the value reads
   as a sentence ("Some listings are not included in the download") or a count ("Total: 312"). A row
-  of the header's full width must read so beyond doubt, for an id may have several words.
+  of the header's full width must read so beyond doubt, for an id may have several words. A shorter
+  row may be such a sentence with separators in it.
 - A row whose first value is "Total" is a remark if at least a third of its fields are empty.
 
 Any other row of the wrong width is unreadable, not a remark, so the report shows it.
@@ -17,9 +19,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from domain.imports.records import Records, Unreadable
+from domain.imports.records import Record, Records, Unreadable
 from domain.imports.report import ImportRefusedError
 from domain.imports.texts import BLANK_LINES, Note, TextFile
 
@@ -132,7 +134,7 @@ class _Rows:
 
     def below(
         self, columns: Sequence[str], note: Note
-    ) -> Iterator[tuple[int, dict[str, Any] | Unreadable]]:
+    ) -> Iterator[tuple[int, Record | Unreadable]]:
         """Yield the rows below the header."""
         reader = self._reader
         width = len(columns)
@@ -153,7 +155,7 @@ class _Rows:
             # Most rows: two thirds of a remark's fields are full at most.
             if len(row) == width and row.count("") * 3 < width:
                 blank_lines = 0
-                yield line, dict(zip(columns, row, strict=False))
+                yield line, row
                 continue
             filled = _filled(row)
             if not filled:
@@ -169,7 +171,7 @@ class _Rows:
             if _is_remark(row, filled, width):
                 self.remark(line, row)
             elif _fits(row, columns):
-                yield line, dict(zip(columns, row, strict=False))
+                yield line, (*row, "")[:width]
             else:
                 amount = "few" if len(row) < width else "many"
                 yield line, Unreadable(f"{len(row)} of {width}", f"too {amount} fields")
@@ -223,7 +225,7 @@ def _separator(text: TextFile) -> str:
     def fit(separator: str) -> tuple[bool, float, int]:
         rows = _sample(text, separator)
         widths = [len(row) for row in rows[_rows_above_header(rows) :]] or [1]
-        return widths[0] > 1, widths.count(widths[0]) / len(widths), widths[0]
+        return widths[0] > 1, widths.count(widths[0]) / max(len(rows), 1), widths[0]
 
     return max(SEPARATORS, key=fit)
 
@@ -231,13 +233,13 @@ def _separator(text: TextFile) -> str:
 def _rows_above_header(rows: Sequence[Sequence[str]]) -> int:
     for number, row in enumerate(rows):
         filled = _filled(row)
-        if len(filled) > 1:
-            # A remark above a single column must not make a header of a value with a separator.
-            below = rows[number + 1 : number + 2]
-            names = all(cell and not cell[0].isdigit() for cell in filled)
-            return number if names and all(len(one) == len(row) for one in below) else 0
-        if not re.search(r"[\s:#]", filled[0].strip()):
-            return 0
+        below = len(rows[number + 1]) if number + 1 < len(rows) else len(row)
+        phrases = all(re.search(r"[ :#]", cell.strip()) for cell in filled)
+        if phrases and (len(filled) == 1 or below >= 2 * len(row)):
+            continue
+        # Otherwise the first value of a single column, if it has a comma, would become a header.
+        names = len(filled) > 1 and not any(cell[0].isdigit() for cell in filled)
+        return number if names and len(row) == below else 0
     return 0
 
 
@@ -254,15 +256,21 @@ def _fits(row: Sequence[str], columns: Sequence[str]) -> bool:
 def _is_remark(row: Sequence[str], filled: Sequence[str], width: int) -> bool:
     if width == 1 or len(row) > width + 1:
         return False
-    text = filled[0].strip()
+    text = " ".join(filled).strip()
     if len(filled) > 1:
-        return len(filled) * 3 <= width * 2 and _TOTAL.fullmatch(text) is not None
-    if _COUNT.fullmatch(text):
+        if _TOTAL.fullmatch(filled[0].strip()):
+            return len(filled) * 3 <= width * 2
+        return (
+            len(row) < width and _is_prose(text) and all(len(cell.split()) > 2 for cell in filled)
+        )
+    if _COUNT.fullmatch(text) or _is_prose(text):
         return True
-    words = text.split()
-    if len(words) < 4 or text[0].isdigit():
-        return False
-    return len(row) < width or sum(word[0].islower() for word in words[1:]) >= 4
+    return len(row) < width and len(text.split()) > 3 and not text[0].isdigit()
+
+
+def _is_prose(text: str) -> bool:
+    # The words of addresses begin with capitals, or the first is a number.
+    return not text[0].isdigit() and sum(word[0].islower() for word in text.split()[1:]) > 3
 
 
 def _reason(error: csv.Error) -> str:

@@ -10,21 +10,19 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
 from pydantic_core import from_json
 
-from domain.imports.records import Records, Unreadable
+from domain.imports.records import Record, Records, Unreadable, in_order
 from domain.imports.report import ImportRefusedError
 from domain.imports.texts import BLANK_LINES, Note, TextFile
 
 LINES_SUFFIXES = (".jsonl", ".ndjson")
 SUFFIXES = (*LINES_SUFFIXES, ".json")
-AHEAD_RECORDS = 1000
-AHEAD_CHARACTERS = 4 << 20
+NAMES = 5000
+"""Names in a file's records that are looked at."""
 RECORD_LIMIT = 1 << 20
 CHUNK = 1 << 18
 NAME_LIMIT = 255
@@ -70,12 +68,16 @@ def read_json(text: TextFile, note: Note, open_page: OPEN) -> Records:
             lists of records; more than ``BLANK_LINES`` blank lines follow each other.
     """
     if not _is_document(text):
-        return _records(text, _lines(text), "JSON Lines")
-    document = _Document(text, note)
-    texts = enumerate(_pages(document, note, open_page), 1)
-    # Reading ahead finds out what the document is.
-    found = _records(text, texts, "")
-    return replace(found, dialect=document.dialect)
+        names = _names(text, _lines(text))
+        return Records(names, _in_order(names, _lines(text)), "JSON Lines")
+    first = _Document(text, note)
+    names = _names(text, enumerate(_pages(first, note, open_page, []), 1))
+    missing: list[str] = []
+
+    def again() -> Texts:
+        return enumerate(_pages(_Document(text, _say_nothing), note, open_page, missing), 1)
+
+    return Records(names, _in_order(names, again()), first.dialect, missing)
 
 
 def _name(text: TextFile) -> str:
@@ -115,22 +117,28 @@ def _lines(text: TextFile) -> Texts:
             )
 
 
-def _records(text: TextFile, texts: Texts, dialect: str) -> Records:
-    ahead: list[tuple[int, str]] = []
-    columns: dict[str, None] = {}
-    size = 0
-    for number, record in texts:
-        ahead.append((number, record))
-        size += len(record)
+def _names(text: TextFile, texts: Texts) -> tuple[str, ...]:
+    """The names in all records, in order of appearance: a name may first occur in the last one."""
+    names: dict[str, None] = {}
+    empty = True
+    for _, record in texts:
+        empty = False
         values = _parsed(record)
-        if isinstance(values, dict):
-            columns.update(dict.fromkeys(values))
-        if len(ahead) >= AHEAD_RECORDS or size > AHEAD_CHARACTERS:
-            break
-    if not ahead:
+        if isinstance(values, dict) and len(names) < NAMES:
+            names.update(dict.fromkeys(values))
+    if empty:
         raise ImportRefusedError(f"{text.path}: the file is empty")
-    rows = ((number, _parsed(record)) for number, record in chain(ahead, texts))
-    return Records(tuple(columns), rows, dialect)
+    return tuple(names)
+
+
+def _in_order(names: tuple[str, ...], texts: Texts) -> Iterator[tuple[int, Record | Unreadable]]:
+    for number, record in texts:
+        values = _parsed(record)
+        yield number, in_order(names, values) if isinstance(values, dict) else values
+
+
+def _say_nothing(_remark: str) -> None:
+    """Take a remark that was told before."""
 
 
 def _parsed(record: str) -> dict[str, Any] | Unreadable:
@@ -141,7 +149,7 @@ def _parsed(record: str) -> dict[str, Any] | Unreadable:
     return values if isinstance(values, dict) else Unreadable(record.strip(), "not a JSON object")
 
 
-def _pages(document: "_Document", note: Note, open_page: OPEN) -> Iterator[str]:
+def _pages(document: "_Document", note: Note, open_page: OPEN, missing: list[str]) -> Iterator[str]:
     folder = document.path.parent
     read = {document.path.name}
     yield from document.records()
@@ -149,7 +157,7 @@ def _pages(document: "_Document", note: Note, open_page: OPEN) -> Iterator[str]:
     while link:
         if link in read or not _is_beside(folder, link):
             shown = link.partition("?")[0][:SHOWN]
-            note(f"the records go on at {shown!r}, which is not here; twin import reso loads them")
+            missing.append(f"the records go on at {shown!r}, which is not here")
             return
         read.add(link)
         with open_page(folder / link) as text:
@@ -157,7 +165,7 @@ def _pages(document: "_Document", note: Note, open_page: OPEN) -> Iterator[str]:
             yield from page.records()
             link, found = page.next_link, found + page.found
     if counted not in (None, found):
-        note(f"the answer counts {counted:,} records, and {found:,} are here")
+        missing.append(f"the answer counts {counted:,} records, and {found:,} are here")
 
 
 def _is_beside(folder: Path, name: str) -> bool:

@@ -1,8 +1,19 @@
 """What a source of an import hands out: rows by column, not yet validated."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+ABSENT = object()
+"""Stands for a value that a record does not have, not even as a blank one."""
+
+Record: TypeAlias = Sequence[Any]
+"""The values of a row, in the order of the columns."""
+
+
+def in_order(columns: Sequence[str], values: Mapping[str, Any]) -> Record:
+    """The values of those columns, or ``ABSENT``."""
+    return [values.get(column, ABSENT) for column in columns]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +34,15 @@ class Records:
     """The rows of a source, read while they are iterated.
 
     Attributes:
-        columns: for CSV the header, without blanks around its names, where a name may occur twice
-            and then gives the last of its values; for JSON the names that occur in the first
-            ``json_records.AHEAD_RECORDS`` records, in order of appearance. A later record may
-            have others.
-        rows: the line where a row begins, or the number of a record, from 1; and its values by
-            column. Values of CSV are text; those of JSON are what JSON has.
+        columns: for CSV the header, without blanks around its names, where a name may occur twice;
+            for JSON the names that occur in its records, in order of appearance.
+        rows: the line where a row begins, or the number of a record, from 1; and its values in
+            the order of the columns. Values of CSV are text; those of JSON are what JSON has.
         dialect: what was found, for the report, e.g. "CSV, semicolons, windows-1252".
+        missing: once all rows were read, what the source says that it has and does not hand out.
     """
 
     columns: tuple[str, ...]
-    rows: Iterator[tuple[int, dict[str, Any] | Unreadable]]
+    rows: Iterator[tuple[int, Record | Unreadable]]
     dialect: str
+    missing: list[str] = field(default_factory=list)

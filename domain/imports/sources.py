@@ -3,17 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 from domain.imports.csv_rows import read_csv
-from domain.imports.json_records import AHEAD_RECORDS, is_json, read_json
-from domain.imports.lines import Progress
-from domain.imports.records import Records, Unreadable
-from domain.imports.texts import Note, open_text
-
-__all__ = ["FileSource", "RecordSource", "Records", "Source", "Unreadable"]
+from domain.imports.json_records import is_json, read_json
+from domain.imports.records import Records, in_order
+from domain.imports.texts import Note, Progress, open_text
 
 
 class Source(Protocol):
@@ -88,9 +84,9 @@ class RecordSource:
     def open(self, progress: Progress, note: Note) -> Iterator[Records]:  # noqa: ARG002
         """Hand out the records, numbered from 1. ``note`` is told nothing."""
         size = len(self._records)
-        columns = dict.fromkeys(
-            name for record in islice(self._records, AHEAD_RECORDS) for name in record
+        columns = tuple(dict.fromkeys(name for record in self._records for name in record))
+        rows = (
+            (number, in_order(columns, record)) for number, record in enumerate(self._records, 1)
         )
-        rows = ((number, dict(record)) for number, record in enumerate(self._records, 1))
-        yield Records(tuple(columns), rows, "records")
+        yield Records(columns, rows, "records")
         progress(size, size)

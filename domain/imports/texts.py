@@ -14,23 +14,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
-from domain.imports.lines import BUFFER, GZIP, LINE_LIMIT, Progress
 from domain.imports.report import ImportRefusedError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+Progress = Callable[[int, int], None]
+"""Is told the bytes of the file read so far and the bytes it has."""
+
 Note = Callable[[str], None]
 """Is told remarks on the file as a whole."""
 
+GZIP = b"\x1f\x8b"
+LINE_LIMIT = 1 << 20
 HEAD = 1 << 20
-CHUNK = 1 << 16
+CHUNK = 1 << 15
 BLANK_BYTES = 64 << 20
 BLANK_LINES = 2_000_000
 """More blank lines in a row than any spreadsheet has rows."""
 
-UNPACKED_FREELY = 256 << 20
+UNPACKED_FREELY = 32 << 20
 UNPACKED_TIMES = 200
+"""Far more than rows of real values shrink."""
 
 UTF_8 = "utf-8-sig"
 WINDOWS_1252 = "cp1252"
@@ -59,6 +64,7 @@ NOT_TEXT = (
     (b"%PDF", "a PDF file"),
     (b"PAR1", "a Parquet file"),
     (b"SQLite format 3\0", "an SQLite file"),
+    (b"<", "a web page or an XML file"),
 )
 _BLANKS = b" \t\r\n\f\0,;|"
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
@@ -122,7 +128,8 @@ def open_text(
     Raises:
         ImportRefusedError: here or while reading: there is no such file or encoding; the file is
             empty, a damaged gzip file, no text, or not in its encoding; it unpacks to more than
-            ``UNPACKED_TIMES`` its size; it holds more than ``BLANK_BYTES`` of blanks at a stretch.
+            ``UNPACKED_TIMES`` its size and to more than ``UNPACKED_FREELY`` bytes; it holds more
+            than ``BLANK_BYTES`` of blanks at a stretch.
     """
     given = None if encoding is None else _codec(encoding)
     with _open_bytes(path) as file:
@@ -228,7 +235,7 @@ def _open_bytes(path: Path) -> Iterator[io.BufferedReader]:
             yield file
             return
         with tempfile.TemporaryFile() as copy:
-            shutil.copyfileobj(file, copy, BUFFER)
+            shutil.copyfileobj(file, copy)
             yield cast(io.BufferedReader, copy)
 
 
@@ -251,8 +258,9 @@ def _label(codec: str) -> str:
 
 
 def _check_is_text(path: Path, head: bytes) -> None:
+    begin = head.removeprefix(codecs.BOM_UTF8).lstrip()
     for magic, kind in NOT_TEXT:
-        if head.startswith(magic):
+        if begin.startswith(magic):
             raise ImportRefusedError(f"{path}: {kind}; save the data as CSV or JSON")
 
 

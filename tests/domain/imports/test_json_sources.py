@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from domain.imports.records import Unreadable
 from domain.imports.report import ImportRefusedError
-from domain.imports.sources import FileSource, Unreadable
+from domain.imports.sources import FileSource
 from tests.domain.imports.test_sources import Found
 
 Write = Callable[..., Path]
@@ -161,12 +162,12 @@ def test_records_across_the_pieces_that_are_read(read: Read) -> None:
     assert read("[" + "1234567," * 70_000 + "7]").rows[-1] == Unreadable("7", "not a JSON object")
 
 
-def test_columns_are_those_of_the_first_records(read: Read) -> None:
+def test_columns_are_those_of_all_records(read: Read) -> None:
     records = [{"id": n, f"c{n // 400}": n} for n in range(1400)]
     for content in (json.dumps(records), "\n".join(map(json.dumps, records))):
         found = read(content)
         assert found.rows == records
-        assert found.columns == ("id", "c0", "c1", "c2")
+        assert found.columns == ("id", "c0", "c1", "c2", "c3")
 
 
 def page(records: list[dict[str, Any]], link: str | None = None, count: int | None = None) -> str:
@@ -204,9 +205,7 @@ def test_a_page_elsewhere_is_noted(read: Read, link: str, shown: str | None) -> 
     assert found.rows == RECORDS
     (note,) = found.notes
     shown = shown or link.partition("?")[0]
-    assert note == (
-        f"the records go on at {shown!r}, which is not here; twin import reso loads them"
-    )
+    assert note == (f"the records go on at {shown!r}, which is not here")
 
 
 def test_a_broken_page_is_refused_by_its_name(read: Read, write: Write) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from domain.imports.records import ABSENT, Record, Unreadable
 from domain.imports.report import ImportRefusedError
-from domain.imports.sources import FileSource, RecordSource, Source, Unreadable
+from domain.imports.sources import FileSource, RecordSource, Source
 
 Write = Callable[..., Path]
 
@@ -24,15 +25,24 @@ def silent(done: int, size: int) -> None:
 
 
 class Found:
-    """All that a source hands out."""
+    """All that a source hands out, its values by column."""
 
     def __init__(self, source: Source) -> None:
         self.notes: list[str] = []
         with source.open(silent, self.notes.append) as records:
             self.columns = records.columns
             self.dialect = records.dialect
-            self.numbered = list(records.rows)
-        self.rows = [row for _, row in self.numbered]
+            self.numbered = [
+                (number, row if isinstance(row, Unreadable) else self._by_column(row))
+                for number, row in records.rows
+            ]
+        # Both are remarks on the whole.
+        self.notes += records.missing
+        self.rows: list[dict[str, Any] | Unreadable] = [row for _, row in self.numbered]
+
+    def _by_column(self, row: Record) -> dict[str, Any]:
+        pairs = zip(self.columns, row, strict=True)
+        return {column: value for column, value in pairs if value is not ABSENT}
 
 
 Read = Callable[..., Found]
