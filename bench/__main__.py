@@ -26,6 +26,7 @@ from bench.generate_properties import write
 from bench.server import ready, silent
 from cli.first_start import INVESTOR, load_sample
 from domain.imports.properties import import_properties
+from domain.imports.sources import FileSource
 from domain.tenants import tenants
 from domain.users import users
 from graph.identity import mint
@@ -66,7 +67,7 @@ async def measure_import(rt: runtime.Runtime, folder: Path, rows: int) -> None:
     for what in ("new", "unchanged"):
         start = time.perf_counter()
         async with rt.database.work(tenant_id) as work:
-            await import_properties(work, path)
+            await import_properties(work, FileSource(path))
             work.jobs.clear()
         seconds = time.perf_counter() - start
         row(f"import of {rows:,} {what} properties", f"{rows / seconds:,.0f} rows/s")

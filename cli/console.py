@@ -50,6 +50,9 @@ EXPECTED = (
     ("settings", "SettingsError"),
     ("sqlalchemy.exc", "DBAPIError"),
 )
+FAILURE = "twin.failure"
+"""Names, in a context's ``meta``, the exit code of expected errors."""
+
 _STOPPED = (("builtins", "KeyboardInterrupt"), ("asyncio.exceptions", "CancelledError"))
 
 # C0 and C1 controls, marks that turn the direction of text, separators of lines, half surrogates.
@@ -68,9 +71,10 @@ def _loaded(names: Iterable[tuple[str, str]]) -> tuple[type[BaseException], ...]
 
 
 class PlainErrors(TyperGroup):
-    """Commands whose expected errors end in one line on stderr and exit code 1.
+    """Commands whose expected errors end in one line on stderr.
 
-    Whoever is refused a lock gets ``os.EX_TEMPFAIL`` instead, since later it may work.
+    The exit code is 1, or what the command put under ``FAILURE``. Whoever is refused a lock gets
+    ``os.EX_TEMPFAIL`` instead, since later it may work.
     """
 
     def invoke(self, ctx: Any) -> Any:
@@ -94,7 +98,7 @@ class PlainErrors(TyperGroup):
             said = str(getattr(error, "orig", None) or error)
             _complain(" ".join(said.split()) or type(error).__name__)
             locked = type(error).__name__ == "LockedError"
-            raise typer.Exit(os.EX_TEMPFAIL if locked else 1) from None
+            raise typer.Exit(os.EX_TEMPFAIL if locked else ctx.meta.get(FAILURE, 1)) from None
 
 
 def _with_contexts(error: BaseException | None) -> Iterator[BaseException]:

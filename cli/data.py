@@ -1,16 +1,13 @@
-"""Commands for what is in the database: imports, tenants, users and their tokens."""
+"""Commands for who is in the database: tenants, users and their tokens."""
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
 
 import typer
 
 import settings
-from cli.console import JsonOption, progress, say, say_json, table
+from cli.console import JsonOption, say, say_json, table
 from cli.lazy import group
 from cli.session import TenantOption, read_in_tenant, read_list, run_in_tenant, run_on_database
 from domain.contract.vocabulary import Role
@@ -19,125 +16,10 @@ from domain.users import quick_lists
 if TYPE_CHECKING:
     from domain.core.database import Database
     from domain.core.work import Work
-    from domain.imports.report import ImportReport
     from runtime import Services
 
-imports = group("Load files of properties or interactions.")
 tenants = group("The firms on this server.")
 users = group("The members of a tenant.")
-
-Columns = Annotated[
-    list[str] | None, typer.Option("--map", help="FIELD=COLUMN, the file's column for a field.")
-]
-Constants = Annotated[
-    list[str] | None, typer.Option("--set", help="FIELD=VALUE, a value for every row.")
-]
-Strict = Annotated[bool, typer.Option("--strict", help="Load nothing if any row is bad.")]
-
-
-@imports.command("properties")
-def import_properties(
-    path: Path,
-    tenant: TenantOption,
-    columns: Columns = None,
-    constants: Constants = None,
-    strict: Strict = False,
-    create_tenant: Annotated[
-        bool, typer.Option("--create-tenant", help="Add the tenant if there is none.")
-    ] = False,
-    delete_missing: Annotated[
-        bool, typer.Option("--delete-missing", help="Delete properties the file does not hold.")
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Add or update properties from CSV or JSON Lines.
-
-    The file may be gzipped. Properties are found by their external id.
-    """
-    from domain.imports.properties import import_properties
-
-    load = partial(
-        import_properties,
-        path=path,
-        mapping=_pairs("--map", columns),
-        constants=_pairs("--set", constants),
-        strict=strict,
-        delete_missing=delete_missing,
-    )
-    _import(tenant, path, load, as_json, create_tenant=create_tenant)
-
-
-@imports.command("interactions")
-def import_interactions(
-    path: Path,
-    tenant: TenantOption,
-    columns: Columns = None,
-    constants: Constants = None,
-    strict: Strict = False,
-    create_users: Annotated[
-        bool, typer.Option("--create-users", help="Create the users whom the tenant does not know.")
-    ] = False,
-    role: Annotated[
-        Role | None,
-        typer.Option(help="Role of the users that --create-users creates. Default: viewer."),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Add what investors did, from CSV or JSON Lines.
-
-    The file may be gzipped.
-    """
-    if role is not None and not create_users:
-        raise typer.BadParameter("goes with --create-users alone", param_hint="--role")
-    from domain.imports.interactions import import_interactions
-
-    load = partial(
-        import_interactions,
-        path=path,
-        mapping=_pairs("--map", columns),
-        constants=_pairs("--set", constants),
-        strict=strict,
-        create_users=create_users,
-        role=role or Role.VIEWER,
-    )
-    _import(tenant, path, load, as_json)
-
-
-def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
-    pairs = {}
-    for text in given or []:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"{text!r}: write it as FIELD=...", param_hint=option)
-        pairs[name] = value
-    return pairs
-
-
-def _import(
-    tenant: str,
-    path: Path,
-    load: "Callable[..., Awaitable[ImportReport]]",
-    as_json: bool,
-    *,
-    create_tenant: bool = False,
-) -> None:
-    """Import with progress and print the report, also that of a strict import that refuses."""
-    from domain.imports.report import StrictImportError
-
-    with progress(f"Importing {path.name}") as update:
-
-        async def body(work: "Work", _: "Services") -> "ImportReport":
-            return await load(work, progress=lambda done, size: update(done / max(1, size), ""))
-
-        try:
-            report = run_in_tenant(tenant, body, create=create_tenant)
-        except StrictImportError as error:
-            say(*error.report.lines(), err=True)
-            raise
-    if as_json:
-        say_json(report)
-    else:
-        say(*report.lines())
 
 
 @tenants.command("create")

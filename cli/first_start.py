@@ -26,7 +26,9 @@ from domain.core.database import Database
 from domain.core.errors import DomainError
 from domain.core.work import Work
 from domain.imports.interactions import import_interactions
+from domain.imports.options import STRICT
 from domain.imports.properties import import_properties
+from domain.imports.sources import FileSource
 from domain.jobs import job_runs
 from domain.jobs.job_runs import JobRun
 from domain.model_registry import model_versions
@@ -163,10 +165,10 @@ async def load_sample(
             await tenants.create(work, SLUG, NAME)
             for number, file in enumerate(PROPERTY_FILES):
                 update(0.2 + 0.2 * number, f"importing {file}")
-                await import_properties(work, folder / file, strict=True)
+                await import_properties(work, FileSource(folder / file), STRICT)
             await _add_users(work, folder / "users.csv.gz")
             update(0.8, "importing interactions.csv.gz")
-            await import_interactions(work, folder / "interactions.csv.gz", strict=True)
+            await import_interactions(work, FileSource(folder / "interactions.csv.gz"), STRICT)
             return work.tenant_id
 
 

@@ -1,8 +1,7 @@
 """Importing interactions: stage the file, find users and properties by name, add what is new."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -10,13 +9,18 @@ from pydantic_core import PydanticCustomError
 from sqlalchemy import text
 
 from domain.contract.vocabulary import THUMBS, InteractionKind, Role
-from domain.core.input_rules import NO_ZERO_BYTE, Moment, OutsideInput, Text, Word
+from domain.core import canonical
+from domain.core.canonical import Canonical
+from domain.core.input_rules import NO_ZERO_BYTE, Identifier, Moment, OutsideInput, word
 from domain.core.work import Work
-from domain.imports.lines import Progress
+from domain.imports.options import ImportOptions
 from domain.imports.report import PROBLEM_LIMIT, ImportReport, StrictImportError, problem
 from domain.imports.rows import Row, RowReader
+from domain.imports.sources import Source
 from domain.imports.staging import stage
+from domain.imports.texts import Progress
 from domain.interactions.interactions import refresh_totals
+from domain.interactions.words import INTERACTION_KINDS
 from domain.jobs import index_outbox
 from domain.jobs.index_outbox import Marked
 from domain.properties.upsert import lock
@@ -33,12 +37,19 @@ def _happened(moment: datetime) -> datetime:
 class InteractionInput(OutsideInput):
     """One act of one investor: ``user`` is an external id or email, ``property`` an external id."""
 
-    property: Text
-    user: Annotated[str, Field(min_length=1, max_length=320, pattern=NO_ZERO_BYTE)]
-    kind: Annotated[InteractionKind, Word]
+    property: Identifier
+    user: Annotated[
+        str,
+        Field(min_length=1, max_length=320, pattern=NO_ZERO_BYTE),
+        Canonical(canonical.identifier),
+    ]
+    kind: Annotated[InteractionKind, word(InteractionKind, INTERACTION_KINDS)]
     occurred_at: Annotated[Moment, AfterValidator(_happened)]
-    reason: Annotated[str, Field(max_length=2000, pattern=NO_ZERO_BYTE)] | None = None
-    simulated: bool | None = None
+    reason: (
+        Annotated[str, Field(max_length=2000, pattern=NO_ZERO_BYTE), Canonical(canonical.text)]
+        | None
+    ) = None
+    simulated: Annotated[bool | None, Canonical(canonical.choice)] = None
 
 
 _STAGED = "staged_interactions"
@@ -129,16 +140,14 @@ _ADD = f"""
 
 async def import_interactions(
     work: Work,
-    path: Path,
+    source: Source,
+    options: ImportOptions = ImportOptions(),  # noqa: B008
     *,
-    mapping: Mapping[str, str] | None = None,
-    constants: Mapping[str, str] | None = None,
-    strict: bool = False,
     create_users: bool = False,
     role: Role = Role.VIEWER,
     progress: Progress = lambda _done, _size: None,
 ) -> ImportReport:
-    """Add the interactions of a file that are not known yet.
+    """Add the interactions of a source that are not known yet.
 
     The same user, property, kind and time is the same act. Of an investor's thumbs on a property
     the latest counts. Bad rows, also those that name an unknown property or user, are skipped and
@@ -146,22 +155,21 @@ async def import_interactions(
 
     Args:
         work: the unit of work; roll it back if this raises.
-        path: CSV or JSON Lines, plain or gzipped.
-        mapping: the file's column for a field, where it has another name.
-        constants: values for fields, as text, that hold for every row.
-        strict: load nothing if any row is bad.
+        source: the rows.
+        options: how to read it.
         create_users: create unknown users; one is simulated if all its acts are.
         role: of the users that are created. Users who exist keep theirs.
         progress: is told the bytes read so far and in all, every few thousand lines.
 
     Raises:
-        ImportRefusedError: the file, mapping or constants cannot be used.
-        StrictImportError: ``strict``, and a row is bad.
+        ImportRefusedError: the source or the options cannot be used.
+        StrictImportError: ``options.strict``, and a row or value is bad.
     """
     report = ImportReport()
-    reader = RowReader(InteractionInput, mapping or {}, constants or {}, report)
-    rows = _records(reader.read(path, progress))
-    await stage(work, _STAGED, _DEFINITION, _COLUMNS, rows)
+    reader = RowReader("interactions", InteractionInput, options, report)
+    rows = _records(reader.read(source, progress))
+    joined = ("property_key", "user_key", "kind")
+    await stage(work, _STAGED, _DEFINITION, _COLUMNS, rows, joined)
     await lock(work)
     values = {"tenant_id": work.tenant_id}
     created: Sequence[Any] = []
@@ -170,7 +178,7 @@ async def import_interactions(
     await work.session.execute(text("DROP TABLE IF EXISTS pg_temp.resolved_interactions"))
     await work.session.execute(text(_RESOLVE), values)
     await _report_unknown(work, reader)
-    if strict and report.skipped:
+    if options.strict and report.bad:
         raise StrictImportError(report)
 
     limit = index_outbox.REINDEX_ABOVE + 1
@@ -189,18 +197,11 @@ def few(ids: list[Any]) -> bool:
     return len(ids) <= index_outbox.REINDEX_ABOVE
 
 
-def _records(rows: Iterator[Row[InteractionInput]]) -> Iterator[tuple[Any, ...]]:
-    for line, _, item in rows:
-        if item is not None:
-            yield (
-                line,
-                item.property,
-                item.user,
-                item.kind,
-                item.occurred_at,
-                item.reason,
-                bool(item.simulated),
-            )
+def _records(rows: Iterator[Row]) -> Iterator[tuple[Any, ...]]:
+    for line, _, values, _ in rows:
+        if values is not None:
+            *others, simulated = values
+            yield (line, *others, bool(simulated))
 
 
 async def _report_unknown(work: Work, reader: RowReader[InteractionInput]) -> None:

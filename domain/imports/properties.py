@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from itertools import compress, repeat
+from operator import is_not
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import text
 
 from domain.core.work import Work
-from domain.imports.lines import Progress
+from domain.imports.options import ImportOptions
 from domain.imports.report import (
     PROBLEM_LIMIT,
     ImportRefusedError,
@@ -18,15 +19,17 @@ from domain.imports.report import (
     problem,
 )
 from domain.imports.rows import Row, RowReader
+from domain.imports.sources import Source
 from domain.imports.staging import stage
+from domain.imports.texts import Progress
 from domain.jobs import index_outbox
 from domain.jobs.index_outbox import Marked
 from domain.properties.input import PROPERTY_COLUMNS, PropertyInput
 from domain.properties.upsert import (
     ROW,
     ROW_DEFINITION,
+    STAMPED,
     given,
-    held,
     insert_new,
     lock,
     new_ids,
@@ -87,50 +90,54 @@ _LEAVE_OUT_REPEATED = f"""
 
 async def import_properties(
     work: Work,
-    path: Path,
+    source: Source,
+    options: ImportOptions = ImportOptions(),  # noqa: B008
     *,
-    mapping: Mapping[str, str] | None = None,
-    constants: Mapping[str, str] | None = None,
-    strict: bool = False,
     delete_missing: bool = False,
     progress: Progress = lambda _done, _size: None,
 ) -> ImportReport:
-    """Upsert the properties of a file by external id.
+    """Upsert the properties of a source by external id.
 
-    Bad rows are skipped and reported; of rows that repeat an external id the last counts. Fields
-    that the file lacks are left as they are, and rows that change nothing are not written. The
-    index follows after the commit.
+    Rows without a good external id are skipped and reported, and so are other bad values, without
+    their rows; of rows that repeat an external id the last counts. Fields that the source lacks
+    are left as they are, and rows that change nothing are not written. The index follows after
+    the commit.
 
     Args:
         work: the unit of work; roll it back if this raises.
-        path: CSV or JSON Lines, plain or gzipped.
-        mapping: the file's column for a field, where it has another name.
-        constants: values for fields, as text, that hold for every row.
-        strict: load nothing if any row is bad.
+        source: the rows.
+        options: how to read it.
         delete_missing: delete the tenant's properties that the file does not hold. A skipped row
             keeps its property; if a row's external id cannot be read, nothing is deleted.
         progress: is told the bytes read so far and in all, every few thousand lines.
 
     Raises:
-        ImportRefusedError: the file, mapping or constants cannot be used.
-        StrictImportError: ``strict``, and a row is bad.
+        ImportRefusedError: the source or the options cannot be used.
+        StrictImportError: ``options.strict``, and a row or value is bad.
     """
     report = ImportReport()
-    reader = RowReader(PropertyInput, mapping or {}, constants or {}, report)
-    if "external_id" in reader.constants:
+    reader = RowReader("properties", PropertyInput, options, report)
+    if "external_id" in options.constants:
         raise ImportRefusedError("--set external_id: every row needs an external id of its own")
     book = Stamps(await now(work))
-    rows = _records(reader.read(path, progress), report, book, keep_skipped=delete_missing)
+    rows = _records(reader.read(source, progress), report, book, keep_skipped=delete_missing)
     columns = ("stamps_number", *ROW)
-    await stage(work, STAGED, f"stamps_number integer, {ROW_DEFINITION}", columns, rows)
+    definition = f"stamps_number integer, {ROW_DEFINITION}"
+    joined = ("external_id", "given", "stamps_number")
+    await stage(work, STAGED, definition, columns, rows, joined)
     columns = ("stamps_number", "provenance")
-    await stage(work, STAMPS, "stamps_number integer, provenance jsonb", columns, book.rows())
+    definition = "stamps_number integer, provenance jsonb"
+    await stage(work, STAMPS, definition, columns, book.rows(), joined=("stamps_number",))
     await _leave_out_repeated(work, report, reader.columns["external_id"])
-    if strict and report.skipped:
+    if options.strict and report.bad:
         raise StrictImportError(report)
+    if delete_missing and report.missing:
+        raise ImportRefusedError(
+            f"{source.name}: {report.missing[0]}, so --delete-missing would delete too much"
+        )
     if delete_missing and not report.valid:
         raise ImportRefusedError(
-            f"{path}: no valid row, so --delete-missing would delete everything"
+            f"{source.name}: no valid row, so --delete-missing would delete everything"
         )
 
     await lock(work)
@@ -154,16 +161,21 @@ async def import_properties(
     return report
 
 
+_Key: TypeAlias = tuple[tuple[bool, ...], str, float | None]
+"""Which of ``STAMPED`` have a value, the source and its confidence."""
+
+
 class Stamps:
     """The distinct provenances of a file's rows, numbered; only so many, for memory's sake."""
 
     def __init__(self, observed_at: str) -> None:
         self._observed_at = observed_at
-        self._numbers: dict[tuple[tuple[str, ...], str, float | None], int] = {}
+        self._numbers: dict[_Key, int] = {}
 
-    def of(self, item: PropertyInput) -> tuple[int | None, str | None]:
-        """The number of an item's provenance or, where numbers have run out, itself as JSON."""
-        key = (held(item), item.source_system or SOURCE, item.confidence)
+    def of(self, values: tuple[Any, ...]) -> tuple[int | None, str | None]:
+        """The number of a row's provenance or, where numbers have run out, itself as JSON."""
+        *stamped, source, confidence = values[1:]
+        key = (tuple(map(is_not, stamped, repeat(None))), source or SOURCE, confidence)
         number = self._numbers.get(key)
         if number is None:
             number = len(self._numbers)
@@ -177,28 +189,21 @@ class Stamps:
         for key, number in self._numbers.items():
             yield number, self._json(key)
 
-    def _json(self, key: tuple[tuple[str, ...], str, float | None]) -> str:
-        return json.dumps(stamps(*key, self._observed_at))
+    def _json(self, key: _Key) -> str:
+        held, source, confidence = key
+        return json.dumps(stamps(compress(STAMPED, held), source, confidence, self._observed_at))
 
 
 def _records(
-    rows: Iterator[Row[PropertyInput]], report: ImportReport, book: Stamps, *, keep_skipped: bool
+    rows: Iterator[Row], report: ImportReport, book: Stamps, *, keep_skipped: bool
 ) -> Iterator[tuple[Any, ...]]:
     ids = new_ids()
-    for line, values, item in rows:
-        if item is not None:
-            number, provenance = book.of(item)
-            # A model's fields in their order, which is that of the columns.
-            yield (
-                number,
-                line,
-                given(tuple(values)),
-                next(ids),
-                provenance,
-                *item.__dict__.values(),
-            )
+    for line, columns, values, raw in rows:
+        if values is not None:
+            number, provenance = book.of(values)
+            yield (number, line, given(columns), next(ids), provenance, *values)
         elif keep_skipped:
-            external_id = _external_id(values)
+            external_id = _external_id(raw or {})
             if external_id is None:
                 report.unidentified += 1
             else:

@@ -5,8 +5,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from domain.core.input_rules import Note
+
 PROBLEM_LIMIT = 50
 VALUE_LIMIT = 80
+EXAMPLE_LIMIT = 3
+"""Examples of each kind of change."""
+WORD_LIMIT = 1000
+"""Distinct unknown words that are counted for a field."""
+WORDS_SHOWN = 20
 
 
 class ImportRefusedError(Exception):
@@ -14,14 +21,18 @@ class ImportRefusedError(Exception):
 
 
 class StrictImportError(Exception):
-    """A strict import found rows to skip, so nothing is to be loaded.
+    """A strict import found bad rows or values, so nothing is to be loaded.
 
     Attributes:
         report: what was found; its counts of written rows are 0.
     """
 
     def __init__(self, report: "ImportReport") -> None:
-        super().__init__(f"{report.skipped} of {report.read} rows are bad; nothing was imported")
+        values = sum(tally.count for tally in report.ignored.values())
+        bad = f"{report.skipped} of {report.read} rows" + (
+            f" and {values} values of others" if values else ""
+        )
+        super().__init__(f"{bad} are bad; nothing was imported")
         self.report = report
 
 
@@ -55,15 +66,56 @@ class Problem:
 
 def problem(line: int, column: str | None, value: Any, reason: str) -> Problem:
     """Make a problem of a value of any type and length."""
+    return Problem(line, column, _shortened(value), reason)
+
+
+def _shortened(value: Any) -> str:
     shown = "" if value is None else str(value)
-    if len(shown) > VALUE_LIMIT:
-        shown = shown[: VALUE_LIMIT - 1] + "…"
-    return Problem(line, column, shown, reason)
+    return shown if len(shown) <= VALUE_LIMIT else shown[: VALUE_LIMIT - 1] + "…"
 
 
 def _printable(name: str) -> str:
     # A file's text must not reach a terminal as control characters.
     return name if name.isprintable() else repr(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A value that was read in another form or left out.
+
+    Attributes:
+        line: where its row begins.
+        given: the value as the file has it, shortened.
+        value: what became of it; None if it stands for a missing one or was left out.
+    """
+
+    line: int
+    given: str
+    value: str | None
+
+
+@dataclass(slots=True)
+class Tally:
+    """How often one thing was done with the values of a column, and the first examples."""
+
+    count: int = 0
+    examples: list[Example] = field(default_factory=list)
+
+    def add(self, line: int, given: Any, value: Any) -> None:
+        """Count one."""
+        self.count += 1
+        if len(self.examples) < EXAMPLE_LIMIT:
+            shown = None if value is None else _shortened(value)
+            self.examples.append(Example(line, _shortened(given), shown))
+
+    def shown(self, kind: str, *, changed: bool) -> str:
+        """One line of text."""
+        examples = ", ".join(
+            f"line {one.line} {one.given!r}"
+            + (f" -> {'missing' if one.value is None else repr(one.value)}" if changed else "")
+            for one in self.examples
+        )
+        return f"  {self.count:,} x {kind}: {examples}"
 
 
 @dataclass(slots=True)
@@ -80,7 +132,14 @@ class ImportReport:
         users_created: users that interactions named and did not exist.
         by_reason: problems by column and reason. A row may have several.
         problems: the first ``PROBLEM_LIMIT`` of them, by line.
+        changed: values that were read in another form, by column and kind.
+        ignored: optional values that were left out, by column and reason.
+        unknown_words: for a field of a vocabulary, words that mean none of its values.
+        format: whose names the columns have.
+        dialect: how the file is written.
+        mapping: the file's column or columns for each field.
         notes: remarks on the file as a whole.
+        missing: what the file itself says that it lacks.
         unidentified: skipped rows of which not even the external id is known.
     """
 
@@ -93,8 +152,37 @@ class ImportReport:
     users_created: int = 0
     by_reason: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
+    changed: dict[str, Tally] = field(default_factory=dict)
+    ignored: dict[str, Tally] = field(default_factory=dict)
+    unknown_words: dict[str, Counter[str]] = field(default_factory=dict)
+    format: str = ""
+    dialect: str = ""
+    mapping: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
     unidentified: int = 0
+
+    def take(self, line: int, column: str, note: Note) -> None:
+        """Count what the gate did with a value."""
+        if note.ignored:
+            self.ignore(line, column, note.given, note.kind)
+        else:
+            self._tally(self.changed, column, note.kind).add(line, note.given, note.value)
+
+    def ignore(self, line: int, column: str, value: Any, reason: str) -> None:
+        """Count an optional value that is left out."""
+        self._tally(self.ignored, column, reason).add(line, value, None)
+
+    @staticmethod
+    def _tally(tallies: dict[str, Tally], column: str, kind: str) -> Tally:
+        return tallies.setdefault(f"{_printable(column)}: {kind}", Tally())
+
+    def unknown_word(self, name: str, word: Any) -> None:
+        """Count a word that means no value of the field's vocabulary."""
+        counts = self.unknown_words.setdefault(name, Counter())
+        shown = _shortened(word)
+        if shown in counts or len(counts) < WORD_LIMIT:
+            counts[shown] += 1
 
     def skip(self, found: Iterable[Problem]) -> None:
         """Count one row as skipped, for these problems."""
@@ -121,6 +209,11 @@ class ImportReport:
         """Rows that were not skipped."""
         return self.read - self.skipped
 
+    @property
+    def bad(self) -> bool:
+        """Whether a row was skipped or a value left out."""
+        return bool(self.skipped or self.ignored)
+
     def lines(self) -> list[str]:
         """The report as plain lines of text, without control characters."""
         counts = [
@@ -136,8 +229,28 @@ class ImportReport:
         total = self.by_reason.total()
         if total > len(examples):
             examples.append(f"  and {total - len(examples):,} more")
+        words = [
+            f"  {name}: " + ", ".join(
+                f"{word!r} ({count:,})" for word, count in counts.most_common(WORDS_SHOWN)
+            ) + (f" and {len(counts) - WORDS_SHOWN:,} more" if len(counts) > WORDS_SHOWN else "")
+            for name, counts in self.unknown_words.items()
+        ]  # fmt: skip
         return [
             *counts,
-            *(f"note: {note}" for note in self.notes),
+            *([f"read as {self.format}: {self.dialect}"] if self.format else []),
+            *(f"  {name} <- {_printable(column)}" for name, column in self.mapping.items()),
+            *(f"note: {note}" for note in (*self.notes, *self.missing)),
+            *_section("read in another form:", _tallied(self.changed, changed=True)),
+            *_section("left out, the rest of the row loaded:", _tallied(self.ignored)),
+            *_section("unknown words (--value FIELD:WORD=VALUE says what they mean):", words),
             *(["skipped, by reason:", *reasons, "where:", *examples] if self.skipped else []),
         ]
+
+
+def _tallied(tallies: dict[str, Tally], *, changed: bool = False) -> list[str]:
+    ordered = sorted(tallies.items(), key=lambda one: -one[1].count)
+    return [tally.shown(kind, changed=changed) for kind, tally in ordered]
+
+
+def _section(title: str, lines: list[str]) -> list[str]:
+    return [title, *lines] if lines else []

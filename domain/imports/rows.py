@@ -1,96 +1,221 @@
-"""From a file's lines to validated rows: which column feeds which field, and what is wrong."""
+"""From a source's records to validated rows: which column feeds which field, and what is wrong."""
 
-import csv
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Generic, TypeVar
+from itertools import islice
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import from_json
 
-from domain.core.input_rules import OutsideInput, explain
-from domain.imports.lines import Progress, open_lines
+from domain.core import canonical
+from domain.core.input_rules import Gate, OutsideInput, explain
+from domain.imports import formats
+from domain.imports.batches import WholeColumns
+from domain.imports.formats import FieldSource, Noun
+from domain.imports.options import ImportOptions
+from domain.imports.records import ABSENT, Record, Records, Unreadable
 from domain.imports.report import ImportRefusedError, ImportReport, Problem, problem
+from domain.imports.sources import Source
+from domain.imports.texts import Progress
 
 Item = TypeVar("Item", bound=OutsideInput)
 Values = dict[str, Any]
 
-Row = tuple[int, Values, Item | None]
-"""The line where it begins, what it gives by field, and the same validated; None if it is bad."""
+BATCH = 256
+"""Rows that are validated at a time."""
 
-JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+
+class Row(NamedTuple):
+    """A row of a source.
+
+    Attributes:
+        line: where it begins.
+        given: the fields that it sets.
+        values: the values of all fields of the model, in their order; None if the row is bad.
+        raw: what a bad row gave, by field.
+    """
+
+    line: int
+    given: frozenset[str]
+    values: tuple[Any, ...] | None
+    raw: Values | None = None
+
+
 NAMES_SHOWN = 30
 NAME_LENGTH = 60
-NAMES_KEPT = 1000
+
+
+class Plan:
+    """Takes the values of fields out of records.
+
+    Args:
+        sources: the columns of each field.
+        columns: the names of a record's values, in their order.
+        constants: values that every row has.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, FieldSource],
+        columns: Sequence[str],
+        constants: Mapping[str, str],
+    ) -> None:
+        self._sources = [
+            (name, [columns.index(column) for column in one.columns], one.combine)
+            for name, one in sources.items()
+        ]
+        self._constants = constants
+
+    def values(self, record: Record) -> Values:
+        """The values of the fields that the record gives."""
+        values: Values = {}
+        for name, places, combine in self._sources:
+            given = [record[place] for place in places]
+            if combine is None:
+                values[name] = given[0]
+            elif any(value is not ABSENT for value in given):
+                values[name] = combine([None if value is ABSENT else value for value in given])
+            else:
+                values[name] = ABSENT
+        return {
+            **{name: value for name, value in values.items() if value is not ABSENT},
+            **self._constants,
+        }
+
+    def columns(self, records: Sequence[Record]) -> dict[str, Sequence[Any]] | None:
+        """The values of each field; None unless all records give the same fields."""
+        turned = list(zip(*records, strict=True))
+        columns: dict[str, Sequence[Any]] = {}
+        for name, places, combine in self._sources:
+            given = [turned[place] for place in places] if turned else []
+            if any(ABSENT in column for column in given):
+                return None
+            if combine is None:
+                columns[name] = given[0] if given else ()
+            else:
+                columns[name] = list(map(combine, zip(*given, strict=True)))
+        constants = {name: (value,) * len(records) for name, value in self._constants.items()}
+        return columns | constants
 
 
 @dataclass(slots=True)
 class RowReader(Generic[Item]):
-    """Reads files of one kind of rows.
+    """Reads sources of one kind of rows.
 
     Args:
+        noun: what the rows are.
         model: the rules of a row.
-        mapping: the file's column for a field, where it has another name.
-        constants: values for fields, as text, that hold for every row.
-        report: receives the problems.
+        options: how to read.
+        report: receives the mapping and the problems.
 
     Raises:
-        ImportRefusedError: there is no such field, or a constant breaks a rule.
+        ImportRefusedError: the options name no such field or value, or a constant breaks a rule.
     """
 
+    noun: Noun
     model: type[Item]
-    mapping: Mapping[str, str]
-    constants: Mapping[str, str]
+    options: ImportOptions
     report: ImportReport
-    columns: dict[str, str] = field(init=False)
-    """The file's column of each field that is not constant."""
+    columns: dict[str, str] = field(init=False, default_factory=dict)
+    """What the source calls each field that is not constant."""
 
     def __post_init__(self) -> None:
-        fields = self.model.model_fields
-        for option, given in (("--map", self.mapping), ("--set", self.constants)):
-            for name in given:
-                if name not in fields:
-                    raise ImportRefusedError(
-                        f"{option} {name}={given[name]}: no such field; use one of "
-                        f"{', '.join(fields)}"
-                    )
-        for name in self.mapping.keys() & self.constants.keys():
+        fields, options = self.model.model_fields, self.options
+        asked = {f"--map {name}={column}": name for name, column in options.mapping.items()}
+        asked |= {f"--set {name}={value}": name for name, value in options.constants.items()}
+        asked |= {f"--value {name}": name for name in options.words}
+        for option, name in asked.items():
+            if name not in fields:
+                raise ImportRefusedError(f"{option}: no such field; use one of {', '.join(fields)}")
+        for name in options.mapping.keys() & options.constants.keys():
             raise ImportRefusedError(f"{name} is both mapped and set; do one of them")
+        for name, value in options.constants.items():
+            self._check_value(name, value, f"--set {name}={value}")
+        for name, words in options.words.items():
+            for word, value in words.items():
+                self._check_value(name, value, f"--value {name}:{word}={value}")
+
+    def _check_value(self, name: str, value: str, option: str) -> None:
         try:
-            self.model.model_validate(dict(self.constants))
+            self.model.model_validate({name: value})
         except ValidationError as error:
             for wrong in error.errors():
-                if wrong["type"] != "missing":
-                    name = str(wrong["loc"][0])
-                    raise ImportRefusedError(
-                        f"--set {name}={self.constants[name]}: {explain(wrong)}"
-                    ) from None
-        self.columns = {
-            name: self.mapping.get(name, name) for name in fields if name not in self.constants
-        }
+                if wrong["loc"] == (name,):
+                    raise ImportRefusedError(f"{option}: {explain(wrong)}") from None
 
-    def read(self, path: Path, progress: Progress) -> Iterator[Row[Item]]:
-        """Yield the rows of a file one at a time. Bad ones go into the report as well.
-
-        A name that ends in .jsonl, .ndjson or .json (before .gz) is JSON Lines, all else is CSV.
+    def read(self, source: Source, progress: Progress) -> Iterator[Row]:
+        """Yield the rows of a source one at a time. Bad ones go into the report as well.
 
         Raises:
-            ImportRefusedError: the file as a whole cannot be used.
+            ImportRefusedError: the source as a whole cannot be used.
         """
-        name = path.name.lower().removesuffix(".gz")
-        parse = self._json if name.endswith(JSON_SUFFIXES) else self._csv
-        # The model's own validator, without the frame around it: this runs once a row.
-        validate = self.model.__pydantic_validator__.validate_python
-        with open_lines(path, progress) as lines:
-            for line, values in parse(path, lines):
-                values.update(self.constants)
-                item: Item | None = None
-                try:
-                    item = validate(values)
-                except ValidationError as error:
-                    self.report.skip(self._problems(line, values, error))
-                yield line, values, item
+        report = self.report
+        with source.open(progress, report.notes.append) as records:
+            plan, gate = self._recognise(source, records)
+            whole = None if gate.words or gate.keep_blank else WholeColumns(self.model)
+            while batch := list(islice(records.rows, BATCH)):
+                report.read += len(batch)
+                yield from self._validate(list(self._readable(batch)), plan, gate, whole)
+            report.missing.extend(records.missing)
+
+    def _readable(
+        self, batch: list[tuple[int, Record | Unreadable]]
+    ) -> Iterator[tuple[int, Record]]:
+        for line, record in batch:
+            if isinstance(record, Unreadable):
+                self.report.skip([problem(line, None, record.value, record.reason)])
+                self.report.unidentified += 1
+            else:
+                yield line, record
+
+    def _validate(
+        self, batch: list[tuple[int, Record]], plan: Plan, gate: Gate, whole: WholeColumns | None
+    ) -> Iterator[Row]:
+        columns = plan.columns([record for _, record in batch]) if whole else None
+        found = whole.validate(columns, len(batch)) if whole and columns else None
+        for place, (line, record) in enumerate(batch):
+            if found and (valid := found.rows[place]):
+                yield Row(line, found.given, valid)
+            else:
+                yield self._alone(line, plan.values(record), gate)
+
+    def _alone(self, line: int, values: Values, gate: Gate) -> Row:
+        """Validate one row; what the gate did, and what is wrong, goes into the report."""
+        item: Item | None
+        try:
+            item = self.model.model_validate(values, context=gate)
+        except ValidationError as error:
+            gate.notes.clear()
+            item = self._without_bad(line, values, error, gate)
+        for note in gate.notes:
+            column = self.columns.get(note.field, note.field)
+            # As the file has it: another rule may have read the value before.
+            self.report.take(line, column, note._replace(given=values.get(note.field)))
+        gate.notes.clear()
+        if item is None:
+            return Row(line, frozenset(), None, values)
+        return Row(line, frozenset(item.model_fields_set), tuple(item.__dict__.values()))
+
+    def _without_bad(
+        self, line: int, values: Values, error: ValidationError, gate: Gate
+    ) -> Item | None:
+        """The row without its bad optional values; None if a required one is bad."""
+        wrong = error.errors(include_url=False)
+        bad = {str(one["loc"][0]) for one in wrong}
+        fields = self.model.model_fields
+        if any(fields[name].is_required() for name in bad if name in fields):
+            self.report.skip(self._problems(line, values, error))
+            return None
+        for one in wrong:
+            name = str(one["loc"][0])
+            self.report.ignore(line, self.columns.get(name, name), values.get(name), explain(one))
+            if one["type"] == "enum":
+                self.report.unknown_word(name, values.get(name))
+        for group in self.model.together:
+            if bad & set(group):
+                bad |= set(group)
+        good = {name: value for name, value in values.items() if name not in bad}
+        return self.model.model_validate(good, context=gate)
 
     def _problems(self, line: int, values: Values, error: ValidationError) -> Iterator[Problem]:
         for wrong in error.errors(include_url=False):
@@ -98,95 +223,69 @@ class RowReader(Generic[Item]):
             column = self.columns.get(name, name)
             yield problem(line, column, values.get(name), explain(wrong))
 
-    def _unreadable(self, line: int, value: object, reason: str) -> None:
-        self.report.skip([problem(line, None, value, reason)])
-        self.report.unidentified += 1
-
-    def _required(self) -> list[str]:
-        fields = self.model.model_fields
-        return [name for name in self.columns if fields[name].is_required() or name in self.mapping]
-
-    def _check_columns(self, path: Path, present: Collection[str]) -> None:
-        for name in self._required():
-            column = self.columns[name]
-            if column not in present:
-                hint = "" if name in self.mapping else f"; name it with --map {name}=COLUMN"
+    def _recognise(self, source: Source, records: Records) -> tuple[Plan, Gate]:
+        """Which column feeds which field, for the report as well; and how the source writes."""
+        options, report = self.options, self.report
+        found = formats.recognise(self.noun, records.columns, format=options.format)
+        chosen = dict(found.fields)
+        for name, column in options.mapping.items():
+            chosen[name] = FieldSource((self._column(source, records, column),))
+        chosen = {
+            name: chosen[name]
+            for name in self.model.model_fields
+            if name in chosen and name not in options.constants
+        }
+        for name, rules in self.model.model_fields.items():
+            if rules.is_required() and name not in chosen and name not in options.constants:
                 raise ImportRefusedError(
-                    f"{path}: no column {column!r}{hint}; the file has {_listed(present)}"
+                    f"{source.name}: no column {name!r}; name it with --map {name}=COLUMN; "
+                    f"the file has {_listed(records.columns)}"
                 )
-        ignored = set(present) - set(self.columns.values())
-        if ignored:
-            self.report.notes.append(f"ignored columns: {_listed(sorted(ignored))}")
+        used = {column for one in chosen.values() for column in one.columns}
+        for column in used:
+            if records.columns.count(column) > 1:
+                raise ImportRefusedError(f"{source.name}: there are two columns {column!r}")
+        self.columns = {name: " + ".join(one.columns) for name, one in chosen.items()}
+        report.format, report.dialect = found.format, records.dialect
+        report.mapping = {name: one.text for name, one in chosen.items()} | {
+            name: f"{value!r} (set)" for name, value in options.constants.items()
+        }
+        if ignored := [column for column in records.columns if column and column not in used]:
+            report.notes.append(f"ignored columns: {_listed(sorted(ignored))}")
+        gate = Gate(
+            date_order=options.date_order or found.date_order,
+            words={
+                name: {canonical.word(word): value for word, value in words.items()}
+                for name, words in options.words.items()
+            },
+            keep_blank=options.keep_blank,
+        )
+        return Plan(chosen, records.columns, options.constants), gate
 
-    def _csv(self, path: Path, lines: Iterator[str]) -> Iterator[tuple[int, Values]]:
-        reader = csv.reader(lines, strict=True)
-        try:
-            header = [name.strip() for name in next((row for row in reader if row), [])]
-        except csv.Error as error:
-            raise ImportRefusedError(
-                f"{path}: the header is not CSV: {_csv_reason(error)}"
-            ) from None
-        if not any(header):
-            raise ImportRefusedError(f"{path}: the file is empty")
-        self._check_columns(path, header)
-        for column in self.columns.values():
-            if header.count(column) > 1:
-                raise ImportRefusedError(f"{path}: there are two columns {column!r}")
-        names = [name for name, column in self.columns.items() if column in header]
-        places = [header.index(self.columns[name]) for name in names]
-        while True:
-            line = reader.line_num + 1
-            try:
-                row = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                self.report.read += 1
-                self._unreadable(line, f"ends in line {reader.line_num}", _csv_reason(error))
-                continue
-            if not row:
-                continue
-            self.report.read += 1
-            if len(row) == len(header):
-                yield line, dict(zip(names, map(row.__getitem__, places), strict=True))
-            else:
-                amount = "few" if len(row) < len(header) else "many"
-                self._unreadable(line, f"{len(row)} of {len(header)}", f"too {amount} fields")
-
-    def _json(self, path: Path, lines: Iterator[str]) -> Iterator[tuple[int, Values]]:
-        present: set[str] = set()
-        used = set(self.columns.values())
-        for line, content in enumerate(lines, 1):
-            if content.isspace():
-                continue
-            self.report.read += 1
-            try:
-                found = from_json(content, allow_inf_nan=False)
-            except ValueError:
-                self._unreadable(line, content.strip(), "not JSON")
-                continue
-            if not isinstance(found, dict):
-                self._unreadable(line, content.strip(), "not a JSON object")
-                continue
-            # Not all names of a file that has new ones in every line.
-            present.update(found if len(present) < NAMES_KEPT else used & found.keys())
-            yield (
-                line,
-                {name: found[column] for name, column in self.columns.items() if column in found},
-            )
-        if not self.report.read:
-            raise ImportRefusedError(f"{path}: the file is empty")
-        if present:
-            self._check_columns(path, present)
+    def _column(self, source: Source, records: Records, wanted: str) -> str:
+        for column in records.columns:
+            if column == wanted:
+                return column
+        for column in records.columns:
+            if column.casefold() == wanted.strip().casefold():
+                return column
+        raise ImportRefusedError(
+            f"{source.name}: no column {wanted!r}; the file has {_listed(records.columns)}"
+        )
 
 
-def _csv_reason(error: csv.Error) -> str:
-    message = str(error)
-    if message.startswith("new-line"):
-        return "a carriage return outside quotes"
-    if "field limit" in message:
-        return "a field is too long; a quote may not be closed"
-    return "a quote is not closed or not doubled"
+def guess_noun(source: Source, options: ImportOptions) -> Noun:
+    """What a source holds: interactions if its columns name a property, a user, a kind and a time.
+
+    Raises:
+        ImportRefusedError: the source as a whole cannot be used.
+    """
+    with source.open(lambda _done, _size: None, lambda _note: None) as records:
+        found = formats.recognise("interactions", records.columns, format=options.format).fields
+    needed = {"property", "user", "kind", "occurred_at"}
+    return (
+        "interactions" if needed <= {*found, *options.mapping, *options.constants} else "properties"
+    )
 
 
 def _listed(names: Collection[str]) -> str:

@@ -18,7 +18,7 @@ from domain.contract.vocabulary import Role
 from domain.core import clock
 from domain.core.errors import DomainError, invalid, not_found
 from domain.core.events import Event, Topic
-from domain.core.input_rules import NO_ZERO_BYTE, OutsideInput, Text
+from domain.core.input_rules import NO_ZERO_BYTE, Identifier, OutsideInput, Text
 from domain.core.outcome import Outcome
 from domain.core.work import Work
 from domain.interactions.interactions import Interaction, hold_for_totals, refresh_totals
@@ -44,7 +44,7 @@ class MemberInput(OutsideInput):
     Someone new is an active viewer unless said otherwise.
     """
 
-    external_id: Text
+    external_id: Identifier
     email: (
         Annotated[str, Field(max_length=254, pattern=NO_ZERO_BYTE), AfterValidator(_email)] | None
     ) = None

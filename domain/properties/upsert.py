@@ -51,7 +51,7 @@ ROW_DEFINITION = ", ".join(f"{column} {_SQL_TYPES[column]}" for column in ROW)
 
 
 @lru_cache(maxsize=1024)
-def given(columns: tuple[str, ...]) -> int:
+def given(columns: frozenset[str]) -> int:
     """The bits of the columns that a row sets."""
     return sum(GIVEN[column] for column in columns)
 
@@ -206,7 +206,7 @@ async def upsert(
     observed_at, ids = await now(work), new_ids()
     rows = [
         {
-            "given": given(tuple(item.model_fields_set)),
+            "given": given(frozenset(item.model_fields_set)),
             "id": next(ids),
             "provenance": stamps(
                 held(item), item.source_system or source, item.confidence, observed_at

@@ -4,14 +4,16 @@ Of a list of items that the domain has rules for, all are checked, and every fau
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import strawberry
 from pydantic import BaseModel, ValidationError
 
 from domain.core.errors import DomainError, invalid
-from domain.core.input_rules import explain
+from domain.core.input_rules import Gate, Note, explain
+from graph.core.directives import weight
 from graph.core.errors import InvalidItemsError
 from graph.core.strawberry_internals import to_camel_case
 
@@ -56,7 +58,25 @@ def bounded(values: Sequence[T] | None, name: str) -> tuple[T, ...]:
     return tuple(dict.fromkeys(values or ()))
 
 
-def checked(model: type[M], sent: Sequence[Any], field: str, limit: int) -> list[M]:
+@strawberry.type(directives=[weight(0)])
+class InputNote:
+    """A value of an input that the server read in another form or left out."""
+
+    message: str = strawberry.field(description="What was done, and why.")
+    path: list[str] = strawberry.field(
+        description="The path of the input field, list positions included."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Checked(Generic[M]):
+    """Items that meet the domain's rules, and what the gate did with their values."""
+
+    items: list[M]
+    notes: list[InputNote]
+
+
+def checked(model: type[M], sent: Sequence[Any], field: str, limit: int) -> Checked[M]:
     """The items by the domain's rules; what a client left out is left out here as well.
 
     Args:
@@ -72,17 +92,26 @@ def checked(model: type[M], sent: Sequence[Any], field: str, limit: int) -> list
         # Before looking at each of them.
         raise invalid(f"{len(sent)} {field}: send at most {limit}", field)
     items: list[M] = []
+    notes: list[InputNote] = []
     errors: list[DomainError] = []
     for place, item in enumerate(sent):
         values = {name: getattr(item, name) for name in model.model_fields}
         given = {name: value for name, value in values.items() if value is not strawberry.UNSET}
+        gate = Gate()
         try:
-            items.append(model(**given))
+            items.append(model.model_validate(given, context=gate))
+            notes.extend(_note(field, place, note) for note in gate.notes)
         except ValidationError as error:
             errors.extend(_broken_rules(field, place, error))
     if errors:
         raise InvalidItemsError(errors[:MAX_ERRORS])
-    return items
+    return Checked(items, notes)
+
+
+def _note(field: str, place: int, note: Note) -> InputNote:
+    done = "left out" if note.ignored else "read as missing" if note.value is None else ""
+    message = f"{note.given!r} was {done or f'read as {note.value!s}'}: {note.kind}"
+    return InputNote(message=message, path=[field, str(place), to_camel_case(note.field)])
 
 
 def _broken_rules(field: str, place: int, error: ValidationError) -> Iterator[DomainError]:

@@ -103,7 +103,7 @@ class MemberMutations:
     ) -> UpsertUsersPayload:
         """Create, change, deactivate or activate users by external id; for admins."""
         info.context.require_admin(REFUSAL)
-        items = checked(MemberInput, given.users, "users", MEMBER_LIMIT)
+        items = checked(MemberInput, given.users, "users", MEMBER_LIMIT).items
         try:
             async with info.context.changes() as work:
                 written = await members.upsert(work, items)

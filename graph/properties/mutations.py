@@ -14,7 +14,7 @@ from domain.properties.upsert import UPSERT_LIMIT, upsert
 from graph.core.context import INPUT, Info
 from graph.core.directives import as_many_as, weight
 from graph.core.errors import Payload, mutation
-from graph.core.inputs import checked
+from graph.core.inputs import InputNote, checked
 from graph.core.nodes import parse_id
 from graph.properties.loaders import PropertyLoaders
 from graph.properties.types import Property, describe_columns
@@ -85,6 +85,12 @@ class UpsertPropertiesPayload(Payload):
         default_factory=list, description="One for each property sent, in order."
     )
 
+    notes: list[InputNote] = strawberry.field(
+        default_factory=list,
+        description="Values that were read in another form, such as the text `N/A` as a missing "
+        "city, or left out, such as the coordinates 0,0.",
+    )
+
     @strawberry.field
     def properties(self) -> list[Property]:
         """The properties sent, as they stand now, in order."""
@@ -128,10 +134,10 @@ class PropertyMutations:
     ) -> UpsertPropertiesPayload:
         """Create or update properties by external id; for analysts and admins."""
         info.context.require_writer()
-        items = checked(PropertyRules, given.properties, "properties", UPSERT_LIMIT)
+        sent = checked(PropertyRules, given.properties, "properties", UPSERT_LIMIT)
         try:
             async with info.context.changes() as work:
-                written = await upsert(work, items)
+                written = await upsert(work, sent.items)
         except DomainError as error:
             raise DomainError(error.code, error.message, ("properties", *error.field)) from None
         rows = await info.context.loaders(PropertyLoaders).require(
@@ -141,7 +147,8 @@ class PropertyMutations:
             results=[
                 UpsertedProperty(outcome=item.outcome, property=Property.of(row))
                 for item, row in zip(written, rows, strict=True)
-            ]
+            ],
+            notes=sent.notes,
         )
 
     @mutation()

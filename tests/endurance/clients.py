@@ -13,7 +13,9 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy import select
 
+from domain.imports.options import STRICT
 from domain.imports.properties import import_properties
+from domain.imports.sources import FileSource
 from domain.properties.table import Property
 from graph.core.nodes import global_id, parse_id
 from tests.endurance import api
@@ -138,7 +140,7 @@ class Clients:
         path = folder / f"import-{self._firm.slug}.csv"
         write_rows(path, [{"external_id": name} | self._house() for name in names])
         async with self._world.rt.database.work(self._firm.tenant_id) as work:
-            await import_properties(work, path, strict=True)
+            await import_properties(work, FileSource(path), STRICT)
             rows = await work.session.execute(
                 select(Property.external_id, Property.id).where(Property.external_id.in_(names))
             )

@@ -20,7 +20,9 @@ import embedded
 import runtime
 from domain.contract.vocabulary import Role
 from domain.imports.interactions import import_interactions
+from domain.imports.options import STRICT
 from domain.imports.properties import import_properties
+from domain.imports.sources import FileSource
 from domain.jobs import job_runs
 from domain.jobs.job_runs import UNFINISHED, JobRun, JobStatus
 from domain.members import members
@@ -200,8 +202,8 @@ async def _found_firm(
     tenant_id = uuid4()
     async with rt.database.work(tenant_id) as work:
         await tenants.create(work, slug)
-        await import_properties(work, properties, strict=True)
-        await import_interactions(work, acts, create_users=True, strict=True)
+        await import_properties(work, FileSource(properties), STRICT)
+        await import_interactions(work, FileSource(acts), STRICT, create_users=True)
         await policies.change(work, _POLICY)
         await members.upsert(work, [MemberInput(external_id="judging-0", role=Role.ADMIN)])
         people = {one.external_id: one.id for one in await users.list_all(work)}

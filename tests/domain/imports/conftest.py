@@ -10,12 +10,21 @@ from sqlalchemy import select
 
 from domain.core.database import Database
 from domain.imports.interactions import import_interactions
+from domain.imports.options import ImportOptions
 from domain.imports.properties import import_properties
 from domain.imports.report import ImportReport
+from domain.imports.sources import FileSource
 from domain.properties.table import Property
 from domain.tenants.tenants import Tenant
 
 Load = Callable[..., Awaitable[ImportReport]]
+
+
+def _arguments(path: Path, given: dict[str, Any]) -> tuple[FileSource, ImportOptions]:
+    """The file and how to read it, out of a test's keywords."""
+    names = ImportOptions.__dataclass_fields__
+    options = {name: given.pop(name) for name in list(given) if name in names}
+    return FileSource(path, given.pop("encoding", None)), ImportOptions(**options)
 
 
 @pytest.fixture
@@ -37,7 +46,9 @@ def load(database: Database, tenant: Tenant, write: Callable[..., Path]) -> Load
         content: str | bytes, name: str = "file.csv", *, into: Tenant = tenant, **options: Any
     ) -> ImportReport:
         async with database.work(into.id) as work:
-            return await import_properties(work, write(content, name), **options)
+            return await import_properties(
+                work, *_arguments(write(content, name), options), **options
+            )
 
     return load
 
@@ -50,7 +61,9 @@ def load_acts(database: Database, tenant: Tenant, write: Callable[..., Path]) ->
         content: str | bytes, name: str = "file.csv", *, into: Tenant = tenant, **options: Any
     ) -> ImportReport:
         async with database.work(into.id) as work:
-            return await import_interactions(work, write(content, name), **options)
+            return await import_interactions(
+                work, *_arguments(write(content, name), options), **options
+            )
 
     return load
 

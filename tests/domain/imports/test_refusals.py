@@ -9,8 +9,10 @@ import pytest
 
 from domain.core.database import Database
 from domain.imports.interactions import import_interactions
+from domain.imports.options import ImportOptions
 from domain.imports.properties import import_properties
 from domain.imports.report import ImportRefusedError, ImportReport
+from domain.imports.sources import FileSource
 from domain.tenants.tenants import Tenant
 
 Load = Callable[..., Awaitable[ImportReport]]
@@ -25,19 +27,15 @@ PACKED = gzip.compress(b"external_id\n" + b"".join(b"%d\n" % number for number i
         ("a.csv", b"\n \n", "the file is empty"),
         ("a.csv.gz", b"", "the file is empty"),
         ("a.jsonl", b"\n\n", "the file is empty"),
-        ("a.csv", "external_id\nÄ\n".encode("latin-1"), "line 2 is not UTF-8; save the file as"),
-        ("a.csv", "external_id\nA\n".encode("utf-16"), "line 1 is not UTF-8"),
-        ("a.jsonl", b'{"external_id": "\xff"}', "line 1 is not UTF-8"),
         ("a.csv.gz", b"external_id\nA\n", "not a gzip file, although its name ends in .gz"),
-        ("a.csv", PACKED[:5000], "damaged gzip file, after line "),
-        ("a.csv", PACKED[:5000] + b"!" + PACKED[5001:], "damaged gzip file, after line "),
+        ("a.csv", PACKED[:5000], "damaged gzip file"),
+        ("a.csv", PACKED[:5000] + b"!" + PACKED[5001:], "damaged gzip file"),
         ("a.csv", b"external_id\n" + b"x" * (2 << 20), "line 2 is longer than a mebibyte"),
-        ("a.csv", b"id;city\n1;Kent\n", "no column 'external_id'; name it with --map external_id="),
-        ("a.csv", b"id,city\n1,Kent\n", "COLUMN; the file has 'id', 'city'"),
-        ("a.jsonl", b'{"id": 1}\n{"id": 2}\n', "no column 'external_id'"),
+        ("a.csv", b"x;city\n1;Kent\n", "no column 'external_id'; name it with --map external_id="),
+        ("a.csv", b"x,city\n1,Kent\n", "COLUMN; the file has 'x', 'city'"),
+        ("a.jsonl", b'{"x": 1}\n{"x": 2}\n', "no column 'external_id'"),
         ("a.csv", b"external_id,city,city\n1,a,b\n", "there are two columns 'city'"),
         ("a.csv", b'"external_id"x\n1\n', "the header is not CSV: a quote is not closed"),
-        ("a.csv", b"external_id\r1\r2\r", "the header is not CSV: a carriage return outside"),
     ],
 )
 async def test_files(
@@ -47,7 +45,7 @@ async def test_files(
     path.write_bytes(content)
     with pytest.raises(ImportRefusedError) as caught:
         async with database.work(tenant.id) as work:
-            await import_properties(work, path)
+            await import_properties(work, FileSource(path))
     assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -60,7 +58,7 @@ async def test_no_such_file(tmp_path: Path, database: Database, tenant: Tenant) 
     ):
         with pytest.raises(ImportRefusedError, match=message):
             async with database.work(tenant.id) as work:
-                await import_properties(work, path)
+                await import_properties(work, FileSource(path))
 
 
 @pytest.mark.parametrize(
@@ -73,6 +71,9 @@ async def test_no_such_file(tmp_path: Path, database: Database, tenant: Tenant) 
         ({"constants": {"latitude": "91"}}, "--set latitude=91: must be at most 90"),
         ({"constants": {"property_type": "hut"}}, "--set property_type=hut: use one of"),
         ({"constants": {"external_id": "A"}}, "every row needs an external id of its own"),
+        ({"words": {"colour": {"red": "1"}}}, "--value colour: no such field; use one of"),
+        ({"words": {"property_type": {"loft": "hut"}}}, "--value property_type:loft=hut: use one"),
+        ({"format": "excel"}, "--format excel: use one of auto, plain, reso"),
     ],
 )
 async def test_options(load: Load, options: dict[str, Any], message: str) -> None:
@@ -94,14 +95,16 @@ async def test_interactions_name_their_fields(
     path.write_text("property,user,occurred_at\n1,2,2024-05-01\n")
     with pytest.raises(ImportRefusedError, match="no column 'kind'; name it with --map kind="):
         async with database.work(tenant.id) as work:
-            await import_interactions(work, path)
+            await import_interactions(work, FileSource(path))
     with pytest.raises(ImportRefusedError, match="--set kind=LOOK: use one of VIEW, SAVE"):
         async with database.work(tenant.id) as work:
-            await import_interactions(work, path, constants={"kind": "LOOK"})
+            await import_interactions(
+                work, FileSource(path), ImportOptions(constants={"kind": "LOOK"})
+            )
 
 
 async def test_a_refused_file_leaves_nothing_behind(load: Load, database: Database) -> None:
-    with pytest.raises(ImportRefusedError, match="line 3 is not UTF-8"):
-        await load(b"external_id\nA\n\xff\n")
+    with pytest.raises(ImportRefusedError, match="longer than a mebibyte"):
+        await load(b"external_id\nA\n" + b"x" * (2 << 20))
     # The connection that COPY was broken off on is of use again.
     assert (await load("external_id\nA\n")).inserted == 1

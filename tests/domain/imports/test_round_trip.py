@@ -17,6 +17,7 @@ from domain.core.database import Database
 from domain.core.outcome import Outcome
 from domain.imports.properties import import_properties
 from domain.imports.report import ImportReport
+from domain.imports.sources import FileSource
 from domain.properties.input import PROPERTY_COLUMNS, PropertyInput
 from domain.properties.table import Property
 from domain.properties.upsert import STAMPED, upsert
@@ -89,7 +90,7 @@ async def test_file_to_database(
     path = tmp_path / name
     path.write_bytes(as_csv(batch) if name == "file.csv" else as_json_lines(batch))
     async with database.work(tenant.id) as work:
-        report: ImportReport = await import_properties(work, path, delete_missing=True)
+        report: ImportReport = await import_properties(work, FileSource(path), delete_missing=True)
         assert report.valid == len(batch), report.lines()
         # A full file written from the same rows through the API is what is there already.
         results = await upsert(work, batch)

@@ -9,6 +9,7 @@ from domain.contract.vocabulary import InteractionKind
 from domain.core.database import Database
 from domain.core.work import Job
 from domain.imports.properties import import_properties
+from domain.imports.sources import FileSource
 from domain.jobs import index_outbox
 from domain.jobs.index_outbox import IndexMark, Marked, Settled
 from domain.properties import snapshots, table
@@ -65,7 +66,7 @@ async def test_whoever_acted_on_what_an_import_deletes_is_marked_too(
     path = tmp_path / "left.csv"
     path.write_text("external_id\n0\n2\n")
     async with database.work(tenant.id) as work:
-        await import_properties(work, path, delete_missing=True)
+        await import_properties(work, FileSource(path), delete_missing=True)
     assert await marked(database, tenant) == sorted(
         [(Marked.PROPERTY, houses[1]), *((Marked.USER, one) for one in users)]
     )
@@ -73,7 +74,7 @@ async def test_whoever_acted_on_what_an_import_deletes_is_marked_too(
     monkeypatch.setattr(index_outbox, "REINDEX_ABOVE", 0)
     path.write_text("external_id\n2\n")
     async with database.work(tenant.id) as work:
-        await import_properties(work, path, delete_missing=True)
+        await import_properties(work, FileSource(path), delete_missing=True)
     assert await marked(database, tenant) == [(Marked.EVERYTHING, tenant.id)]
 
 

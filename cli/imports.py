@@ -1,0 +1,295 @@
+"""Commands that load files of properties and interactions."""
+
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.console import FAILURE, JsonOption, progress, say, say_json
+from cli.lazy import group
+from cli.session import TenantOption, run_in_tenant
+from domain.contract.vocabulary import Role
+
+if TYPE_CHECKING:
+    from domain.core.work import Work
+    from domain.imports.options import ImportOptions
+    from domain.imports.report import ImportReport
+    from domain.imports.sources import FileSource
+    from runtime import Services
+
+    Load = Callable[..., Awaitable[ImportReport]]
+
+imports = group("Load files of properties or interactions.")
+
+SOME_SKIPPED = 1
+REFUSED = 2
+"""Exit codes: of an import that skipped rows, and of one that loaded nothing."""
+
+
+@imports.callback()
+def _end(ctx: typer.Context) -> None:
+    ctx.meta[FAILURE] = REFUSED
+
+
+class Format(StrEnum):
+    """Whose names the columns have; see ``domain.imports.formats``."""
+
+    AUTO = "auto"
+    PLAIN = "plain"
+    RESO = "reso"
+    REDFIN = "redfin"
+    ZILLOW = "zillow"
+    CRM = "crm"
+
+
+class Dates(StrEnum):
+    """What comes first in 01/02/2024."""
+
+    MDY = "MDY"
+    DMY = "DMY"
+
+
+class Blank(StrEnum):
+    """What a blank value does to a stored one."""
+
+    ERASE = "erase"
+    KEEP = "keep"
+
+
+class Noun(StrEnum):
+    """What a file holds."""
+
+    PROPERTIES = "properties"
+    INTERACTIONS = "interactions"
+
+
+FormatOption = Annotated[
+    Format, typer.Option("--format", help="Whose names the columns have. Default: looks at them.")
+]
+Columns = Annotated[
+    list[str] | None, typer.Option("--map", help="FIELD=COLUMN, the file's column for a field.")
+]
+Constants = Annotated[
+    list[str] | None, typer.Option("--set", help="FIELD=VALUE, a value for every row.")
+]
+Words = Annotated[
+    list[str] | None,
+    typer.Option("--value", help="FIELD:WORD=VALUE, what a word of the file means."),
+]
+DatesOption = Annotated[
+    Dates | None, typer.Option("--dates", help="What comes first in 01/02/2024.")
+]
+Encoding = Annotated[
+    str | None, typer.Option("--encoding", help="Of the file. Default: looks at it.")
+]
+BlankOption = Annotated[
+    Blank, typer.Option("--blank", help="Whether a blank value erases or keeps what is stored.")
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Load nothing if any row or value is bad.")]
+CreateTenant = Annotated[
+    bool, typer.Option("--create-tenant", help="Add the tenant if there is none.")
+]
+DeleteMissing = Annotated[
+    bool, typer.Option("--delete-missing", help="Delete properties the file does not hold.")
+]
+CreateUsers = Annotated[
+    bool, typer.Option("--create-users", help="Create the users whom the tenant does not know.")
+]
+
+
+@imports.command("properties")
+def import_properties(
+    path: Path,
+    tenant: TenantOption,
+    columns: Columns = None,
+    constants: Constants = None,
+    words: Words = None,
+    format: FormatOption = Format.AUTO,  # noqa: A002
+    dates: DatesOption = None,
+    encoding: Encoding = None,
+    blank: BlankOption = Blank.ERASE,
+    strict: Strict = False,
+    create_tenant: CreateTenant = False,
+    delete_missing: DeleteMissing = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Add or update properties from CSV or JSON.
+
+    The file may be gzipped. Properties are found by their external id.
+    """
+    from domain.imports.properties import import_properties
+
+    options = _options(columns, constants, words, format, dates, blank, strict)
+    load = partial(import_properties, options=options, delete_missing=delete_missing)
+    _import(tenant, _file(path, encoding), load, as_json, create_tenant=create_tenant)
+
+
+@imports.command("interactions")
+def import_interactions(
+    path: Path,
+    tenant: TenantOption,
+    columns: Columns = None,
+    constants: Constants = None,
+    words: Words = None,
+    format: FormatOption = Format.AUTO,  # noqa: A002
+    dates: DatesOption = None,
+    encoding: Encoding = None,
+    strict: Strict = False,
+    create_users: CreateUsers = False,
+    role: Annotated[
+        Role | None,
+        typer.Option(help="Role of the users that --create-users creates. Default: viewer."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add what investors did, from CSV or JSON.
+
+    The file may be gzipped.
+    """
+    if role is not None and not create_users:
+        raise typer.BadParameter("goes with --create-users alone", param_hint="--role")
+    from domain.imports.interactions import import_interactions
+
+    options = _options(columns, constants, words, format, dates, Blank.ERASE, strict)
+    load = partial(
+        import_interactions, options=options, create_users=create_users, role=role or Role.VIEWER
+    )
+    _import(tenant, _file(path, encoding), load, as_json)
+
+
+@imports.command("check")
+def check(
+    path: Path,
+    tenant: TenantOption,
+    noun: Annotated[
+        Noun | None,
+        typer.Option("--as", help="What the file holds. Default: looks at its columns."),
+    ] = None,
+    columns: Columns = None,
+    constants: Constants = None,
+    words: Words = None,
+    format: FormatOption = Format.AUTO,  # noqa: A002
+    dates: DatesOption = None,
+    encoding: Encoding = None,
+    blank: BlankOption = Blank.ERASE,
+    strict: Strict = False,
+    create_tenant: CreateTenant = False,
+    delete_missing: DeleteMissing = False,
+    create_users: CreateUsers = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what an import of the file would do, and change nothing.
+
+    Takes the options of the import and ends with its exit code.
+    """
+    from domain.imports.interactions import import_interactions
+    from domain.imports.properties import import_properties
+    from domain.imports.rows import guess_noun
+
+    source = _file(path, encoding)
+    options = _options(columns, constants, words, format, dates, blank, strict)
+    found = noun or Noun(guess_noun(source, options))
+    load: Load = (
+        partial(import_properties, options=options, delete_missing=delete_missing)
+        if found is Noun.PROPERTIES
+        else partial(import_interactions, options=options, create_users=create_users)
+    )
+    _import(tenant, source, load, as_json, create_tenant=create_tenant, undone=True)
+
+
+def _file(path: Path, encoding: str | None) -> "FileSource":
+    from domain.imports.sources import FileSource
+
+    return FileSource(path, encoding)
+
+
+def _options(
+    columns: list[str] | None,
+    constants: list[str] | None,
+    words: list[str] | None,
+    chosen: Format,
+    dates: Dates | None,
+    blank: Blank,
+    strict: bool,
+) -> "ImportOptions":
+    from domain.imports.options import ImportOptions
+
+    meanings: dict[str, dict[str, str]] = {}
+    for name, value in _pairs("--value", words, "FIELD:WORD=VALUE").items():
+        field, colon, word = name.partition(":")
+        if not colon:
+            raise typer.BadParameter(
+                f"{name!r}: write it as FIELD:WORD=VALUE", param_hint="--value"
+            )
+        meanings.setdefault(field, {})[word] = value
+    return ImportOptions(
+        format=chosen.value,
+        mapping=_pairs("--map", columns, "FIELD=COLUMN"),
+        constants=_pairs("--set", constants, "FIELD=VALUE"),
+        words=meanings,
+        date_order=dates.value if dates else None,
+        keep_blank=blank is Blank.KEEP,
+        strict=strict,
+    )
+
+
+def _pairs(option: str, given: list[str] | None, form: str) -> dict[str, str]:
+    pairs = {}
+    for text in given or []:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{text!r}: write it as {form}", param_hint=option)
+        pairs[name] = value
+    return pairs
+
+
+class _CheckedError(Exception):
+    """Undoes a checked import, whose report it carries."""
+
+    def __init__(self, report: "ImportReport") -> None:
+        super().__init__("checked")
+        self.report = report
+
+
+def _import(
+    tenant: str,
+    source: "FileSource",
+    load: "Load",
+    as_json: bool,
+    *,
+    create_tenant: bool = False,
+    undone: bool = False,
+) -> None:
+    """Import with progress and print the report, also that of a strict import that refuses."""
+    from domain.imports.report import StrictImportError
+
+    with progress(f"Importing {Path(source.name).name}") as update:
+
+        async def body(work: "Work", _: "Services") -> "ImportReport":
+            report = await load(
+                work, source, progress=lambda done, size: update(done / max(1, size), "")
+            )
+            if undone:
+                raise _CheckedError(report)
+            return report
+
+        try:
+            report = run_in_tenant(tenant, body, create=create_tenant)
+        except _CheckedError as checked:
+            report = checked.report
+        except StrictImportError as error:
+            say(*error.report.lines(), err=True)
+            raise
+    if as_json:
+        say_json(report)
+    else:
+        say(*report.lines())
+        if undone:
+            say("This was a check: nothing was changed.")
+    if report.read and not report.valid:
+        raise typer.Exit(REFUSED)
+    if report.skipped:
+        raise typer.Exit(SOME_SKIPPED)
