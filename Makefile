@@ -38,7 +38,7 @@ PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope
 SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test test-fast test-random coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-freshness bench-start bench-warm bench-served bench-cli prior evaluate evaluate-simulation schema schema-check docs migrate migration constraints clean
+.PHONY: help setup serve test test-fast test-random coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-freshness bench-start bench-warm bench-served bench-cli bench-import prior evaluate evaluate-simulation schema schema-check docs migrate migration constraints clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-20s %s\n", $$1, $$2}' Makefile
@@ -144,6 +144,9 @@ bench-served: $(EVALUATION) ## measure real portfolios over HTTP beside the offl
 
 bench-cli: $(SERVE) ## measure how long commands take (ARGS="--rounds 10 --beside CHECKOUT")
 	$(BIN)/python -m bench.cli $(ARGS)
+
+bench-import: $(SERVE) ## measure how fast files load (ARGS="--rows 100000 --rounds 3 --beside CHECKOUT")
+	$(BIN)/python -m bench.imports $(ARGS)
 
 prior: $(EVALUATION) ## learn the re-ranker's starting weights, ml/twin/prior.json, from the sample data
 	$(BIN)/python -m bench.prior
