@@ -1,10 +1,10 @@
 """How fast files load: ``python -m bench.imports [--rows N] [--rounds N] [--beside CHECKOUT]``.
 
-Each round, in each checkout in turn, fills a new tenant by ``twin import``: new properties, the
-same file with another price in every row, that file again, then as many interactions of new users.
-The command is what stays the same from one checkout to the next. What it takes to start is measured
-by a file of one row and subtracted. Each checkout has services of its own, in a temporary folder.
-CPU is given for the command and for PostgreSQL: it says what a row costs even on a busy machine.
+Each round fills a new tenant by ``twin import``, each file in one checkout right after the other:
+new properties, the same with another price in every row, that file again, then as many interactions
+of new users. The command is what stays the same from one checkout to the next. What it takes to
+start is measured by a file of one row and subtracted. Each checkout has services of its own, in a
+temporary folder. CPU, of the command and PostgreSQL, tells the cost of a row on a busy machine too.
 """
 
 import argparse
@@ -46,6 +46,11 @@ class Cost(NamedTuple):
     wall: float
     command: float
     postgres: float
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds of both."""
+        return self.command + self.postgres
 
 
 def loads(folder: Path, rows: int) -> tuple[Load, Sequence[Load]]:
@@ -124,8 +129,8 @@ def measure(sources: Sequence[Checkout], rows: int, rounds: int) -> None:
             # Compiles what was never imported.
             load(checkout, "warm-up", start, 1)
         for number in range(rounds):
-            for checkout in sources:
-                for what in (start, *files):
+            for what in (start, *files):
+                for checkout in sources:
                     tenant = f"start-{number}" if what is start else f"round-{number}"
                     cost = load(checkout, tenant, what, 1 if what is start else rows)
                     costs[what, checkout].append(cost)
@@ -133,19 +138,25 @@ def measure(sources: Sequence[Checkout], rows: int, rounds: int) -> None:
         key: Cost(*(median(one) for one in zip(*found, strict=True)))
         for key, found in costs.items()
     }
-    table = Table(
-        "import", "checkout", "rows/s", "rate to the last", "us a row", "CPU", "PostgreSQL"
-    )
-    for (what, checkout), whole in medians.items():
-        label = (what.name, str(checkout.root))
-        if what is start:
-            table.add_row(*label, "", "", *(f"{seconds:.2f} s" for seconds in whole))
-            continue
-        last = beyond(medians[what, sources[-1]], medians[start, sources[-1]])
-        cost = beyond(whole, medians[start, checkout])
-        each = (f"{1e6 * seconds / rows:.0f}" for seconds in cost)
-        table.add_row(*label, f"{rows / cost.wall:,.0f}", f"{last.wall / cost.wall:.0%}", *each)
-    Console(width=130).print(table)
+    for checkout in sources:
+        began = medians[start, checkout]
+        print(f"{checkout.root} starts in {began.wall:.2f} s ({began.command:.2f} s of CPU)")
+    table = Table("import", "checkout", "rows/s", "CPU of the command", "of PostgreSQL")
+    if len(sources) > 1:
+        table.add_column("rate beside the last")
+        table.add_column("CPU beside the last")
+    for what in files:
+        net = [beyond(medians[what, one], medians[start, one]) for one in sources]
+        for checkout, cost in zip(sources, net, strict=True):
+            shares = (net[-1].wall / cost.wall, cost.cpu / net[-1].cpu)
+            table.add_row(
+                what.name,
+                str(checkout.root),
+                f"{rows / cost.wall:,.0f}",
+                *(f"{1e6 * one / rows:.0f} us a row" for one in (cost.command, cost.postgres)),
+                *(f"{share:.0%}" for share in shares if len(sources) > 1),
+            )
+    Console(width=140).print(table)
 
 
 def beyond(cost: Cost, start: Cost) -> Cost:
