@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import embedded
 from tests.conformance.servers import ROOT
+from tests.embedded.processes import wait_until
 
 
 class Run(NamedTuple):
@@ -72,6 +73,12 @@ def checkouts(asked: Namespace) -> Iterator[Sequence[Checkout]]:
     with TemporaryDirectory(prefix="twin-bench-") as folder, ExitStack() as stack:
         found = [Checkout(root, Path(folder) / str(number)) for number, root in enumerate(roots)]
         for checkout in found:
-            stack.callback(embedded.release, checkout.data_dir)
+            stack.callback(_stop, checkout.data_dir)
             embedded.ensure(checkout.data_dir)
         yield found
+
+
+def _stop(data_dir: Path) -> None:
+    """Stop the services and wait until nothing writes to their folder any more."""
+    embedded.release(data_dir)
+    wait_until(lambda: not embedded.status(data_dir))
