@@ -158,20 +158,20 @@ async def page_of(
     Args:
         listing: the list.
         shown: which of some properties are to be shown.
-        size: of the page.
+        size: of the page; one of 0 says whether the list goes on.
         after: the page begins behind this place; at the start of the list, if none.
         before: the page ends before this place instead.
     """
     if before is not None:
         items = await _shown(listing, shown, size + 1, before.key, backward=True)
-        page = items[-size:]
+        page = items[max(0, len(items) - size) :]
         first_rank = max(1, before.rank - len(page))
         ranked = list(enumerate(page, first_rank))
         return Page(ranked, has_next=True, has_previous=len(items) > size)
     rank = after.rank if after else 0
-    size = min(size, MAX_DEPTH - rank)
-    if size < 1:
+    if rank >= MAX_DEPTH:
         return Page([], has_next=False, has_previous=True)
+    size = min(size, MAX_DEPTH - rank)
     items = await _shown(listing, shown, size + 1, after.key if after else None)
     return Page(
         list(enumerate(items[:size], rank + 1)),

@@ -34,10 +34,15 @@ PAGED = page_of(DEFAULT_PAGE, "first", "last")
 
 First = Annotated[
     int | None,
-    strawberry.argument(description="How many from the start, 1 to 100; 20 if not said."),
+    strawberry.argument(
+        description="Number of items to return from the start, from 0 to 100. Default: 20."
+    ),
 ]
 Last = Annotated[
-    int | None, strawberry.argument(description="How many from the end instead, 1 to 100.")
+    int | None,
+    strawberry.argument(
+        description="Number of items to return from the end instead, from 0 to 100."
+    ),
 ]
 After = Annotated[
     str | None, strawberry.argument(description="Go on after the item of this cursor.")
@@ -96,8 +101,8 @@ def page_size(first: int | None, last: int | None = None) -> int:
     name, wanted = ("first", first) if last is None else ("last", last)
     if wanted is None:
         return DEFAULT_PAGE
-    if not 1 <= wanted <= MAX_PAGE:
-        raise invalid(f"{name} {wanted}: use 1 to {MAX_PAGE}", name)
+    if not 0 <= wanted <= MAX_PAGE:
+        raise invalid(f"{name} {wanted}: use 0 to {MAX_PAGE}", name)
     return wanted
 
 
@@ -128,7 +133,7 @@ def keyset_page(
     """The edges of a page, and where it stands.
 
     Args:
-        rows: in order, one more than the page holds if there are more.
+        rows: in order, one more than the page holds if there are more, even of a page of none.
         asked: the page.
         cursor: makes the cursor of a row.
         node: makes the node of a row.
@@ -136,7 +141,7 @@ def keyset_page(
     size, more = asked.size, len(rows) > asked.size
     edges = [
         Edge(cursor=cursor(row), node=node(row))
-        for row in (rows[-size:] if asked.backward else rows[:size])
+        for row in (rows[max(0, len(rows) - size) :] if asked.backward else rows[:size])
     ]
     return edges, page_info(
         [one.cursor for one in edges],

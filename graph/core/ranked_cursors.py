@@ -39,8 +39,8 @@ MAX_SOURCES = 4
 RankedLast = Annotated[
     int | None,
     strawberry.argument(
-        description="How many before the item of `before`, 1 to 100. Only with `before`: a ranked "
-        "list is found from its start, and its end means nothing."
+        description="Number of items to return before the item of `before`, from 0 to 100. Only "
+        "with `before`: a ranked list is found from its start, and its end means nothing."
     ),
 ]
 RankedBefore = Annotated[

@@ -45,7 +45,7 @@ def default(name: str) -> float:
     [
         f"holds {MAX_DOCUMENTS:,} texts of {MAX_BYTES // MIB} MiB together",
         f"{MAX_PASSING} texts of {MAX_PASSING_BYTES // KIB} KiB together",
-        f"1 to {MAX_PAGE} at a time",
+        f"0 to {MAX_PAGE} at a time",
         f"shows at most {MAX_RANK:,} properties",
         f"takes the {DIMENSIONS} numbers of an `embedding`",
         f"the {AUDIENCE} with an interest most like it",

@@ -79,7 +79,7 @@ async def page_of(session: Session, town: Town, name: str, **arguments: Any) -> 
 @pytest.mark.parametrize("name", NAMES)
 @few(20)
 @given(
-    st.integers(1, 40),
+    st.integers(0, 40),
     st.integers(0, 39),
     st.integers(0, 39),
     st.sampled_from(["first", "last"]),
@@ -125,14 +125,42 @@ async def test_every_page_is_that_of_the_specification(
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
-    "arguments", [{"first": 0}, {"first": 101}, {"last": 0}, {"last": 101}, {"first": 1, "last": 1}]
+    ("arguments", "says"),
+    [
+        ({"first": -1}, "first -1: use 0 to 100"),
+        ({"first": 101}, "first 101: use 0 to 100"),
+        ({"last": -1}, "last -1: use 0 to 100"),
+        ({"last": 101}, "last 101: use 0 to 100"),
+        ({"first": 1, "last": 1}, "give one of them, not both"),
+    ],
 )
-async def test_a_page_holds_one_to_a_hundred(
-    town: Town, sign_in: SignIn, name: str, arguments: dict[str, int]
+async def test_a_page_holds_at_most_a_hundred(
+    town: Town, sign_in: SignIn, name: str, arguments: dict[str, int], says: str
 ) -> None:
     session = sign_in(town.tenant, town.idle)
-    with pytest.raises(AssertionError, match="INVALID_INPUT"):
+    with pytest.raises(AssertionError, match=f"{says}.*INVALID_INPUT"):
         await page_of(session, town, name, **arguments)
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_page_of_none_counts_and_says_what_follows(
+    town: Town, untrained: Town, sign_in: SignIn, name: str
+) -> None:
+    town = untrained if name in WITHOUT_MODEL else town
+    session = sign_in(town.tenant, town.idle)
+    whole = await page_of(session, town, name, first=100)
+    none = {"startCursor": None, "endCursor": None}
+    end = whole["edges"][-1]["cursor"]
+    for arguments, follows, precedes in (
+        ({"first": 0}, True, False),
+        ({"first": 0, "after": end}, False, True),
+        ({"last": 0, "before": end}, True, True),
+        ({"last": 0, "before": whole["edges"][0]["cursor"]}, True, False),
+    ):
+        found = await page_of(session, town, name, **arguments)
+        assert (found["totalCount"], found["edges"]) == (whole["totalCount"], [])
+        around = {"hasNextPage": follows, "hasPreviousPage": precedes}
+        assert found["pageInfo"] == around | none, arguments
 
 
 @pytest.mark.parametrize("name", ["recommendations", "similarProperties", "similarUsers"])

@@ -181,7 +181,7 @@ async def test_a_run_leads_to_its_version_and_to_nobody_else_s(
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({"first": 0}, "first 0: use 1 to 100"),
+        ({"first": -1}, "first -1: use 0 to 100"),
         ({"after": "nonsense"}, "after: use a cursor of this list"),
         ({"filter": {"functions": ["\x00"]}}, "functions: use names without zero bytes"),
     ],

@@ -207,7 +207,7 @@ async def test_the_total_is_counted_only_if_asked_for(
 @pytest.mark.parametrize(
     ("variables", "field"),
     [
-        ({"first": 0}, ["first"]),
+        ({"first": -1}, ["first"]),
         ({"first": 101}, ["first"]),
         ({"last": -1}, ["last"]),
         ({"first": 1, "last": 1}, ["last"]),

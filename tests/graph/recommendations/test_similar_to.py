@@ -113,7 +113,7 @@ async def test_a_cursor_is_of_one_vector(town: Town, investor: Session) -> None:
         ({"vector": AXIS * 1000}, "vector", "16000 numbers; give the 16 of an embedding"),
         ({"vector": [0.0] * 16}, "vector", "all zero, which is no direction"),
         ({"vector": AXIS, "version": "another"}, "modelVersion", "ask for the embedding again"),
-        ({"vector": AXIS, "first": 0}, "first", "use 1 to 100"),
+        ({"vector": AXIS, "first": -1}, "first", "use 0 to 100"),
         ({"vector": AXIS, "diversity": 2}, "diversity", "use 0 to 1"),
     ],
 )
