@@ -1,6 +1,7 @@
 """The schema: what each noun can answer and do. ``python -m graph.schema`` prints it."""
 
 import inspect
+from datetime import datetime
 from itertools import takewhile
 
 import strawberry
@@ -13,10 +14,12 @@ from graphql import (
     GraphQLSchema,
     Undefined,
 )
+from strawberry.schema.config import StrawberryConfig
 
 from graph.core.errors import RequestErrorCode
 from graph.core.nodes import node_types
 from graph.core.queries import NodeQueries
+from graph.core.scalars import DATE_TIME
 from graph.core.strawberry_internals import (
     StrawberryObjectDefinition,
     graphql_schema,
@@ -74,6 +77,7 @@ def build_schema() -> strawberry.Schema:
         mutation=Mutation,
         subscription=Subscription,
         types=[*node_types(), *REASONS, RequestErrorCode],
+        config=StrawberryConfig(scalar_map={datetime: DATE_TIME}),
     )
     described = graphql_schema(schema)
     _describe(described)

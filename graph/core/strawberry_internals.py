@@ -36,6 +36,8 @@ from strawberry.types.fields.resolver import StrawberryResolver
 from strawberry.types.union import StrawberryUnion
 from strawberry.utils.str_converters import to_camel_case
 
+from graph.core.scalars import DATE_TIME
+
 CAST_ATTRIBUTE = TYPE_CAST_ATTRIBUTE
 """Attribute of an object that ``strawberry.cast`` has marked as one of another type."""
 
@@ -49,11 +51,12 @@ build_resolve_info: Any = StrawberryGraphQLCoreExecutionContext.build_resolve_in
 SCALARS = (
     base_scalars.DateDefinition,
     base_scalars.DateTimeDefinition,
+    DATE_TIME,
     base_scalars.TimeDefinition,
     base_scalars.DecimalDefinition,
     base_scalars.UUIDDefinition,
 )
-"""Strawberry's own scalars whose serialization is known: ``isoformat`` or ``str``."""
+"""Scalars whose serialization is known: ``isoformat`` or ``str``."""
 
 
 class InnerFunction(NamedTuple):

@@ -1,0 +1,70 @@
+"""Scalars whose input this server reads more strictly than the library does."""
+
+import re
+from datetime import datetime
+from typing import Any
+
+from graphql import GraphQLError, TokenKind, ValueNode, value_from_ast_untyped
+from strawberry.types.scalar import ScalarDefinition
+
+MAX_SHOWN = 100
+"""Characters of a refused value that the error repeats."""
+
+_ZONE = r"(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)?"
+_ISO = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    rf"(?:[T ][0-9]{{2}}:[0-9]{{2}}(?::[0-9]{{2}}(?:[.,][0-9]{{1,9}})?)?{_ZONE})?"
+    rf"|[0-9]{{8}}T[0-9]{{4}}(?:[0-9]{{2}}(?:[.,][0-9]{{1,9}})?)?{_ZONE}",
+    re.IGNORECASE,
+)
+"""A calendar date with or without a time, or both in the basic format. Digits alone are neither:
+20240501 could be a number of seconds, and 1714521600000 is one of milliseconds."""
+
+
+def parse_date_time(value: object) -> datetime:
+    """The moment that a client sent, with the zone that it names, if any.
+
+    Raises:
+        GraphQLError: the value is not an ISO 8601 date or date-time, or names a day or a time that
+            does not exist.
+    """
+    if isinstance(value, str) and _ISO.fullmatch(value):
+        try:
+            return datetime.fromisoformat(value.upper())
+        except ValueError:
+            # February 30, say.
+            pass
+    shown = f'"{value[:MAX_SHOWN]}"' if isinstance(value, str) else str(value)[:MAX_SHOWN]
+    raise GraphQLError(
+        f"DateTime {shown}: use an ISO 8601 date-time such as 2024-05-01T09:30:00Z, or a date such "
+        "as 2024-05-01; numbers of seconds or milliseconds are not read"
+    )
+
+
+def _parse_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> datetime:
+    """The moment in a document. Raises GraphQLError naming the argument or field, and where."""
+    try:
+        return parse_date_time(value_from_ast_untyped(node, variables))
+    except GraphQLError as error:
+        raise GraphQLError(f"{_named(node)}{error.message}", node) from None
+
+
+def _named(node: ValueNode) -> str:
+    """The argument or input field that a value stands for, as a prefix; empty in a list."""
+    colon = node.loc.start_token.prev if node.loc else None
+    if colon is None or colon.kind is not TokenKind.COLON or colon.prev is None:
+        return ""
+    return f"{colon.prev.value}: "
+
+
+DATE_TIME = ScalarDefinition(
+    name="DateTime",
+    description="A moment in ISO 8601, such as `2024-05-01T09:30:00Z`. As an input it may be a "
+    "date alone, which is its midnight, and is in UTC if it names no zone. Numbers of seconds or "
+    "milliseconds are refused.",
+    specified_by_url=None,
+    serialize=datetime.isoformat,
+    parse_value=parse_date_time,
+    parse_literal=_parse_literal,
+    origin=datetime,
+)
