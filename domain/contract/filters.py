@@ -27,7 +27,10 @@ class Circle:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """All points between two corners, in degrees; ``west`` is smaller than ``east``."""
+    """All points between two corners, in degrees; ``west`` is smaller than ``east``.
+
+    A side at a pole or at the 180th meridian does not restrict.
+    """
 
     south: float
     west: float
@@ -35,12 +38,16 @@ class Box:
     east: float
 
 
+WORLD = Box(-90, -180, 90, 180)
+
+
 @dataclass(frozen=True, slots=True)
 class Polygon:
     """All points within a ring of corners: (latitude, longitude) in degrees.
 
     The lines are straight on the map of degrees, and the last corner joins the first. Where lines
-    cross, a point is inside if the ring winds around it. The border itself is left open.
+    cross, a point is inside if the ring winds around it. The border itself is left open,
+    except at a pole or at the 180th meridian, where it does not restrict.
     """
 
     corners: tuple[tuple[float, float], ...]
@@ -52,9 +59,10 @@ class PropertyFilter:
 
     A property whose value is missing never matches a part that restricts that value.
     ``listed_after`` and ``listed_before`` leave out the moment itself; ranges, circles and boxes
-    include their borders. ``words`` must each begin a word of the property: see ``words_of``.
-    ``owned`` asks for what an investor of the tenant made a deal on, or for the rest. ``added``
-    restricts, by name, what other nouns know of properties; no index knows it.
+    include their borders. A property that lacks a coordinate lies in no area; ``WORLD`` is no
+    restriction, and becomes None. ``words`` must each begin a word of the property: see
+    ``words_of``. ``owned`` asks for what an investor of the tenant made a deal on, or for the rest.
+    ``added`` restricts, by name, what other nouns know of properties; no index knows it.
     """
 
     ids: tuple[UUID, ...] = ()
@@ -86,6 +94,10 @@ class PropertyFilter:
     box: Box | None = None
     polygon: Polygon | None = None
     added: tuple[tuple[str, Range], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.box == WORLD:
+            object.__setattr__(self, "box", None)
 
 
 RANGES: dict[str, str] = {

@@ -35,7 +35,11 @@ class RadiusInput:
 
 @strawberry.input
 class BoxInput:
-    """All points between two corners, not across the 180th meridian."""
+    """All points between two corners, not across the 180th meridian.
+
+    A side at a pole or at the 180th meridian does not restrict; a box of the whole world is no
+    filter. A property that lacks a coordinate lies in no other box.
+    """
 
     south: float = strawberry.field(description="The smallest latitude, -90 to 90.")
     west: float = strawberry.field(description="The smallest longitude, -180 to 180.")

@@ -35,6 +35,10 @@ PAYLOAD_INDEXES: dict[str, models.PayloadSchemaType | models.KeywordIndexParams]
 """What a property's point carries beside its tenant and model version."""
 
 _MILLIMETRE = 0.001
+_EDGE = 1e-9
+"""Degrees, a tenth of a millimetre, that points and areas keep from the poles and from the 180th
+meridian. Qdrant finds points by the cells of a grid in which 90 and 180 are past the last cell: it
+would take them for -90 and -180."""
 _WHOLE = 2.0**53  # below, a float and the integer that it stands for are the same number
 
 
@@ -56,7 +60,7 @@ def payloads(columns: PropertyColumns) -> list[dict[str, Any]]:
             for value in columns.column("renovation_needed").tolist()
         ],
         "location": [
-            {"lat": latitude, "lon": longitude} if known else None
+            {"lat": _latitude(latitude), "lon": _longitude(longitude)} if known else None
             for latitude, longitude, known in zip(
                 latitudes.tolist(), longitudes.tolist(), located.tolist(), strict=True
             )
@@ -170,6 +174,18 @@ def _numbers(values: NDArray[np.float64]) -> list[float | int | None]:
     ]
 
 
+def _latitude(degrees: float, edge: float = _EDGE) -> float:
+    return min(max(degrees, edge - 90), 90 - edge)
+
+
+def _longitude(degrees: float, edge: float = _EDGE) -> float:
+    return min(max(degrees, edge - 180), 180 - edge)
+
+
+def _point(latitude: float, longitude: float, edge: float = _EDGE) -> grpc.GeoPoint:
+    return grpc.GeoPoint(lat=_latitude(latitude, edge), lon=_longitude(longitude, edge))
+
+
 def _names(
     vocabulary: type[PropertyType] | type[ListingStatus], codes: NDArray[np.int8]
 ) -> list[str | None]:
@@ -183,7 +199,7 @@ def _within_circle(circle: Circle) -> grpc.Condition:
     return _field(
         "location",
         geo_radius=grpc.GeoRadius(
-            center=grpc.GeoPoint(lat=circle.latitude, lon=circle.longitude),
+            center=_point(circle.latitude, circle.longitude),
             radius=circle.radius_km * 1000 + _MILLIMETRE,
         ),
     )
@@ -193,13 +209,18 @@ def _within_box(box: Box) -> grpc.Condition:
     return _field(
         "location",
         geo_bounding_box=grpc.GeoBoundingBox(
-            top_left=grpc.GeoPoint(lat=nextafter(box.north, 90), lon=nextafter(box.west, -180)),
-            bottom_right=grpc.GeoPoint(lat=nextafter(box.south, -90), lon=nextafter(box.east, 180)),
+            top_left=grpc.GeoPoint(
+                lat=nextafter(_latitude(box.north), inf), lon=nextafter(_longitude(box.west), -inf)
+            ),
+            bottom_right=grpc.GeoPoint(
+                lat=nextafter(_latitude(box.south), -inf), lon=nextafter(_longitude(box.east), inf)
+            ),
         ),
     )
 
 
 def _within_polygon(polygon: Polygon) -> grpc.Condition:
-    ring = [grpc.GeoPoint(lat=latitude, lon=longitude) for latitude, longitude in polygon.corners]
+    # Nearer to the edge of the map than any point is, so that a line along it does not restrict.
+    ring = [_point(latitude, longitude, _EDGE / 2) for latitude, longitude in polygon.corners]
     exterior = grpc.GeoLineString(points=[*ring, ring[0]])
     return _field("location", geo_polygon=grpc.GeoPolygon(exterior=exterior))

@@ -47,6 +47,9 @@ def investor(town: Town, sign_in: SignIn) -> Session:
         ({"listedBefore": "2999-01-01T00:00:00Z"}, 0),
         ({"geo": {"withinPolygon": [{"latitude": a, "longitude": b} for a, b in SOUTH]}}, 30),
         ({"geo": {"withinPolygon": [{"latitude": a, "longitude": b} for a, b in SOUTH[::-1]]}}, 30),
+        ({"geo": {"withinBox": {"south": -90, "west": -180, "north": 90, "east": 180}}}, 60),
+        ({"geo": {"withinBox": {"south": 47, "west": -180, "north": 90, "east": 180}}}, 60),
+        ({"geo": {"withinBox": {"south": 47, "west": -123, "north": 48, "east": 180}}}, 60),
         ({"price": {"max": 310_000}, "bedrooms": {"min": 3}, "text": "main"}, 11),
     ],
 )

@@ -1,7 +1,9 @@
 """The filter in SQL and in the index: both find the same properties, whatever is asked."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from itertools import product
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -226,6 +228,97 @@ async def test_sql_and_the_index_agree_where_a_ring_crosses_itself(
     ):  # fmt: skip
         found = await inside(*((latitude + x, longitude + y) for x, y in bow_tie))
         assert (house in found) is wing
+
+
+Place = tuple[float | None, float | None]
+LATITUDES, LONGITUDES = (-90.0, -89.9999999, -45.0, 0.0, 89.9999999, 90.0), (
+    -180.0, -179.9999999, -90.0, 0.0, 179.9999999, 180.0,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+async def globe(
+    database: Database, index: EmbeddingIndex, twin: LoadedTwin
+) -> tuple[Tenant, Space, dict[UUID, Place]]:
+    """Properties at the poles, on both sides of the 180th meridian, within, and nowhere."""
+    tenant = await new_tenant(database)
+    places: list[Place] = [*product(LATITUDES, LONGITUDES), (None, None), (10.0, None), (None, 9.0)]
+    async with database.work(tenant.id) as work:
+        placed = {
+            (await add_property(work, latitude=latitude, longitude=longitude)).id: (
+                latitude, longitude,
+            )
+            for latitude, longitude in places
+        }  # fmt: skip
+    space = index.space(ModelKey(tenant.id, uuid4()))
+    async with database.work(tenant.id) as work:
+        columns = await snapshots.snapshot(work, list(placed))
+    await space.upsert_properties(columns, twin.items(columns))
+    return tenant, space, placed
+
+
+Find = Callable[[PropertyFilter], Awaitable[set[Place]]]
+
+
+@pytest.fixture
+def find(database: Database, globe: tuple[Tenant, Space, dict[UUID, Place]]) -> Find:
+    """Finds the places that match on the globe, which are the same in SQL and in the index."""
+    tenant, space, placed = globe
+
+    async def found(where: PropertyFilter) -> set[Place]:
+        async with database.work(tenant.id) as work:
+            in_sql = {item.id for item in await search.page(work, where, Order(), COUNT)}
+        in_index = {hit.property_id for hit in await space.query(DIRECTION, where, (), COUNT)}
+        assert in_index == in_sql, where
+        return {placed[one] for one in in_sql}
+
+    return found
+
+
+@pytest.mark.parametrize(
+    "sides", [(-90.0, -46.0), (-46.0, 46.0), (46.0, 90.0), (-90.0, 90.0), (90.0, 90.0), (0.0, 0.0)]
+)
+async def test_a_side_of_a_box_at_the_edge_of_the_map_does_not_restrict(
+    find: Find, globe: tuple[Tenant, Space, dict[UUID, Place]], sides: tuple[float, float]
+) -> None:
+    south, north = sides
+    for west, east in ((-180, -91), (-91, 91), (91, 180), (-180, 180), (-180, 91), (-91, 180)):
+        where = PropertyFilter(box=Box(south, west, north, east))
+        inside = {
+            (latitude, longitude)
+            for latitude, longitude in globe[2].values()
+            if latitude is not None and south <= latitude <= north
+            if longitude is not None and west <= longitude <= east
+        }
+        whole = (south, west, north, east) == (-90, -180, 90, 180)
+        assert await find(where) == (set(globe[2].values()) if whole else inside)
+
+
+@pytest.mark.parametrize("latitude", [-90, 90, 89.9])
+async def test_a_circle_over_a_pole_reaches_all_longitudes(find: Find, latitude: float) -> None:
+    found = await find(PropertyFilter(circle=Circle(latitude, 10, 50)))
+    poles = LATITUDES[:2] if latitude < 0 else LATITUDES[-2:]
+    assert found == set(product(poles, LONGITUDES))
+
+
+@pytest.mark.parametrize("longitude", [-180, -179.99, 179.99, 180])
+async def test_a_circle_reaches_across_the_180th_meridian(find: Find, longitude: float) -> None:
+    found = await find(PropertyFilter(circle=Circle(-45, longitude, 50)))
+    assert found == {(-45, one) for one in LONGITUDES if abs(one) > 179}
+
+
+async def test_a_line_of_a_polygon_along_the_edge_of_the_map_does_not_restrict(find: Find) -> None:
+    for south, west, north, east in (
+        (-90, -180, 90, 180), (-46, -180, 46, 91), (-46, -91, 90, 91), (-90, -91, 46, 180),
+    ):  # fmt: skip
+        ring = ((south, west), (north, west), (north, east), (south, east))
+        inside = {
+            (latitude, longitude)
+            for latitude, longitude in product(LATITUDES, LONGITUDES)
+            if south <= latitude <= north and west <= longitude <= east
+        }
+        for corners in (ring, ring[::-1]):
+            assert await find(PropertyFilter(polygon=Polygon(corners))) == inside
 
 
 @pytest.mark.parametrize(
