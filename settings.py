@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 REQUIRED_IN_PRODUCTION = ("database_url", "redis_url", "qdrant_url")
 
+_HEADER = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 """An origin as browsers write it: no path, not even a slash."""
 
@@ -56,6 +57,7 @@ class Settings(BaseSettings):
     token_clock_skew: float = Field(default=10.0, ge=0, le=300)
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    cors_headers: Annotated[tuple[str, ...], NoDecode] = ()
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     twin_cache_size: int = Field(default=32, ge=1)
@@ -106,14 +108,24 @@ class Settings(BaseSettings):
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _origins(cls, value: str | tuple[str, ...]) -> tuple[str, ...]:
-        names = value.split(",") if isinstance(value, str) else value
-        origins = tuple(name.strip() for name in names if name.strip())
+        origins = _names(value)
         for origin in origins:
             if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise ValueError(
                     f"{origin!r} is no origin; write https://example.com, comma between two, or *"
                 )
         return origins
+
+    @field_validator("cors_headers", mode="before")
+    @classmethod
+    def _headers(cls, value: str | tuple[str, ...]) -> tuple[str, ...]:
+        headers = _names(value)
+        for header in headers:
+            if not _HEADER.fullmatch(header):
+                raise ValueError(
+                    f"{header!r} is no name of a header; write X-My-App, comma between two"
+                )
+        return headers
 
     @field_validator("otel_exporter_otlp_endpoint")
     @classmethod
@@ -168,6 +180,12 @@ class Settings(BaseSettings):
             if url is not None and not url.startswith(schemes):
                 raise ValueError(f"{name.upper()} {url!r}: begin it with {' or '.join(schemes)}")
         return self
+
+
+def _names(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    """The names of a list with commas between them."""
+    names = value.split(",") if isinstance(value, str) else value
+    return tuple(name.strip() for name in names if name.strip())
 
 
 def load() -> Settings:

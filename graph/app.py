@@ -32,10 +32,12 @@ from graph.limits.meter import Meter
 from graph.schema import build_schema
 from graph.server.documents import DocumentStore, read_manifest
 from graph.server.graphiql import GraphiQL, SignedIn, sign_in
+from graph.server.http.compression import Compression
 from graph.server.http.connections import Connections
 from graph.server.http.cors import cors
 from graph.server.http.errors import answer_http_exception
 from graph.server.http.sse import EventStreams
+from graph.server.http.standard_headers import StandardHeaders
 from graph.server.http.stopping import before_stopping
 from graph.server.http.view import GraphQLView
 from graph.server.http.websocket import WebSockets
@@ -119,20 +121,25 @@ def build(open_runtime: OpenRuntime, settings: Settings) -> Starlette:
         settings.batch_limit,
     )
     sockets = WebSockets(operations, _context, connections, settings.cors_origins)
+    compressed = [Middleware(Compression)]
     routes: list[BaseRoute] = [
-        Route("/graphql", view),
+        Route("/graphql", view, middleware=compressed),
         WebSocketRoute("/graphql", sockets),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
     ]
     token = settings.metrics_token
     if token or not settings.production:
-        routes.append(Route("/metrics", metrics))
+        routes.append(Route("/metrics", metrics, middleware=compressed))
     if graphiql:
         routes.append(Route("/graphql/assets/{name}", graphiql.asset))
     server = Starlette(
         routes=routes,
-        middleware=[Middleware(RequestLog), *cors(settings.cors_origins)],
+        middleware=[
+            Middleware(StandardHeaders),
+            Middleware(RequestLog),
+            *cors(settings.cors_origins, settings.cors_headers),
+        ],
         exception_handlers={HTTPException: answer_http_exception},
         lifespan=lifespan,
     )

@@ -25,6 +25,7 @@ from graph.limits.shape import (
     MAX_TOKENS,
 )
 from graph.server.documents import MAX_BYTES, MAX_DOCUMENTS, MAX_PASSING, MAX_PASSING_BYTES
+from graph.server.http.compression import SMALLEST
 from graph.server.http.connections import RECHECK_EVERY
 from graph.server.http.view import MAX_BODY
 from graph.server.http.websocket import IDLE_AFTER, PING_EVERY, PONG_WITHIN
@@ -59,6 +60,7 @@ def default(name: str) -> float:
         f"pinged every {PING_EVERY:g} s and closed after {PONG_WITHIN:g} s",
         f"after {IDLE_AFTER / 60:g} idle minutes",
         f"body | {MAX_BODY // MIB} MiB",
+        f"Answers of {SMALLEST // KIB} KiB or more are compressed",
         f"document | {MAX_SOURCE_LENGTH:,} characters, {MAX_TOKENS:,} tokens, "
         f"{MAX_COMMENTS:,} comments",
         f"| {MAX_DEPTH}, {MAX_ALIASES}, {MAX_ROOT_FIELDS}, {MAX_FIELDS:,} |",

@@ -1,4 +1,4 @@
-"""Which media type an answer has."""
+"""Which media type and which encoding an answer has."""
 
 from collections.abc import Sequence
 
@@ -62,6 +62,17 @@ def accepts_stream(accept: str) -> bool:
         return response_type(accept, (EVENT_STREAM,)) == EVENT_STREAM
     except TransportError:
         return False
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether an ``Accept-Encoding`` header names gzip, and does not prefer the plain answer."""
+    if "gzip" not in accept_encoding.lower():
+        return False
+    qualities: dict[str, float] = {}
+    for part in accept_encoding.lower().split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        qualities[name.removeprefix("x-")] = _quality(parameters)
+    return qualities.get("gzip", 0.0) >= max(qualities.get("identity", 0.0), 0.001)
 
 
 def _quality(parameters: list[str]) -> float:

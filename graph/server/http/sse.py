@@ -25,7 +25,6 @@ BEAT_EVERY = 15.0
 
 HEADERS = [
     (b"content-type", f"{EVENT_STREAM}; charset=utf-8".encode()),
-    (b"cache-control", b"no-store"),
     # Else nginx would keep events back.
     (b"x-accel-buffering", b"no"),
 ]

@@ -18,8 +18,10 @@ PREFLIGHT = {
 
 
 @asynccontextmanager
-async def server(rt: Runtime, *origins: str) -> AsyncIterator[httpx.AsyncClient]:
-    settings = Settings(_env_file=None, cors_origins=origins)
+async def server(
+    rt: Runtime, *origins: str, headers: tuple[str, ...] = ()
+) -> AsyncIterator[httpx.AsyncClient]:
+    settings = Settings(_env_file=None, cors_origins=origins, cors_headers=headers)
     app = build(lambda: nullcontext(rt), settings)
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
@@ -99,3 +101,58 @@ def test_what_is_no_origin_is_refused_with_the_fix(
         load()
     assert repr(origin) in str(caught.value)
     assert "https://example.com" in str(caught.value)
+
+
+CLIENTS = {
+    "Apollo Client": "apollographql-client-name,apollographql-client-version,authorization,"
+    "content-type,x-apollo-operation-name,apollo-require-preflight",
+    "Apollo Kotlin": "accept,content-type,x-apollo-operation-id,x-apollo-operation-name,"
+    "x-apollo-operation-type",
+    "urql, graphql-request, Relay": "accept,authorization,content-type,graphql-preflight",
+    "Hive": "content-type,graphql-client-name,graphql-client-version,x-graphql-client-name,"
+    "x-graphql-client-version",
+    "graphql-sse, fetch-event-source": "accept,authorization,cache-control,content-type,"
+    "last-event-id",
+    "axios": "authorization,content-type,x-request-id,x-requested-with",
+    "Sentry": "authorization,baggage,content-type,sentry-trace,traceparent",
+    "OpenTelemetry": "authorization,baggage,content-type,traceparent,tracestate",
+    "Zipkin": "b3,content-type,x-b3-flags,x-b3-parentspanid,x-b3-sampled,x-b3-spanid,x-b3-traceid",
+    "Jaeger": "content-type,uber-trace-id",
+    "Datadog": "content-type,traceparent,tracestate,x-datadog-origin,x-datadog-parent-id,"
+    "x-datadog-sampling-priority,x-datadog-trace-id",
+    "New Relic": "content-type,newrelic,traceparent,tracestate",
+    "Elastic APM": "content-type,elastic-apm-traceparent,traceparent,tracestate",
+    "Application Insights": "content-type,request-context,request-id,traceparent",
+    "CloudWatch": "content-type,x-amzn-trace-id",
+}
+
+
+async def asked_for(client: httpx.AsyncClient, names: str) -> httpx.Response:
+    headers = PREFLIGHT | {"Origin": FRIEND, "Access-Control-Request-Headers": names}
+    return await client.options("/graphql", headers=headers)
+
+
+async def test_common_clients_pass_the_preflight(rt: Runtime) -> None:
+    async with server(rt, FRIEND) as client:
+        for name, headers in CLIENTS.items():
+            response = await asked_for(client, headers)
+            assert response.status_code == 200, name
+            allowed = response.headers["Access-Control-Allow-Headers"].lower().split(", ")
+            assert set(headers.split(",")) <= set(allowed), name
+
+
+async def test_further_headers_pass_by_a_setting(rt: Runtime) -> None:
+    async with server(rt, FRIEND) as client:
+        assert (await asked_for(client, "x-my-app")).status_code == 400
+    async with server(rt, FRIEND, headers=("X-My-App",)) as client:
+        assert (await asked_for(client, "x-my-app,traceparent")).status_code == 200
+
+
+def test_headers_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORS_HEADERS", " X-My-App ,x-tenant-hint,")
+    assert load().cors_headers == ("X-My-App", "x-tenant-hint")
+    for name in ("X My App", "*", "X-Ä", "a:b"):
+        monkeypatch.setenv("CORS_HEADERS", f"X-My-App,{name}")
+        with pytest.raises(SettingsError, match=r"CORS_HEADERS.*write X-My-App") as caught:
+            load()
+        assert repr(name) in str(caught.value)

@@ -93,7 +93,7 @@ async def test_a_subscription_is_a_stream(
     async with streamed(server, session.token, FOLLOW, method=method) as (response, answers):
         assert response.status_code == 200
         assert response.headers["content-type"] == f"{STREAM}; charset=utf-8"
-        assert response.headers["cache-control"] == "no-store"
+        assert response.headers["cache-control"] == "private, no-store"
         name, body = await anext(answers)
         assert (name, body["data"]) == (
             "next",

@@ -283,9 +283,10 @@ async def test_heartbeats(address: str, session: Session, monkeypatch: pytest.Mo
 async def test_pages_of_other_sites_may_not_connect_unless_they_are_named(
     rt: Runtime, settings: Settings, address: str
 ) -> None:
-    with pytest.raises(InvalidStatus, match="403"):
+    with pytest.raises(InvalidStatus, match="403") as caught:
         async with open_socket(address, origin="http://evil.example"):
             pass
+    assert caught.value.response.headers["X-Content-Type-Options"] == "nosniff"
     async with open_socket(address, origin=f"http://{address}"):
         pass
     named = settings.model_copy(update={"cors_origins": ("https://app.example",)})
