@@ -39,6 +39,7 @@ class Box:
 
 
 WORLD = Box(-90, -180, 90, 180)
+"""A box that restricts nothing."""
 
 
 @dataclass(frozen=True, slots=True)

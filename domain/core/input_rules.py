@@ -177,7 +177,9 @@ def word(vocabulary: type[StrEnum], words: Mapping[str, StrEnum] | None = None) 
     others = words or {}
 
     def read(value: Any) -> Any:
-        found = canonical.choice(value)
+        # RESO lets some fields hold several words.
+        alone = value[0] if isinstance(value, list) and len(value) == 1 else value
+        found = canonical.choice(alone)
         if not isinstance(found, str):
             return found
         key = canonical.word(found)

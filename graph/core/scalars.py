@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 from typing import Any
 
-from graphql import GraphQLError, TokenKind, ValueNode, value_from_ast_untyped
+from graphql import GraphQLError, StringValueNode, TokenKind, ValueNode, print_ast
 from strawberry.types.scalar import ScalarDefinition
 
 MAX_SHOWN = 100
@@ -28,25 +28,35 @@ def parse_date_time(value: object) -> datetime:
         GraphQLError: the value is not an ISO 8601 date or date-time, or names a day or a time that
             does not exist.
     """
-    if isinstance(value, str) and _ISO.fullmatch(value):
-        try:
-            return datetime.fromisoformat(value.upper())
-        except ValueError:
-            # February 30, say.
-            pass
-    shown = f'"{value[:MAX_SHOWN]}"' if isinstance(value, str) else str(value)[:MAX_SHOWN]
-    raise GraphQLError(
-        f"DateTime {shown}: use an ISO 8601 date-time such as 2024-05-01T09:30:00Z, or a date such "
-        "as 2024-05-01; numbers of seconds or milliseconds are not read"
-    )
+    moment = _moment(value)
+    if moment is None:
+        raise GraphQLError(_refusal(f'"{value}"' if isinstance(value, str) else str(value)))
+    return moment
 
 
-def _parse_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> datetime:
+def _parse_literal(node: ValueNode, _variables: dict[str, Any] | None = None) -> datetime:
     """The moment in a document. Raises GraphQLError naming the argument or field, and where."""
+    moment = _moment(node.value) if isinstance(node, StringValueNode) else None
+    if moment is None:
+        raise GraphQLError(f"{_named(node)}{_refusal(print_ast(node))}", node)
+    return moment
+
+
+def _moment(value: object) -> datetime | None:
+    if not isinstance(value, str) or not _ISO.fullmatch(value):
+        return None
     try:
-        return parse_date_time(value_from_ast_untyped(node, variables))
-    except GraphQLError as error:
-        raise GraphQLError(f"{_named(node)}{error.message}", node) from None
+        return datetime.fromisoformat(value.upper())
+    except ValueError:
+        # February 30, say.
+        return None
+
+
+def _refusal(shown: str) -> str:
+    return (
+        f"DateTime {shown[:MAX_SHOWN]}: use an ISO 8601 date-time such as 2024-05-01T09:30:00Z, or "
+        "a date such as 2024-05-01; numbers of seconds or milliseconds are not read"
+    )
 
 
 def _named(node: ValueNode) -> str:

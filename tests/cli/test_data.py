@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -102,13 +103,19 @@ def test_results_are_json_for_programs(twin: Twin, tmp_path: Path) -> None:
     claims = jwt.decode(signed["token"], options={"verify_signature": False})
     assert datetime.fromisoformat(signed["expires_at"]).timestamp() == claims["exp"]
 
-    houses = write(tmp_path / "houses.csv", "external_id,bedrooms\nhouse-1,3\nhouse-2,many\n")
+    houses = write(tmp_path / "houses.csv", "external_id,bedrooms\nhouse-1,3 bd\nhouse-2,many\n")
     report = read("import", "properties", houses, *of)
-    assert (report["read"], report["inserted"], report["skipped"]) == (2, 1, 1)
-    assert (report["problems"][0]["line"], report["problems"][0]["value"]) == (3, "many")
+    assert (report["read"], report["inserted"], report["skipped"]) == (2, 2, 0)
+    assert report["mapping"] == {"external_id": "external_id", "bedrooms": "bedrooms"}
+    assert report["changed"] == {
+        "bedrooms: number in another notation": {
+            "count": 1, "examples": [{"line": 2, "given": "3 bd", "value": "3.0"}],
+        }
+    }  # fmt: skip
+    assert report["ignored"]["bedrooms: not a whole number"]["count"] == 1
     acts = write(tmp_path / "acts.csv", ACTS)
     report = read("import", "interactions", acts, *of, "--create-users")
-    assert (report["inserted"], report["users_created"]) == (1, 1)
+    assert (report["inserted"], report["users_created"]) == (2, 2)
     assert read("migrate") == {"revision": runtime.latest_revision()}
 
     refused = twin("users", "list", "--tenant", "nobody", "--json")
@@ -179,7 +186,7 @@ def test_a_tenant_can_be_made_by_its_first_import(twin: Twin, tmp_path: Path) ->
     bad = write(tmp_path / "bad.csv", "external_id,latitude\nhouse-1,91\n")
     arguments = ("--tenant", slug, "--create-tenant")
     refused = twin("import", "properties", bad, *arguments, "--strict")
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert slug not in twin("tenants", "list").stdout
 
     houses = write(tmp_path / "houses.csv", PROPERTIES)
@@ -199,8 +206,13 @@ def test_a_tenant_can_be_made_by_its_first_import(twin: Twin, tmp_path: Path) ->
         (("token", "--tenant", "{slug}", "--user", "nobody"), 1, "nobody"),
         (("tenants", "create", "No Slug"), 1, "No Slug"),
         (("tenants", "create", "{slug}"), 1, "taken"),
-        (("import", "properties", "/nope.csv", "--tenant", "{slug}"), 1, "/nope.csv"),
-        (("import", "properties", "x", "--tenant", "{slug}", "--map", "price"), 2, "FIELD=..."),
+        (("import", "properties", "/nope.csv", "--tenant", "{slug}"), 2, "/nope.csv"),
+        (("import", "properties", "x", "--tenant", "{slug}", "--map", "price"), 2, "FIELD=COLUMN"),
+        (
+            ("import", "properties", "x", "--tenant", "{slug}", "--value", "city=1"),
+            2,
+            "FIELD:WORD=VALUE",
+        ),
         (("import", "frobs", "x"), 2, "frobs"),
         (
             ("import", "interactions", "x", "--tenant", "{slug}", "--role", "analyst"),
@@ -248,12 +260,66 @@ def test_a_strict_import_reports_and_loads_nothing(twin: Twin, slug: str, tmp_pa
     houses = write(tmp_path / "houses.csv", "external_id,bedrooms\na,3\nb,many\n")
 
     result = twin("import", "properties", houses, "--tenant", slug, "--strict")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "'many'" in result.stderr
-    assert "1 of 2 rows are bad" in result.stderr.splitlines()[-1]
+    assert "0 of 2 rows and 1 values of others are bad" in result.stderr.splitlines()[-1]
 
     again = twin("import", "properties", houses, "--tenant", slug)
-    assert again.stdout.startswith("2 rows read: 1 new, 0 changed, 0 unchanged, 1 skipped")
+    assert again.stdout.startswith("2 rows read: 2 new, 0 changed, 0 unchanged, 0 skipped")
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ("external_id,bedrooms\na,3\nb,many\n", 0),
+        ("external_id,city\na,Kent\n,Kent\n", 1),
+        ("external_id,city\n,Kent\n", 2),
+        ("", 2),
+        ("address\n1 A St\n", 2),
+    ],
+)
+def test_the_exit_code_says_what_was_loaded(
+    twin: Twin, slug: str, tmp_path: Path, content: str, code: int
+) -> None:
+    houses = write(tmp_path / "houses.csv", content)
+    for command in (("check",), ("properties",)):
+        result = twin("import", *command, houses, "--tenant", slug)
+        assert result.exit_code == code, result.output
+    assert twin("import", "properties", houses, "--tenant", "nobody").exit_code == 2
+
+
+def test_a_check_says_what_would_happen_and_changes_nothing(
+    twin: Twin, slug: str, tmp_path: Path
+) -> None:
+    houses = write(tmp_path / "houses.csv", "MLS #;Price;Beds\n1;$350,000;3 bd\n2;NULL;x\n")
+    of = ("--tenant", slug)
+    checked = twin("import", "check", houses, *of)
+    imported = twin("import", "properties", houses, *of)
+    assert checked.exit_code == imported.exit_code == 0
+    assert checked.stdout == imported.stdout + "This was a check: nothing was changed.\n"
+    assert "read as crm: CSV, semicolons" in checked.stdout
+    assert "  listing_price <- Price" in checked.stdout
+
+    acts = write(tmp_path / "acts.csv", "property,user,kind,occurred_at\n1,ann,VIEW,2024-05-01\n")
+    checked = twin("import", "check", acts, *of, "--create-users")
+    assert "1 users created" in checked.stdout
+    assert twin("users", "list", *of).stdout == ""
+
+
+def test_options_say_how_a_file_is_meant(twin: Twin, slug: str, tmp_path: Path) -> None:
+    content = "id,kind,listed,city\n1,Castle,01/02/2024,Z\xfcrich\n".encode("latin-1")
+    (houses := tmp_path / "houses.csv").write_bytes(content)
+    read = partial(
+        twin, "import", "properties", houses, "--tenant", slug, "--json",
+        "--map", "property_type=kind", "--map", "listed_at=listed", "--format", "plain",
+        "--map", "external_id=id", "--value", "property_type:Castle=SINGLE_FAMILY",
+        "--encoding", "latin-1", "--dates",
+    )  # fmt: skip
+    for dates, outcome in (("MDY", "inserted"), ("DMY", "updated")):
+        report = json.loads(read(dates).stdout)
+        assert (report[outcome], report["ignored"]) == (1, {})
+    report = json.loads(read("DMY", "--blank", "keep", "--set", "city=").stdout)
+    assert report["unchanged"] == 1
 
 
 def test_settings_that_cannot_be_used_are_named(

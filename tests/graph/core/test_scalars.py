@@ -119,6 +119,15 @@ def test_epoch_times_are_refused_wherever_a_date_time_enters(
     assert error.locations
 
 
+@pytest.mark.parametrize("literal", ["9" * 5000, "true", "NOW", "[]", '{ a: "b" }'])
+def test_a_literal_that_is_not_text_is_refused(schema: GraphQLSchema, literal: str) -> None:
+    text = f"{{ properties(filter: {{listedAfter: {literal}}}) {{ totalCount }} }}"
+    (error,) = validate(schema, parse(text))
+    assert error.message.startswith(f"listedAfter: DateTime {literal[:20]}")
+    assert len(error.message) < 300
+    assert error.original_error is None
+
+
 def test_a_default_of_a_variable_is_checked(schema: GraphQLSchema) -> None:
     text = """query ($since: DateTime = "1714521600") {
         properties(filter: {listedAfter: $since}) { totalCount } }"""
