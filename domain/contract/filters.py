@@ -1,8 +1,11 @@
 """Which properties are wanted: one filter for lists, facets and the index alike."""
 
+import re
+import string
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
+from unicodedata import normalize
 from uuid import UUID
 
 from domain.contract.vocabulary import ListingStatus, PropertyType
@@ -141,15 +144,77 @@ SEPARATORS = (
 )
 """What stands between words; no word holds what means something in LIKE."""
 
-# As the database's collation pg_c_utf8 has it: letter by letter, each becoming one.
+MARKS = "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+"""Ranges of combining marks, such as accents; those of scripts that write vowels so are none."""
+
+PLAIN_LETTERS = dict(
+    zip(
+        "\u00f8\u00d8\u0111\u0110\u00f0\u00d0\u0142\u0141\u0127\u0126\u0167\u0166\u0131\u03c2",
+        "oOdDdDlLhHtTi\u03c3",
+        strict=True,
+    )
+)
+"""Letters that do not decompose into a letter and a mark, and what people type for them."""
+
+LIGATURES = {
+    "\u00df": "ss", "\u1e9e": "SS", "\u00e6": "ae", "\u00c6": "AE", "\u0153": "oe", "\u0152": "OE",
+    "\u00fe": "th", "\u00de": "TH",
+}  # fmt: skip
+"""Letters for which people type two."""
+
+_MARK = re.compile(f"[{MARKS}]")
+_LETTERS = str.maketrans(PLAIN_LETTERS | LIGATURES)
 _WORDS = str.maketrans(dict.fromkeys(SEPARATORS, " ") | dict.fromkeys(APOSTROPHES, ""))
 
 
 def words_of(text: str) -> tuple[str, ...]:
     """The words to search for, each once, in lower case: "12-14 O'Brien" is 12, 14 and obrien.
 
+    Letters lose their accents: "San Jos\u00e9" is san and jose.
+
     What the database keeps of a property is split in the same way: see ``Property.search``.
     """
-    lowered = "".join("i" if letter == "\u0130" else letter.lower() for letter in text)
+    if not text.isascii():
+        text = _MARK.sub("", normalize("NFD", text)).translate(_LETTERS)
+    # As the database's collation pg_c_utf8 has it: letter by letter, each becoming one.
+    lowered = text.lower() if text.isascii() else "".join(letter.lower() for letter in text)
     words = lowered.translate(_WORDS).split(" ")
     return tuple(dict.fromkeys(word for word in words if word))
+
+
+LEADING_ZERO_STATES = (
+    "ae", "ct", "ma", "me", "nh", "nj", "ny", "pr", "ri", "vi", "vt", "connecticut", "maine",
+    "massachusetts", "new hampshire", "new jersey", "new york", "puerto rico", "rhode island",
+    "vermont", "virgin islands",
+)  # fmt: skip
+"""States with ZIP codes that begin with 0. Not all states: WA is Western Australia as well, where
+postcodes have four digits."""
+
+ZIP_CODE = r"^[0-9]{5}([- ]?[0-9]{4}|-|\.0+)?$"
+SHORT_ZIP_CODE = r"^[0-9]{3,4}(-[0-9]{4}|\.0+)?$"
+SHORT_ZIP_CODE_AND_4 = r"^[0-9]{7,8}$"
+WHOLE_NUMBER = r"^[0-9]+\.0+$"
+
+_ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
+
+def canonical_zipcode(zipcode: str, state: str | None = None, *, cut: bool = False) -> str:
+    """The ZIP code that filters, facets and models use: five digits, without ZIP+4.
+
+    The database computes the same; see ``Property.canonical_zipcode``. Codes of other countries
+    stay as they are.
+
+    Args:
+        zipcode: as it was given.
+        state: says with ``LEADING_ZERO_STATES`` that a shorter code lost its zeros.
+        cut: says so as well.
+    """
+    if re.fullmatch(ZIP_CODE[1:-1], zipcode):
+        return zipcode[:5]
+    digits = zipcode.partition("-")[0].partition(".")[0]
+    if cut or (state is not None and state.translate(_ASCII_LOWER) in LEADING_ZERO_STATES):
+        if re.fullmatch(SHORT_ZIP_CODE[1:-1], zipcode):
+            return digits.rjust(5, "0")
+        if re.fullmatch(SHORT_ZIP_CODE_AND_4[1:-1], zipcode):
+            return digits.rjust(9, "0")[:5]
+    return digits if re.fullmatch(WHOLE_NUMBER[1:-1], zipcode) else zipcode

@@ -26,6 +26,11 @@ class Changed(NamedTuple):
     kind: str
 
 
+def value_of(found: Any) -> Any:
+    """The canonical value that a function of this module returned."""
+    return found.value if type(found) is Changed else found
+
+
 @dataclass(frozen=True, slots=True)
 class Canonical:
     """Marks a field of a model with the function that makes its values canonical."""
@@ -123,7 +128,7 @@ def _then(found: Any, kind: str, value: Any) -> Changed:
 def phrase(value: Any) -> Any:
     """The text of a place or a name of a system: single blanks within, None for a null word."""
     found = text(value)
-    clean = found.value if type(found) is Changed else found
+    clean = value_of(found)
     if type(clean) is not str:
         return found
     if clean.casefold() in _NULLS:
@@ -136,7 +141,7 @@ def phrase(value: Any) -> Any:
 def identifier(value: Any) -> Any:
     """An id that another system gave; None for a null word, digits alone for 2023662.0."""
     found = text(value)
-    clean = found.value if type(found) is Changed else found
+    clean = value_of(found)
     if type(clean) is not str:
         return found
     if clean.casefold() in _NULL_KEYS:
@@ -165,7 +170,7 @@ def choice(value: Any) -> Any:
 def zipcode(value: Any) -> Any:
     """A ZIP code as it is written; None for zeros alone, too."""
     found = phrase(value)
-    clean = found.value if type(found) is Changed else found
+    clean = value_of(found)
     return Changed(None, NULL_WORD) if type(clean) is str and _ZEROS.fullmatch(clean) else found
 
 

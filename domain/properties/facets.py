@@ -31,7 +31,7 @@ PRICE = "price"
 PARTS: dict[str, Any] = {
     "property_types": Property.property_type,
     "listing_statuses": Property.listing_status,
-    "zipcodes": Property.zipcode,
+    "zipcodes": Property.canonical_zipcode,
     "cities": Property.city,
     "states": Property.state,
     "bedrooms": Property.bedrooms,

@@ -27,6 +27,7 @@ class PropertyRow(NamedTuple):
     city: str | None
     state: str | None
     zipcode: str | None
+    canonical_zipcode: str | None
     latitude: float | None
     longitude: float | None
     listing_price: float | None

@@ -43,7 +43,7 @@ _LISTS: dict[str, InstrumentedAttribute[Any]] = {
     "external_ids": Property.external_id,
     "property_types": Property.property_type,
     "listing_statuses": Property.listing_status,
-    "zipcodes": Property.zipcode,
+    "zipcodes": Property.canonical_zipcode,
     "cities": Property.city,
     "states": Property.state,
 }

@@ -21,7 +21,7 @@ SNAPSHOT: tuple[InstrumentedAttribute[Any] | ColumnElement[Any], ...] = (
     Property.id,
     Property.property_type,
     Property.listing_status,
-    Property.zipcode,
+    Property.canonical_zipcode,
     Property.city,
     # Else it would come as a decimal number, digit by digit.
     cast(extract("epoch", Property.listed_at), Float(53)).label("listed_at"),
@@ -60,7 +60,7 @@ def columns_of(properties: Sequence[PropertyValues]) -> PropertyColumns:
                 item.id,
                 item.property_type,
                 item.listing_status,
-                item.zipcode,
+                item.canonical_zipcode,
                 item.city,
                 item.listed_at.timestamp() if item.listed_at else None,
                 item.owners,

@@ -44,10 +44,10 @@ async def concentration(
     )
     holdings = (
         await work.session.execute(
-            select(Property.zipcode, Property.property_type).where(Property.id.in_(deals))
+            select(Property.canonical_zipcode, Property.property_type).where(Property.id.in_(deals))
         )
     ).all()
-    zipcodes = Counter(row.zipcode for row in holdings)
+    zipcodes = Counter(row.canonical_zipcode for row in holdings)
     types = Counter(row.property_type for row in holdings)
 
     def exposure(name: str | None, held: int) -> Exposure | None:
@@ -58,7 +58,7 @@ async def concentration(
 
     return [
         Concentration(
-            exposure(one.zipcode, zipcodes[one.zipcode]),
+            exposure(one.canonical_zipcode, zipcodes[one.canonical_zipcode]),
             exposure(one.property_type, types[one.property_type]),
         )
         for one in found

@@ -164,8 +164,9 @@ def words(value: StrEnum) -> str:
 def shared_traits(one: PropertyValues, other: PropertyValues) -> tuple[Trait, ...]:
     """What two properties have in common, the most telling first."""
     traits = []
-    if one.zipcode and one.zipcode == other.zipcode:
-        traits.append(Trait(TraitKind.ZIPCODE, f"same ZIP code {one.zipcode}"))
+    zipcode = one.canonical_zipcode
+    if zipcode and zipcode == other.canonical_zipcode:
+        traits.append(Trait(TraitKind.ZIPCODE, f"same ZIP code {zipcode}"))
     if one.property_type and one.property_type == other.property_type:
         traits.append(Trait(TraitKind.PROPERTY_TYPE, f"also {words(one.property_type)}"))
     if one.listing_price and other.listing_price:

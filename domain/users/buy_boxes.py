@@ -1,16 +1,17 @@
 """Buy boxes: what an investor says is wanted, before or beside what its history shows."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Float, and_, case, cast, func, literal, select
 
-from domain.contract.filters import PropertyFilter, Range
+from domain.contract.filters import PropertyFilter, Range, canonical_zipcode
 from domain.contract.snapshots import BuyBox
 from domain.contract.vocabulary import PropertyType
-from domain.core import clock
+from domain.core import canonical, clock
 from domain.core.base import storable
 from domain.core.errors import DomainError, invalid, not_found
 from domain.core.events import Event, Topic
@@ -46,7 +47,7 @@ def met(box: BuyBox, found: PropertyValues) -> tuple[Criterion, ...]:
     """The stated criteria that a property meets; one whose value is missing meets none of it."""
     meets = {
         Criterion.PROPERTY_TYPE: found.property_type in box.property_types,
-        Criterion.ZIPCODE: found.zipcode in box.zipcodes,
+        Criterion.ZIPCODE: found.canonical_zipcode in box.zipcodes,
         Criterion.CITY: found.city in box.cities,
         Criterion.PRICE: _within(found.listing_price, box.price),
         Criterion.BEDROOMS: _within(found.bedrooms, box.bedrooms),
@@ -87,7 +88,7 @@ def met_share_of(found: PropertyValues) -> ColumnElement[float]:
 
     meets = {
         Criterion.PROPERTY_TYPE: named(Criterion.PROPERTY_TYPE, found.property_type),
-        Criterion.ZIPCODE: named(Criterion.ZIPCODE, found.zipcode),
+        Criterion.ZIPCODE: named(Criterion.ZIPCODE, found.canonical_zipcode),
         Criterion.CITY: named(Criterion.CITY, found.city),
         Criterion.PRICE: within(Criterion.PRICE, found.listing_price),
         Criterion.BEDROOMS: within(Criterion.BEDROOMS, found.bedrooms),
@@ -142,12 +143,21 @@ async def state(work: Work, user_id: UUID, box: BuyBox) -> User:
     )
     if user is None:
         raise not_found("user", ("userId",))
-    said = _dumps(box)
+    said = _dumps(_canonical(box))
     if user.buy_box != said:
         user.buy_box, user.buy_box_set_at = said, await clock.now(work)
         await work.session.flush()
         work.publish(Event(Topic.BUY_BOX, user_id))
     return user
+
+
+def _canonical(box: BuyBox) -> BuyBox:
+    """The box in the words that properties have, each once."""
+    cities = (canonical.value_of(canonical.phrase(city)) or city for city in box.cities)
+    zipcodes = (canonical_zipcode(code.strip()) for code in box.zipcodes)
+    return replace(
+        box, cities=tuple(dict.fromkeys(cities)), zipcodes=tuple(dict.fromkeys(zipcodes))
+    )
 
 
 def _broken(box: BuyBox) -> Iterator[DomainError]:

@@ -1,15 +1,16 @@
 """The filter of properties: an input, checked and turned into the domain's."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import strawberry
 
 from domain.contract import filters
-from domain.contract.filters import RANGES, words_of
+from domain.contract.filters import RANGES, canonical_zipcode, words_of
 from domain.contract.vocabulary import ListingStatus, PropertyType
+from domain.core import canonical
 from domain.core.base import storable
 from domain.core.errors import invalid
 from domain.properties import search
@@ -171,10 +172,10 @@ def to_filter(where: PropertyFilter | None) -> filters.PropertyFilter:
     return filters.PropertyFilter(
         ids=_ids(where.ids, "ids"),
         exclude_ids=_ids(where.exclude_ids, "excludeIds"),
-        external_ids=_texts(where.external_ids, "externalIds"),
+        external_ids=_texts(where.external_ids, "externalIds", canonical.identifier),
         words=_words(where.text),
         property_types=bounded(where.property_types, "propertyTypes"),
-        zipcodes=_texts(where.zipcodes, "zipcodes"),
+        zipcodes=tuple(map(canonical_zipcode, _texts(where.zipcodes, "zipcodes"))),
         cities=_texts(where.cities, "cities"),
         states=_texts(where.states, "states"),
         listing_statuses=bounded(where.listing_statuses, "listingStatuses"),
@@ -194,7 +195,10 @@ def to_filter(where: PropertyFilter | None) -> filters.PropertyFilter:
     )
 
 
-def _texts(values: Sequence[str] | None, name: str) -> tuple[str, ...]:
+def _texts(
+    values: Sequence[str] | None, name: str, read: Callable[[str], Any] = canonical.phrase
+) -> tuple[str, ...]:
+    """The values in the form that properties have them in; a null word stays as it is."""
     wanted = bounded(values, name)
     for place, value in enumerate(wanted):
         if not storable(value) or len(value) > MAX_TEXT:
@@ -202,7 +206,7 @@ def _texts(values: Sequence[str] | None, name: str) -> tuple[str, ...]:
                 f"{name}: use text of at most {MAX_TEXT} characters, without zero bytes",
                 "filter", name, str(place),
             )  # fmt: skip
-    return wanted
+    return tuple(dict.fromkeys(canonical.value_of(read(value)) or value for value in wanted))
 
 
 def _ids(values: Sequence[strawberry.ID] | None, name: str) -> tuple[UUID, ...]:

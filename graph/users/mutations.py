@@ -49,8 +49,8 @@ class SetBuyBoxInput:
         return snapshots.BuyBox(
             # What is said twice is said once.
             property_types=tuple(dict.fromkeys(self.property_types or ())),
-            zipcodes=tuple(dict.fromkeys(self.zipcodes or ())),
-            cities=tuple(dict.fromkeys(self.cities or ())),
+            zipcodes=self.zipcodes or (),
+            cities=self.cities or (),
             price=_range(self.price),
             bedrooms=_range(self.bedrooms),
         )

@@ -186,3 +186,77 @@ def test_what_waited_in_the_queue_of_before_is_marked(empty: runtime.Services) -
             "SELECT status, finished_at > now() - interval '1 hour' FROM job_runs ORDER BY 1",
         )
         assert ended == [("cancelled", True), ("failed", False)]
+
+
+STORED = {
+    "kept": "'1 A St', 'Kent', 'WA', '98030', 47.5, -122.3, 1985",
+    "null": "'N/A', 'NULL', 'none', 'nan', 0, 0, 0",
+    "12.0": "'1 A St', 'San Jose\u0301', 'CA', '95110', -121.9, 37.3, 1985",
+    "15.0": "'1 A St', 'Kent', 'MA', '2139', 47.5, -122.3, 1985",
+    "15": "'1 A St', 'Kent', 'WA', '98030-1234', 47.5, -122.3, 1985",
+}
+COLUMNS = "address, city, state, zipcode, latitude, longitude, year_built"
+
+
+def test_stored_values_become_canonical(
+    empty: runtime.Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    runtime.migrate(empty, "base")
+    runtime.migrate(empty, "0007")
+    firms = [str(uuid4()) for _ in range(2)]
+    for firm in firms:
+        rows = (
+            ", ".join(
+                f"('{firm}', '{name}', {values}, CAST('{{{{\"city\": {{{{}}}}}}}}' AS jsonb))"
+                for name, values in STORED.items()
+            )
+            .replace("{{", "{")
+            .replace("}}", "}")
+        )
+        run_as_owner(
+            empty,
+            f"SELECT set_config('app.tenant_id', '{firm}', true)",
+            f"INSERT INTO tenants (id, slug, name) VALUES ('{firm}', '{firm}', 'Firm')",
+            f"INSERT INTO properties (tenant_id, external_id, {COLUMNS}, provenance) VALUES {rows}",
+            "INSERT INTO users (tenant_id, external_id, role, buy_box)"
+            f" SELECT '{firm}', 'ann', 'analyst', jsonb_build_object('cities',"
+            " jsonb_build_array(U&'San Jose\\0301'), 'zipcodes',"
+            " jsonb_build_array('02139-1234')) RETURNING id",
+        )
+    runtime.migrate(empty)
+    for firm in firms:
+        as_firm = f"SELECT set_config('app.tenant_id', '{firm}', true)"
+        found = {
+            name: values
+            for name, *values in run_as_owner(
+                empty,
+                as_firm,
+                f"SELECT external_id, {COLUMNS}, canonical_zipcode, provenance FROM properties",
+            )
+        }
+        assert found.keys() == {"kept", "null", "12", "15.0", "15"}
+        provenance: dict[str, object] = {"city": {}}
+        kept = ["1 A St", "Kent", "WA", "98030", 47.5, -122.3, 1985]
+        assert found["kept"] == [*kept, "98030", provenance]
+        assert found["null"] == [*[None] * 8, {}]
+        assert found["12"] == [
+            "1 A St", "San Jos\u00e9", "CA", "95110", 37.3, -121.9, 1985, "95110", provenance,
+        ]  # fmt: skip
+        assert (found["15.0"][3], found["15.0"][7]) == ("2139", "02139")
+        assert (found["15"][3], found["15"][7]) == ("98030-1234", "98030")
+        marked = run_as_owner(
+            empty,
+            as_firm,
+            "SELECT external_id FROM index_marks JOIN properties ON subject_id = properties.id",
+        )
+        assert sorted(name for (name,) in marked) == ["12", "15", "15.0", "null"]
+        boxes = run_as_owner(empty, as_firm, "SELECT buy_box FROM users")
+        assert boxes == [({"cities": ["San Jos\u00e9"], "zipcodes": ["02139"]},)]
+    listed = [record.getMessage() for record in caplog.records if "external ids" in record.message]
+    assert [
+        f"tenant {firm}: 1 properties keep" in one
+        for firm, one in zip(sorted(firms), listed, strict=True)
+    ] == [True, True]
+    assert all("'15.0'" in one for one in listed)
+    runtime.migrate(empty, "0007")
+    runtime.migrate(empty)

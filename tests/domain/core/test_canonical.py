@@ -10,13 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.core import canonical, times
-from domain.core.canonical import Changed
 
 pytestmark = pytest.mark.unit
-
-
-def plain(found: Any) -> Any:
-    return found.value if isinstance(found, Changed) else found
 
 
 NULLS = [
@@ -30,10 +25,10 @@ NULLS = [
 
 @pytest.mark.parametrize("word", NULLS)
 def test_null_words_are_missing_places_numbers_and_choices(word: str) -> None:
-    assert plain(canonical.phrase(word)) is None
-    assert plain(canonical.number(word)) is None
-    assert plain(canonical.number(word, canonical.MONEY)) is None
-    assert plain(canonical.choice(word)) is None
+    assert canonical.value_of(canonical.phrase(word)) is None
+    assert canonical.value_of(canonical.number(word)) is None
+    assert canonical.value_of(canonical.number(word, canonical.MONEY)) is None
+    assert canonical.value_of(canonical.choice(word)) is None
 
 
 @pytest.mark.parametrize(
@@ -45,7 +40,7 @@ def test_null_words_within_a_value_are_kept(text: str) -> None:
 
 @pytest.mark.parametrize("word", ["NULL", "N/A", r"\N", "-", "#N/A", " null ", "None", "nan"])
 def test_null_words_are_no_ids(word: str) -> None:
-    assert plain(canonical.identifier(word)) is None
+    assert canonical.value_of(canonical.identifier(word)) is None
 
 
 @pytest.mark.parametrize("word", ["na", "unknown", "none of these", ".", "tbd"])
@@ -80,7 +75,7 @@ def test_free_text_keeps_null_words(word: str) -> None:
     ],
 )
 def test_places_have_one_form(text: str, value: str) -> None:
-    assert plain(canonical.phrase(text)) == value
+    assert canonical.value_of(canonical.phrase(text)) == value
 
 
 @pytest.mark.parametrize(
@@ -105,12 +100,12 @@ def test_places_have_one_form(text: str, value: str) -> None:
     ],
 )
 def test_ids_that_were_numbers_once(given: Any, value: Any) -> None:
-    assert plain(canonical.identifier(given)) == value
+    assert canonical.value_of(canonical.identifier(given)) == value
 
 
 @pytest.mark.parametrize("code", ["0", "00000", "N/A", " "])
 def test_no_zip_code(code: str) -> None:
-    assert plain(canonical.zipcode(code)) is None
+    assert canonical.value_of(canonical.zipcode(code)) is None
 
 
 MONEY, AREA, RATE = canonical.MONEY, canonical.AREA, canonical.RATE
@@ -166,11 +161,15 @@ BEDROOMS, BATHROOMS, COUNT, DEGREES = (
 def test_numbers_as_people_and_spreadsheets_write_them(
     text: str, units: canonical.Units, value: float | None
 ) -> None:
-    assert plain(canonical.number(text, units)) == (pytest.approx(value) if value else value)
+    assert canonical.value_of(canonical.number(text, units)) == (
+        pytest.approx(value) if value else value
+    )
 
 
 def test_square_metres() -> None:
-    assert plain(canonical.number("141 m\u00b2", AREA)) == pytest.approx(1517.71, abs=0.01)
+    assert canonical.value_of(canonical.number("141 m\u00b2", AREA)) == pytest.approx(
+        1517.71, abs=0.01
+    )
 
 
 @pytest.mark.parametrize(
@@ -199,7 +198,7 @@ def test_plain_numbers_are_themselves(value: float, units: canonical.Units) -> N
 def test_grouped_numbers_are_the_same_with_any_grouping(value: float) -> None:
     text = f"{value:,.2f}"
     for one in (text, f"${text}", text.replace(",", " "), text.replace(",", "'")):
-        assert plain(canonical.number(one, MONEY)) == value
+        assert canonical.value_of(canonical.number(one, MONEY)) == value
 
 
 READERS = (
@@ -211,8 +210,8 @@ READERS = (
 @given(st.text(max_size=80) | st.from_regex(r"[-+$(\d.,' %/a-z)]{1,20}", fullmatch=True))
 def test_canonical_values_are_canonical(text: str) -> None:
     for read in READERS:
-        once = plain(read(text))
-        assert plain(read(once)) == once if once is not None else True
+        once = canonical.value_of(read(text))
+        assert canonical.value_of(read(once)) == once if once is not None else True
 
 
 TIMES = {

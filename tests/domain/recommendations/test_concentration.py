@@ -12,9 +12,9 @@ async def test_shares_are_of_the_distinct_properties_bought(
     database: Database, tenant: Tenant
 ) -> None:
     candidates = [
-        Property(zipcode="98103", property_type=PropertyType.CONDO),
-        Property(zipcode="98109", property_type=PropertyType.LAND),
-        Property(zipcode=None, property_type=None),
+        Property(canonical_zipcode="98103", property_type=PropertyType.CONDO),
+        Property(canonical_zipcode="98109", property_type=PropertyType.LAND),
+        Property(canonical_zipcode=None, property_type=None),
     ]
     async with database.work(tenant.id) as work:
         owner, other = await add_user(work), await add_user(work)

@@ -33,7 +33,7 @@ def house(number: int, **fields: Any) -> Property:
     defaults = {
         "address": f"{number} Main Street",
         "external_id": f"house-{number}",
-        "zipcode": "98103",
+        "canonical_zipcode": "98103",
         "property_type": PropertyType.SINGLE_FAMILY,
         "listing_price": 400_000.0 + 10_000 * number,
         "square_feet": 1000.0 + 100 * number,
@@ -81,7 +81,7 @@ def test_a_likeness_names_the_property_the_deed_and_what_they_share() -> None:
         "price within 1%, 3 bedrooms."
     )
     strange = house(
-        98, zipcode=None, property_type=PropertyType.LAND, listing_price=1.0, bedrooms=0
+        98, canonical_zipcode=None, property_type=PropertyType.LAND, listing_price=1.0, bedrooms=0
     )
     (reason,) = explain(strange, history_cause(5))
     assert isinstance(reason, HistoryReason)
@@ -172,7 +172,7 @@ def test_a_buy_box_is_claimed_where_it_is_met() -> None:
     (reason,) = explain(NEW, cause, box=box)
     assert isinstance(reason, BuyBoxReason)
     assert (reason.criteria, reason.strength) == ((Criterion.ZIPCODE,), 0.9)
-    assert explain(house(99, zipcode=None), cause, box=box) == ()
+    assert explain(house(99, canonical_zipcode=None), cause, box=box) == ()
     assert explain(NEW, cause) == ()
 
 

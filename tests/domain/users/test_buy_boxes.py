@@ -53,7 +53,7 @@ def test_a_box_survives_json(box: BuyBox) -> None:
 
 def test_what_is_met() -> None:
     fits = Property(
-        property_type=PropertyType.LAND, zipcode="98103", city="Renton", listing_price=1e5,
+        property_type=PropertyType.LAND, canonical_zipcode="98103", city="Renton", listing_price=1e5,
         bedrooms=4,
     )  # fmt: skip
     bare = Property()
@@ -63,14 +63,14 @@ def test_what_is_met() -> None:
     for change, missed in (
         ({"property_type": PropertyType.CONDO}, None),
         ({"property_type": PropertyType.TOWNHOUSE}, Criterion.PROPERTY_TYPE),
-        ({"zipcode": "98104"}, Criterion.ZIPCODE),
+        ({"canonical_zipcode": "98104"}, Criterion.ZIPCODE),
         ({"city": "renton"}, Criterion.CITY),
         ({"listing_price": 99_999.0}, Criterion.PRICE),
         ({"bedrooms": 1}, Criterion.BEDROOMS),
         ({"bedrooms": 5}, Criterion.BEDROOMS),
     ):
         values: dict[str, Any] = {
-            "property_type": PropertyType.LAND, "zipcode": "98103", "city": "Renton",
+            "property_type": PropertyType.LAND, "canonical_zipcode": "98103", "city": "Renton",
             "listing_price": 1e5, "bedrooms": 4,
         }  # fmt: skip
         met = buy_boxes.met(WHOLE, Property(**(values | change)))

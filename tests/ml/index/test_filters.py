@@ -327,7 +327,7 @@ async def test_a_line_of_a_polygon_along_the_edge_of_the_map_does_not_restrict(f
         ("12-14 O'Brien St.", ("12", "14", "obrien", "st")),
         ("  ", ()),
         ("%_\\'\u2019", ()),
-        ("ÉCOLE Straße İZMİR ЖИЗНЬ", ("école", "straße", "izmir", "жизнь")),
+        ("ÉCOLE Straße İZMİR ЖИЗНЬ", ("ecole", "strasse", "izmir", "жизнь")),
         ("a A a", ("a",)),
         ("x" * 10_000, ("x" * 10_000,)),
     ],

@@ -1,0 +1,257 @@
+"""Values in canonical form, canonical ZIP codes, and words without accents.
+
+Values that were stored before are brought to the form that new ones get. Rows whose external ids
+would then be those of others stay as they are and are listed in the log. PostgreSQL writes the
+table of properties again, during which nobody reads or writes it: run it in a maintenance window.
+If others use the table for longer than ``WAIT`` it gives up and changes nothing.
+"""
+
+import logging
+
+import sqlalchemy as sa
+from alembic import op
+
+logger = logging.getLogger(__name__)
+
+revision: str = "0008"
+down_revision: str | None = "0007"
+
+WAIT = "5s"
+BATCH = 10_000
+REINDEX_ABOVE = 5000
+SHOWN = 20
+
+OLD_INDEX = "ix_properties_tenant_id_zipcode"
+INDEX = "ix_properties_tenant_id_canonical_zipcode"
+
+OLD_BETWEEN = (
+    '[] !"#$%&()*+,./:;<=>?@[\\\\^_`{|}~\t\n\r'
+    "\u00a0\u00ab\u00b7\u00bb\u2010\u2011\u2012\u2013\u2014\u2018\u201c\u201d\u2026\u2116-]+"
+)
+TEXT = (
+    "external_id || ' ' || coalesce(address, '') || ' ' || coalesce(city, '') || ' ' || "
+    "coalesce(state, '') || ' ' || coalesce(zipcode, '')"
+)
+OLD_WORDS = (
+    f"' ' || regexp_replace(replace(replace(lower(({TEXT}) COLLATE pg_c_utf8), '''', ''), "
+    f"'\u2019', ''), '{OLD_BETWEEN}', ' ', 'g')"
+)
+
+LOST_ZEROS = (
+    """(zipcode_cut OR lower(state COLLATE "C") IN ('ae', 'ct', 'ma', 'me', 'nh', 'nj', 'ny', 'pr', """
+    "'ri', 'vi', 'vt', 'connecticut', 'maine', 'massachusetts', 'new hampshire', 'new jersey', "
+    "'new york', 'puerto rico', 'rhode island', 'vermont', 'virgin islands'))"
+)
+CANONICAL_ZIPCODE = rf"""CASE
+    WHEN zipcode ~ '^[0-9]{{5}}([- ]?[0-9]{{4}}|-|\.0+)?$' THEN left(zipcode, 5)
+    WHEN zipcode ~ '^[0-9]{{3,4}}(-[0-9]{{4}}|\.0+)?$' AND {LOST_ZEROS}
+        THEN lpad(substring(zipcode FROM '^[0-9]+'), 5, '0')
+    WHEN zipcode ~ '^[0-9]{{7,8}}$' AND {LOST_ZEROS} THEN left(lpad(zipcode, 9, '0'), 5)
+    WHEN zipcode ~ '^[0-9]+\.0+$' THEN split_part(zipcode, '.', 1)
+    ELSE zipcode END"""
+MARKS = "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+LETTERS = (
+    f"translate(regexp_replace(normalize({TEXT}, NFD), '[{MARKS}]', '', 'g'), "
+    "'\u00f8\u00d8\u0111\u0110\u00f0\u00d0\u0142\u0141\u0127\u0126\u0167\u0166\u0131\u03c2', "
+    "'oOdDdDlLhHtTi\u03c3')"
+)
+for one, two in (
+    ("\u00df", "ss"), ("\u1e9e", "SS"), ("\u00e6", "ae"), ("\u00c6", "AE"),
+    ("\u0153", "oe"), ("\u0152", "OE"), ("\u00fe", "th"), ("\u00de", "TH"),
+):  # fmt: skip
+    LETTERS = f"replace({LETTERS}, '{one}', '{two}')"
+WORDS = (
+    "' ' || regexp_replace(replace(replace(lower((CASE WHEN "
+    f"octet_length({TEXT}) = length({TEXT}) THEN {TEXT} ELSE {LETTERS} END) COLLATE pg_c_utf8), "
+    f"'''', ''), '\u2019', ''), '{OLD_BETWEEN}', ' ', 'g') || ' ' || "
+    f"coalesce(nullif({CANONICAL_ZIPCODE}, zipcode), '')"
+)
+
+CANONICAL_TEXT = r"""
+    CREATE FUNCTION pg_temp.canonical_text(given text) RETURNS text IMMUTABLE LANGUAGE sql AS $$
+        SELECT normalize(btrim(
+            regexp_replace(given, '[\u00ad\u200b\u2060\ufeff]', '', 'g'), E' \t\n\r\u00a0\u3000'
+        ), NFC)
+    $$
+"""
+CANONICAL_PHRASE = r"""
+    CREATE FUNCTION pg_temp.canonical_phrase(given text) RETURNS text IMMUTABLE LANGUAGE sql AS $$
+        SELECT CASE WHEN lower(phrase) = ANY(ARRAY[
+            '', 'null', '(null)', '<null>', '[null]', '\n', '\\n', 'nan', '-nan', 'n/a', 'n / a',
+            '#n/a', '#na', 'none', '(none)', '<none>', 'nil', 'undefined', '(blank)', '#null!',
+            '#value!', '#ref!', '#div/0!', '#name?', '#num!', '-', '--', '---', '–', '—', '−', 'na',
+            'n.a.', 'n.a', 'unknown', 'unk', 'unspecified', 'missing', 'tbd', 'tba', '.', '?', '??',
+            'not available', 'not applicable', 'not provided', 'not disclosed', 'not specified'
+        ]) THEN NULL ELSE phrase END
+        FROM (SELECT regexp_replace(CASE
+            WHEN trimmed ~ '^="[^"]*"$' THEN btrim(substr(trimmed, 3, length(trimmed) - 3))
+            WHEN trimmed ~ '^''[0-9]' THEN substr(trimmed, 2)
+            ELSE trimmed END, '[\s\u00a0]+', ' ', 'g') AS phrase
+            FROM (SELECT pg_temp.canonical_text(given) AS trimmed) AS one) AS two
+    $$
+"""  # noqa: RUF001
+CANONICAL_ID = r"""
+    CREATE FUNCTION pg_temp.canonical_id(given text) RETURNS text IMMUTABLE LANGUAGE sql AS $$
+        SELECT regexp_replace(pg_temp.canonical_text(given), '^(0|[1-9][0-9]*)\.0*$', '\1')
+    $$
+"""
+
+IS_SWAPPED = (
+    "(latitude NOT BETWEEN -60 AND 84 AND longitude BETWEEN -60 AND 84 AND abs(latitude) <= 180)"
+)
+IS_NO_PLACE = (
+    "((abs(latitude) < 0.01 AND abs(longitude) < 0.01) OR (abs(latitude) = 1 AND"
+    " abs(longitude) = 1) OR latitude > 84)"
+)
+PHRASES = ("address", "city", "state", "zipcode", "source_system")
+PROVENANCE = " || ".join(
+    f"CASE WHEN canonical.{name} IS NOT NULL AND new_{name} IS NULL THEN ARRAY['{name}'] "
+    "ELSE '{}' END"
+    for name in ("address", "city", "state", "zipcode", "latitude", "longitude", "year_built")
+)
+CANONICALISE = f"""
+    WITH batch AS (
+        SELECT id FROM properties WHERE id > CAST(:after AS uuid) ORDER BY id LIMIT {BATCH}
+    ), canonical AS (
+        SELECT id, {
+    ", ".join(f"{name}, pg_temp.canonical_phrase({name}) AS new_{name}" for name in PHRASES)
+},
+            latitude, CASE WHEN {IS_SWAPPED} THEN longitude WHEN {IS_NO_PLACE} THEN NULL
+                ELSE latitude END AS new_latitude,
+            longitude, CASE WHEN {IS_SWAPPED} THEN latitude WHEN {IS_NO_PLACE} THEN NULL
+                ELSE longitude END AS new_longitude,
+            year_built, nullif(year_built, 0) AS new_year_built
+        FROM properties JOIN batch USING (id)
+    ), updated AS (
+        UPDATE properties SET
+            {
+    ", ".join(f"{name} = new_{name}" for name in (*PHRASES, "latitude", "longitude", "year_built"))
+},
+            provenance = properties.provenance - ({PROVENANCE}), updated_at = now()
+        FROM canonical WHERE properties.id = canonical.id AND (
+            {
+    " OR ".join(
+        f"canonical.{name} IS DISTINCT FROM new_{name}"
+        for name in (*PHRASES, "latitude", "longitude", "year_built")
+    )
+}
+        ) RETURNING properties.id
+    ), noted AS (
+        INSERT INTO changed_properties SELECT id FROM updated ON CONFLICT DO NOTHING
+    )
+    SELECT max(id::text) FROM batch
+"""
+
+# The others keep their ids: which of two properties is right, nobody here can know.
+RENAME = """
+    WITH canonical AS (
+        SELECT id, external_id, pg_temp.canonical_id(external_id) AS new_id FROM properties
+    ), free AS (
+        SELECT id, new_id FROM canonical AS one
+        WHERE new_id <> external_id AND new_id <> '' AND NOT EXISTS (
+            SELECT FROM canonical AS other WHERE other.new_id = one.new_id AND other.id <> one.id
+        )
+    ), updated AS (
+        UPDATE properties SET external_id = new_id, updated_at = now()
+        FROM free WHERE properties.id = free.id RETURNING properties.id
+    )
+    INSERT INTO changed_properties SELECT id FROM updated ON CONFLICT DO NOTHING
+"""
+COLLIDING = """
+    SELECT external_id FROM properties WHERE pg_temp.canonical_id(external_id) <> external_id
+    ORDER BY external_id
+"""
+# One file's ZIP codes cannot be told from another's any more: a tenant's are taken together.
+FIND_CUT = r"""
+    UPDATE properties SET zipcode_cut = true WHERE zipcode ~ '^[0-9]{3,4}(-[0-9]{4}|\.0+)?$'
+    AND EXISTS (SELECT FROM properties WHERE zipcode ~ '^[0-9]{5}')
+    AND NOT EXISTS (SELECT FROM properties WHERE zipcode !~
+        '^([0-9]{5}([- ]?[0-9]{4}|-|\.0+)?|[0-9]{3,4}(-[0-9]{4}|\.0+)?)$')
+"""
+NOTE_WORDS = """
+    INSERT INTO changed_properties SELECT id FROM properties
+    WHERE zipcode <> canonical_zipcode
+        OR octet_length(concat(external_id, address, city, state)) <>
+            length(concat(external_id, address, city, state))
+    ON CONFLICT DO NOTHING
+"""
+MARK = f"""
+    INSERT INTO index_marks (tenant_id, kind, subject_id)
+    WITH mine AS (SELECT id FROM properties JOIN changed_properties USING (id))
+    SELECT CAST(:tenant AS uuid), 'everything', CAST(:tenant AS uuid)
+    WHERE (SELECT count(*) FROM mine) > {REINDEX_ABOVE}
+    UNION ALL
+    SELECT CAST(:tenant AS uuid), 'property', id FROM mine
+    WHERE (SELECT count(*) FROM mine) <= {REINDEX_ABOVE}
+"""
+BUY_BOXES = """
+    UPDATE users SET buy_box = buy_box || jsonb_strip_nulls(jsonb_build_object(
+        'zipcodes', (SELECT jsonb_agg(DISTINCT CASE WHEN code ~ '^[0-9]{5}([- ]?[0-9]{4}|-)?$'
+            THEN left(code, 5) ELSE code END)
+            FROM jsonb_array_elements_text(buy_box -> 'zipcodes') AS code),
+        'cities', (SELECT jsonb_agg(DISTINCT pg_temp.canonical_text(city))
+            FROM jsonb_array_elements_text(buy_box -> 'cities') AS city)
+    )) WHERE buy_box ?| ARRAY['zipcodes', 'cities']
+"""
+
+
+def upgrade() -> None:
+    connection = op.get_bind()
+    op.execute(f"SET LOCAL lock_timeout = '{WAIT}'")
+    op.execute("LOCK TABLE properties IN ACCESS EXCLUSIVE MODE")
+    for function in (CANONICAL_TEXT, CANONICAL_PHRASE, CANONICAL_ID):
+        connection.exec_driver_sql(function)
+    connection.exec_driver_sql("CREATE TEMPORARY TABLE changed_properties (id uuid PRIMARY KEY)")
+    tenants = list(connection.execute(sa.text("SELECT id, slug FROM tenants ORDER BY id")))
+    for tenant, slug in tenants:
+        _enter(connection, tenant)
+        after: str | None = "00000000-0000-0000-0000-000000000000"
+        while after := connection.scalar(sa.text(CANONICALISE), {"after": after}):
+            pass
+        connection.exec_driver_sql(RENAME)
+        connection.exec_driver_sql(BUY_BOXES)
+        _list(slug, list(connection.scalars(sa.text(COLLIDING))))
+    _enter(connection, "")
+    op.drop_index(OLD_INDEX, "properties")
+    # One statement, so that the table is written once.
+    connection.exec_driver_sql(
+        "ALTER TABLE properties ADD COLUMN zipcode_cut boolean NOT NULL DEFAULT false, "
+        f"ADD COLUMN canonical_zipcode text GENERATED ALWAYS AS ({CANONICAL_ZIPCODE}) STORED, "
+        f"DROP COLUMN search, ADD COLUMN search text NOT NULL GENERATED ALWAYS AS ({WORDS}) STORED"
+    )
+    op.create_index(INDEX, "properties", ["tenant_id", "canonical_zipcode"])
+    for tenant, _ in tenants:
+        _enter(connection, tenant)
+        connection.exec_driver_sql(FIND_CUT)
+        connection.exec_driver_sql(NOTE_WORDS)
+        connection.execute(sa.text(MARK), {"tenant": tenant})
+    _enter(connection, "")
+    connection.exec_driver_sql("DROP TABLE changed_properties")
+
+
+def downgrade() -> None:
+    op.execute(f"SET LOCAL lock_timeout = '{WAIT}'")
+    op.drop_index(INDEX, "properties")
+    op.get_bind().exec_driver_sql(
+        "ALTER TABLE properties DROP COLUMN search, "
+        f"ADD COLUMN search text NOT NULL GENERATED ALWAYS AS ({OLD_WORDS}) STORED, "
+        "DROP COLUMN canonical_zipcode, DROP COLUMN zipcode_cut"
+    )
+    op.create_index(OLD_INDEX, "properties", ["tenant_id", "zipcode"])
+
+
+def _enter(connection: sa.Connection, tenant: object) -> None:
+    """Read and write rows of a tenant: row-level security binds the owner of the tables too."""
+    statement = sa.text("SELECT set_config('app.tenant_id', :tenant, true)")
+    connection.execute(statement, {"tenant": str(tenant)})
+
+
+def _list(slug: str, external_ids: list[str]) -> None:
+    if external_ids:
+        more = len(external_ids) - SHOWN
+        logger.warning(
+            "tenant %s: %d properties keep their external ids, which are those of others in "
+            "another form; merge them by hand: %s%s",
+            slug, len(external_ids), ", ".join(map(repr, external_ids[:SHOWN])),
+            f" and {more} more" if more > 0 else "",
+        )  # fmt: skip
