@@ -82,10 +82,10 @@ def run_on_database(body: Callable[["Database", "Services"], Awaitable[Result]])
     """
     import runtime
 
-    _, found = start_services()
+    loaded, found = start_services()
 
     async def connected() -> Result:
-        async with runtime.connect_database(found) as (database, _, _):
+        async with runtime.connect_database(found, lease=loaded.job_lease) as (database, _, _):
             await _require_migrated(database)
             return await body(database, found)
 
