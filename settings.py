@@ -69,6 +69,13 @@ class Settings(BaseSettings):
     job_retry_delay: float = Field(default=5.0, gt=0, le=300)
     sweep_interval: int = Field(default=60, ge=1, le=60)
 
+    # What `twin import reso` is known by: a token, or what tokens are requested with.
+    reso_token: SecretStr | None = None
+    reso_client_id: str | None = None
+    reso_client_secret: SecretStr | None = None
+    reso_token_url: str | None = None
+    reso_scope: str | None = None
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     # Unset: text, but JSON in production.
     log_format: Literal["text", "json"] | None = None
@@ -179,6 +186,15 @@ class Settings(BaseSettings):
             url: str | None = getattr(self, name)
             if url is not None and not url.startswith(schemes):
                 raise ValueError(f"{name.upper()} {url!r}: begin it with {' or '.join(schemes)}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_into_a_feed(self) -> "Settings":
+        grant = (self.reso_client_id, self.reso_client_secret, self.reso_token_url)
+        if any(grant) and not all(grant):
+            raise ValueError("RESO_CLIENT_ID, RESO_CLIENT_SECRET and RESO_TOKEN_URL go together")
+        if self.reso_token is not None and any(grant):
+            raise ValueError("RESO_TOKEN and RESO_CLIENT_ID: set one of them, not both")
         return self
 
 

@@ -1,22 +1,26 @@
 """Commands that load files of properties and interactions."""
 
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import settings
 from cli.console import FAILURE, JsonOption, progress, say, say_json
 from cli.lazy import group
-from cli.session import TenantOption, run_in_tenant
+from cli.session import TenantOption, run_in_tenant, run_on_database, tenant_id
 from domain.contract.vocabulary import Role
 
 if TYPE_CHECKING:
+    from domain.core.database import Database
     from domain.core.work import Work
     from domain.imports.options import ImportOptions
     from domain.imports.report import ImportReport
+    from domain.imports.reso.client import BearerToken, ClientCredentials
     from domain.imports.sources import FileSource
     from runtime import Services
 
@@ -200,6 +204,90 @@ def check(
     _import(tenant, source, load, as_json, create_tenant=create_tenant, undone=True)
 
 
+@imports.command("reso")
+def import_reso(
+    url: Annotated[str, typer.Argument(help="URL of the resource, .../Property.")],
+    tenant: TenantOption,
+    columns: Columns = None,
+    constants: Constants = None,
+    words: Words = None,
+    blank: BlankOption = Blank.ERASE,
+    page_size: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Records of a page, at most.")
+    ] = 1_000,
+    rate: Annotated[
+        float, typer.Option(min=0.01, max=100, help="Requests per second, at most.")
+    ] = 1.0,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read everything again, not only what changed.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Add or update properties from a RESO Web API.
+
+    Reads what was modified since the last run, or goes on where that was interrupted. The
+    credentials are environment variables: RESO_TOKEN, or RESO_CLIENT_ID, RESO_CLIENT_SECRET,
+    RESO_TOKEN_URL and, where the provider asks for one, RESO_SCOPE.
+    """
+    from domain.imports.properties import import_properties
+    from domain.imports.report import ImportRefusedError
+    from domain.imports.reso.client import Client
+    from domain.imports.reso.replication import FeedReport, replicate
+    from domain.imports.reso.resource import Resource
+    from domain.imports.reso.transport import Transport
+    from domain.imports.sources import RecordSource
+
+    options = _options(columns, constants, words, Format.RESO, None, blank, strict=False)
+    resource, transport = Resource(url), Transport(rate=rate)
+    client = Client(resource, _credentials(), transport, page_size=page_size)
+
+    async def load(work: "Work", records: "Sequence[Mapping[str, Any]]") -> "ImportReport":
+        return await import_properties(work, RecordSource(resource.shown, records), options)
+
+    said = time.monotonic()
+    so_far: FeedReport | None = None
+
+    def update(report: FeedReport) -> None:
+        nonlocal said, so_far
+        so_far = report
+        if time.monotonic() - said >= 5:
+            said = time.monotonic()
+            say(f"{report.pages:,} pages, {report.rows.read:,} records", err=True)
+
+    async def body(database: "Database", _: "Services") -> FeedReport:
+        of = await tenant_id(database, tenant)
+        async with transport:
+            return await replicate(database, of, client, load, full=full, progress=update)
+
+    try:
+        report = run_on_database(body)
+    except ImportRefusedError:
+        if so_far is not None:
+            say(*so_far.lines(), err=True)
+        raise
+    if as_json:
+        say_json(report)
+    else:
+        say(*report.lines())
+    _end_by(report.rows)
+
+
+def _credentials() -> "BearerToken | ClientCredentials":
+    from domain.imports.reso.client import BearerToken, ClientCredentials
+
+    found = settings.load()
+    if found.reso_token is not None:
+        return BearerToken(found.reso_token)
+    if found.reso_client_id and found.reso_client_secret and found.reso_token_url:
+        return ClientCredentials(
+            found.reso_client_id, found.reso_client_secret, found.reso_token_url, found.reso_scope
+        )
+    raise settings.SettingsError(
+        "a RESO Web API wants credentials: set RESO_TOKEN, or RESO_CLIENT_ID, RESO_CLIENT_SECRET "
+        "and RESO_TOKEN_URL"
+    )
+
+
 def _file(path: Path, encoding: str | None) -> "FileSource":
     from domain.imports.sources import FileSource
 
@@ -289,6 +377,11 @@ def _import(
         say(*report.lines())
         if undone:
             say("This was a check: nothing was changed.")
+    _end_by(report)
+
+
+def _end_by(report: "ImportReport") -> None:
+    """End with the exit code of what was loaded."""
     if report.read and not report.valid:
         raise typer.Exit(REFUSED)
     if report.skipped:

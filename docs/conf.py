@@ -10,6 +10,7 @@ from sphinx.application import Sphinx
 PAGES = (
     "docs/index",
     "docs/imports",
+    "docs/reso",
     "docs/graphql",
     "docs/twin",
     "docs/lifecycle",

@@ -2,6 +2,7 @@
 
 from domain.core.base import Base
 from domain.core.leases import Lease
+from domain.imports.reso.feeds import ResoFeed
 from domain.interactions.interactions import Interaction
 from domain.jobs.index_outbox import IndexMark
 from domain.jobs.job_runs import JobRun
@@ -22,6 +23,7 @@ __all__ = [
     "Lease",
     "ModelVersion",
     "Property",
+    "ResoFeed",
     "Tenant",
     "User",
 ]

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from domain.core.input_rules import Note
@@ -108,6 +108,12 @@ class Tally:
             shown = None if value is None else _shortened(value)
             self.examples.append(Example(line, _shortened(given), shown))
 
+    def merge(self, other: "Tally", lines: int) -> None:
+        """Add what was counted in rows that follow after so many lines."""
+        self.count += other.count
+        for one in other.examples[: EXAMPLE_LIMIT - len(self.examples)]:
+            self.examples.append(replace(one, line=lines + one.line))
+
     def shown(self, kind: str, *, changed: bool) -> str:
         """One line of text."""
         examples = ", ".join(
@@ -203,6 +209,32 @@ class ImportReport:
         if found:
             self.by_reason[found[0].kind] += count
         self.problems = sorted(self.problems + found, key=lambda one: one.line)[:PROBLEM_LIMIT]
+
+    def add(self, other: "ImportReport") -> None:
+        """Add the outcome of the next rows of the same source; their lines follow on these."""
+        for one in other.problems[: PROBLEM_LIMIT - len(self.problems)]:
+            self.problems.append(replace(one, line=self.read + one.line))
+        for mine, others in ((self.changed, other.changed), (self.ignored, other.ignored)):
+            for kind, tally in others.items():
+                mine.setdefault(kind, Tally()).merge(tally, self.read)
+        for name, counts in other.unknown_words.items():
+            known = self.unknown_words.setdefault(name, Counter())
+            for word, count in counts.items():
+                if word in known or len(known) < WORD_LIMIT:
+                    known[word] += count
+        self.by_reason.update(other.by_reason)
+        self.mapping |= other.mapping
+        self.notes += [note for note in other.notes if note not in self.notes]
+        self.missing += other.missing
+        self.format, self.dialect = other.format or self.format, other.dialect or self.dialect
+        self.read += other.read
+        self.inserted += other.inserted
+        self.updated += other.updated
+        self.unchanged += other.unchanged
+        self.skipped += other.skipped
+        self.deleted += other.deleted
+        self.users_created += other.users_created
+        self.unidentified += other.unidentified
 
     @property
     def valid(self) -> int:

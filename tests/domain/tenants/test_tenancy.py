@@ -23,6 +23,7 @@ from domain.core.driver import UnsafeRoleError
 from domain.core.errors import DomainError, ErrorCode
 from domain.core.leases import Lease
 from domain.core.work import Work
+from domain.imports.reso.feeds import ResoFeed
 from domain.interactions import histories, interactions
 from domain.interactions.interactions import Interaction
 from domain.jobs import job_runs
@@ -66,7 +67,8 @@ async def row_ids(database: Database, tenant: Tenant) -> dict[str, UUID]:
         lease = Lease(
             tenant_id=tenant.id, purpose="index", holder_id=uuid4(), expires_at=datetime.now(UTC)
         )
-        work.session.add_all([mark, measured, experiment, lease])
+        feed = ResoFeed(tenant_id=tenant.id, url="https://api.example.com/odata/Property")
+        work.session.add_all([mark, measured, experiment, lease, feed])
     ids = {
         "users": user.id,
         "properties": found.id,
@@ -77,6 +79,7 @@ async def row_ids(database: Database, tenant: Tenant) -> dict[str, UUID]:
         "drift_measurements": measured.id,
         "experiments": experiment.id,
         "leases": lease.id,
+        "reso_feeds": feed.id,
     }
     assert sorted(ids) == SCOPED_TABLES, (
         f"the fixture row_ids needs a row of {set(SCOPED_TABLES) - ids.keys()}"
