@@ -31,6 +31,7 @@ from domain.contract.filters import PropertyFilter, Range
 from domain.contract.snapshots import ModelKey
 from domain.contract.vocabulary import InteractionKind
 from domain.imports.properties import import_properties
+from domain.imports.sources import FileSource
 from domain.interactions import interactions
 from domain.jobs import job_runs
 from domain.members.members import MEMBER_LIMIT, MemberInput
@@ -185,7 +186,7 @@ async def prepare(rt: runtime.Runtime, folder: Path, count: int) -> Firm:
     write(path, count)
     async with rt.database.work(tenant_id) as work:
         await tenants.create(work, "bench-freshness")
-        await import_properties(work, path)
+        await import_properties(work, FileSource(path))
         members: list[UUID] = []
         for start in range(0, _MEMBERS, MEMBER_LIMIT):
             numbers = range(start, start + MEMBER_LIMIT)

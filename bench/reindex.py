@@ -31,6 +31,7 @@ from bench.twin import invent
 from domain.contract.snapshots import ModelKey, PropertyColumns, StoredModel
 from domain.core.database import Database
 from domain.imports.properties import import_properties
+from domain.imports.sources import FileSource
 from domain.model_registry import model_versions
 from domain.properties import snapshots
 from domain.tenants import tenants
@@ -197,7 +198,7 @@ async def bench(folder: Path, count: int, rounds: int) -> None:
         async with rt.database.work(tenant_id) as work:
             await tenants.create(work, "bench-reindex")
         async with rt.database.work(tenant_id) as work:
-            await import_properties(work, path)
+            await import_properties(work, FileSource(path))
             work.jobs.clear()
         model = trained((await batches(rt.database, tenant_id))[0])
 

@@ -27,6 +27,7 @@ from bench.server import ready, silent
 from domain.contract.vocabulary import Role
 from domain.imports.interactions import import_interactions
 from domain.imports.properties import import_properties
+from domain.imports.sources import FileSource
 from domain.model_registry import model_versions
 from domain.tenants import tenants
 from domain.users import users
@@ -71,8 +72,8 @@ async def measure(folder: Path, region: str) -> None:
     async with runtime.connect(settings, found) as rt:
         async with rt.database.work(tenant_id) as work:
             await tenants.create(work, "served")
-            await import_properties(work, properties)
-            await import_interactions(work, past, create_users=True, role=Role.ADMIN)
+            await import_properties(work, FileSource(properties))
+            await import_interactions(work, FileSource(past), create_users=True, role=Role.ADMIN)
             known = {user.external_id: user.id for user in await users.list_all(work)}
             work.jobs.clear()
         indexer = await Indexer.open(rt.database, rt.index, rt.twin)

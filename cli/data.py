@@ -64,7 +64,7 @@ def policy(
 ) -> None:
     """Print a tenant's policy, after setting the given rules.
 
-    The rules are for training, gates, drift and how long versions are kept.
+    The rules are for training, gates, drift, and how long versions and changes are kept.
     """
     wanted = dict(_rule(one) for one in given or ())
 

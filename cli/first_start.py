@@ -41,6 +41,9 @@ from sample.export import DEFAULT_INVESTORS, build_sample, write_sample
 SLUG = "king-county"
 NAME = "King County (real houses, simulated investors)"
 INVESTOR = "investor-001"
+SAMPLE = "sample"
+"""The actor of its imports."""
+
 PROPERTY_FILES = ("properties-simulated.csv.gz", "properties-derived.csv.gz", "properties.csv.gz")
 """The records come last, so that a house as a whole has their source and confidence."""
 
@@ -165,10 +168,11 @@ async def load_sample(
             await tenants.create(work, SLUG, NAME)
             for number, file in enumerate(PROPERTY_FILES):
                 update(0.2 + 0.2 * number, f"importing {file}")
-                await import_properties(work, FileSource(folder / file), STRICT)
+                await import_properties(work, FileSource(folder / file), STRICT, actor=SAMPLE)
             await _add_users(work, folder / "users.csv.gz")
             update(0.8, "importing interactions.csv.gz")
-            await import_interactions(work, FileSource(folder / "interactions.csv.gz"), STRICT)
+            acts = FileSource(folder / "interactions.csv.gz")
+            await import_interactions(work, acts, STRICT, actor=SAMPLE)
             return work.tenant_id
 
 

@@ -2,31 +2,41 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
 import settings
-from cli.console import FAILURE, JsonOption, progress, say, say_json
+from cli.console import FAILURE, JsonOption, progress, say, say_json, table
 from cli.lazy import group
-from cli.session import TenantOption, run_in_tenant, run_on_database, tenant_id
+from cli.session import (
+    TenantOption,
+    read_in_tenant,
+    run_in_tenant,
+    run_on_database,
+    tenant_id,
+)
 from domain.contract.vocabulary import Role
 
 if TYPE_CHECKING:
     from domain.core.database import Database
     from domain.core.work import Work
+    from domain.imports.missing import DeletionLimit
     from domain.imports.options import ImportOptions
     from domain.imports.report import ImportReport
     from domain.imports.reso.client import BearerToken, ClientCredentials
     from domain.imports.sources import FileSource
+    from domain.imports.undo import UndoReport
     from runtime import Services
 
     Load = Callable[..., Awaitable[ImportReport]]
 
-imports = group("Load files of properties or interactions.")
+imports = group("Load files, and undo that.")
 
 SOME_SKIPPED = 1
 REFUSED = 2
@@ -99,6 +109,15 @@ CreateTenant = Annotated[
 DeleteMissing = Annotated[
     bool, typer.Option("--delete-missing", help="Delete properties the file does not hold.")
 ]
+DeleteAtMost = Annotated[
+    str | None,
+    typer.Option(
+        "--delete-at-most",
+        metavar="SHARE",
+        help="Refuse a file with which --delete-missing would delete more than this: 10% of the "
+        "properties there are, or a number of them such as 250. Default: 10%.",
+    ),
+]
 CreateUsers = Annotated[
     bool, typer.Option("--create-users", help="Create the users whom the tenant does not know.")
 ]
@@ -118,6 +137,7 @@ def import_properties(
     strict: Strict = False,
     create_tenant: CreateTenant = False,
     delete_missing: DeleteMissing = False,
+    delete_at_most: DeleteAtMost = None,
     as_json: JsonOption = False,
 ) -> None:
     """Add or update properties from CSV or JSON.
@@ -127,7 +147,12 @@ def import_properties(
     from domain.imports.properties import import_properties
 
     options = _options(columns, constants, words, format, dates, blank, strict)
-    load = partial(import_properties, options=options, delete_missing=delete_missing)
+    load = partial(
+        import_properties,
+        options=options,
+        delete_missing=delete_missing,
+        delete_at_most=_limit(delete_at_most, delete_missing=delete_missing),
+    )
     _import(tenant, _file(path, encoding), load, as_json, create_tenant=create_tenant)
 
 
@@ -182,6 +207,7 @@ def check(
     strict: Strict = False,
     create_tenant: CreateTenant = False,
     delete_missing: DeleteMissing = False,
+    delete_at_most: DeleteAtMost = None,
     create_users: CreateUsers = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -197,7 +223,12 @@ def check(
     options = _options(columns, constants, words, format, dates, blank, strict)
     found = noun or Noun(guess_noun(source, options))
     load: Load = (
-        partial(import_properties, options=options, delete_missing=delete_missing)
+        partial(
+            import_properties,
+            options=options,
+            delete_missing=delete_missing,
+            delete_at_most=_limit(delete_at_most, delete_missing=delete_missing),
+        )
         if found is Noun.PROPERTIES
         else partial(import_interactions, options=options, create_users=create_users)
     )
@@ -288,6 +319,79 @@ def _credentials() -> "BearerToken | ClientCredentials":
     )
 
 
+_IMPORT = (
+    "id", "created_at", "noun", "source", "sha256", "format", "mapping", "options", "counts",
+    "actor", "undone_at", "undone_by", "purged_at",
+)  # fmt: skip
+
+
+@imports.command("list")
+def list_imports(
+    tenant: TenantOption,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Imports to print.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a tenant's imports, newest first."""
+
+    async def body(work: "Work", _: "Services") -> list[dict[str, Any]]:
+        from domain.imports import record
+
+        found = await record.page(work, limit=limit)
+        return [{name: getattr(one, name) for name in _IMPORT} for one in found]
+
+    found = read_in_tenant(tenant, body)
+    if as_json:
+        say_json(found)
+        return
+    columns = ("id", "when", "by", "new", "changed", "deleted", "skipped", "undone", "source")
+    table(
+        columns,
+        (
+            (
+                one["id"],
+                _minute(one["created_at"]),
+                one["actor"],
+                *(one["counts"][name] for name in ("inserted", "updated", "deleted", "skipped")),
+                _minute(one["undone_at"]),
+                one["source"],
+            )
+            for one in found
+        ),
+    )
+
+
+def _minute(moment: datetime | None) -> str | None:
+    return None if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+@imports.command("undo")
+def undo_import(
+    tenant: TenantOption,
+    import_id: Annotated[
+        UUID | None,
+        typer.Argument(help="Id of the import. Default: the last that is not undone."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take back what an import wrote, except what changed since.
+
+    Deleted properties come back with their interactions, changed fields get their previous
+    values, and what the import added goes. What changed since is left and listed.
+    """
+
+    async def body(work: "Work", _: "Services") -> "UndoReport":
+        from domain.imports import record
+        from domain.imports.undo import undo
+
+        return await undo(work, import_id, record.command_line())
+
+    report = run_in_tenant(tenant, body)
+    if as_json:
+        say_json(report)
+    else:
+        say(*report.lines())
+
+
 def _file(path: Path, encoding: str | None) -> "FileSource":
     from domain.imports.sources import FileSource
 
@@ -324,6 +428,19 @@ def _options(
     )
 
 
+def _limit(given: str | None, *, delete_missing: bool) -> "DeletionLimit":
+    from domain.imports.missing import DEFAULT_LIMIT, DeletionLimit
+
+    if given is None:
+        return DEFAULT_LIMIT
+    if not delete_missing:
+        raise typer.BadParameter("goes with --delete-missing alone", param_hint="--delete-at-most")
+    try:
+        return DeletionLimit.parse(given)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--delete-at-most") from None
+
+
 def _pairs(option: str, given: list[str] | None, form: str) -> dict[str, str]:
     pairs = {}
     for text in given or []:
@@ -352,13 +469,17 @@ def _import(
     undone: bool = False,
 ) -> None:
     """Import with progress and print the report, also that of a strict import that refuses."""
+    from domain.imports.record import command_line
     from domain.imports.report import StrictImportError
 
     with progress(f"Importing {Path(source.name).name}") as update:
 
         async def body(work: "Work", _: "Services") -> "ImportReport":
             report = await load(
-                work, source, progress=lambda done, size: update(done / max(1, size), "")
+                work,
+                source,
+                actor=command_line(),
+                progress=lambda done, size: update(done / max(1, size), ""),
             )
             if undone:
                 raise _CheckedError(report)

@@ -1,7 +1,9 @@
 """All tables, imported in one place so that the metadata is complete."""
 
+from domain.changes.changes import Change
 from domain.core.base import Base
 from domain.core.leases import Lease
+from domain.imports.record import Import
 from domain.imports.reso.feeds import ResoFeed
 from domain.interactions.interactions import Interaction
 from domain.jobs.index_outbox import IndexMark
@@ -15,8 +17,10 @@ from domain.users.users import User
 
 __all__ = [
     "Base",
+    "Change",
     "DriftMeasurement",
     "Experiment",
+    "Import",
     "IndexMark",
     "Interaction",
     "JobRun",

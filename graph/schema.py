@@ -25,6 +25,8 @@ from graph.core.strawberry_internals import (
     graphql_schema,
     schema_definition,
 )
+from graph.imports.mutations import ImportMutations
+from graph.imports.queries import ImportQueries
 from graph.interactions.mutations import InteractionMutations
 from graph.jobs.mutations import JobMutations
 from graph.jobs.queries import JobQueries
@@ -54,6 +56,7 @@ class Query(
     AudienceQueries,
     ModelQueries,
     JobQueries,
+    ImportQueries,
 ):
     """What can be read, of the caller's tenant alone."""
 
@@ -66,6 +69,7 @@ class Mutation(
     MemberMutations,
     JobMutations,
     ModelMutations,
+    ImportMutations,
 ):
     """What can be done. Each may be repeated with the same effect as once."""
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from domain.core.errors import DomainError, ErrorCode, invalid
 from domain.core.leases import LockedError
+from domain.imports import purging
 from domain.tenants import tenants
 from jobs.queue.child import run_cli, training_arguments
 from jobs.queue.routines import SLICE, routine
@@ -70,6 +71,12 @@ async def measure_drift(context: Context, run: Run) -> None:
     run.result.update(await measure(run.tenant_id))
 
 
+@recorded(INDEXING_LIMIT)
+async def purge_changes(_: Context, run: Run) -> None:
+    """Delete what the tenant's policy does not keep of overwritten values and deleted rows."""
+    run.result["deleted"] = await purging.purge(run.database, run.tenant_id)
+
+
 @recorded(TRAINING_LIMIT)
 async def train_twin(_: Context, run: Run) -> None:
     """Train the tenant's twin in a child process; arguments are ``TRAINING_OPTIONS``."""
@@ -87,6 +94,7 @@ INDEXING_JOBS = (
     reindex,
     activate_model,
     measure_drift,
+    purge_changes,
 )
 TRAINING_JOBS = (train_twin,)
 """The jobs of each queue."""

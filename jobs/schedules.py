@@ -17,6 +17,7 @@ from domain.core import clock
 from domain.core.database import Database
 from domain.core.errors import DomainError
 from domain.core.work import Work
+from domain.imports import purging
 from domain.jobs import index_outbox, job_runs
 from domain.model_registry import gates, learning, model_versions
 from domain.tenants import policies, tenants
@@ -89,7 +90,8 @@ async def model_answers(work: Work, turn: datetime) -> bool:
 TRAINING = Schedule(job_runs.TRAIN, 2, timedelta(hours=3), enough_to_learn, SUNDAY)
 REINDEXING = Schedule(job_runs.REINDEX, 3, timedelta(hours=2), model_answers)
 DRIFT = Schedule(job_runs.DRIFT, 4, timedelta(hours=2), model_answers)
-SCHEDULES = (TRAINING, REINDEXING, DRIFT)
+PURGING = Schedule(job_runs.PURGE, 1, timedelta(hours=2), purging.due)
+SCHEDULES = (TRAINING, REINDEXING, DRIFT, PURGING)
 
 
 class Decided:

@@ -17,6 +17,7 @@ from domain.core import database as database_module
 from domain.core import driver
 from domain.core.database import Database, PoolerError
 from domain.imports.properties import import_properties
+from domain.imports.sources import FileSource
 from domain.model_registry.model_versions import ACTIVATED
 from domain.tenants import tenants
 from domain.tenants.tenants import Tenant
@@ -159,7 +160,7 @@ async def test_two_servers_and_an_import_share_the_poolers_connections(
             asyncio.create_task(ask(server, LOOK)) for _ in range(10) for server in (first, second)
         ]
         async with pooled_database.work(tenant.id) as work:
-            imported = await import_properties(work, many)
+            imported = await import_properties(work, FileSource(many))
         await asyncio.gather(*asking)
         assert imported.inserted == 500
         await ask(first, THUMB)

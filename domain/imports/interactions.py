@@ -1,6 +1,6 @@
 """Importing interactions: stage the file, find users and properties by name, add what is new."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -8,11 +8,14 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 from sqlalchemy import text
 
+from domain.changes import changes
+from domain.changes.changes import Noun, Operation, record_inserted
 from domain.contract.vocabulary import THUMBS, InteractionKind, Role
 from domain.core import canonical
 from domain.core.canonical import Canonical
 from domain.core.input_rules import NO_ZERO_BYTE, Identifier, Moment, OutsideInput, word
 from domain.core.work import Work
+from domain.imports import record
 from domain.imports.options import ImportOptions
 from domain.imports.report import PROBLEM_LIMIT, ImportReport, StrictImportError, problem
 from domain.imports.rows import Row, RowReader
@@ -75,15 +78,19 @@ _RESOLVED = f"""
 # Emails that differ in case alone are one user, and only rows that will be loaded create one.
 _CREATE_USERS = text(
     f"""
-    INSERT INTO users (tenant_id, external_id, email, role, simulated)
-    SELECT CAST(:tenant_id AS uuid), (array_agg(user_key ORDER BY line))[1],
-        CASE WHEN strpos(min(user_key), '@') > 0 THEN (array_agg(user_key ORDER BY line))[1] END,
-        CAST(:role AS text), bool_and(simulated)
-    FROM ({_RESOLVED}) AS act
-    WHERE property_id IS NOT NULL AND user_id IS NULL
-    GROUP BY CASE WHEN strpos(user_key, '@') > 0 THEN lower(user_key) ELSE user_key END
-    ON CONFLICT DO NOTHING
-    RETURNING id
+    WITH created AS (
+        INSERT INTO users (tenant_id, external_id, email, role, simulated)
+        SELECT CAST(:tenant_id AS uuid), (array_agg(user_key ORDER BY line))[1],
+            CASE WHEN strpos(min(user_key), '@') > 0
+                THEN (array_agg(user_key ORDER BY line))[1] END,
+            CAST(:role AS text), bool_and(simulated)
+        FROM ({_RESOLVED}) AS act
+        WHERE property_id IS NOT NULL AND user_id IS NULL
+        GROUP BY CASE WHEN strpos(user_key, '@') > 0 THEN lower(user_key) ELSE user_key END
+        ON CONFLICT DO NOTHING
+        RETURNING id
+    ), recorded AS ({record_inserted(Noun.USER, "created")})
+    SELECT count(*) FROM created
     """  # noqa: S608
 )
 _RESOLVE = f"CREATE TEMP TABLE resolved_interactions ON COMMIT DROP AS {_RESOLVED}"
@@ -98,6 +105,18 @@ _SHOW_UNKNOWN = f"""
     SELECT line, {{name}}_key FROM resolved_interactions
     WHERE {{name}}_id IS NULL ORDER BY line LIMIT {PROBLEM_LIMIT}
 """  # noqa: S608
+# Locked before they are replaced: nobody gives another opinion in between, which would be lost.
+_HOLD_THUMBS = f"""
+    CREATE TEMP TABLE held_thumbs ON COMMIT DROP AS
+    SELECT held.id, to_jsonb(held) AS before
+    FROM interactions AS held
+    WHERE held.tenant_id = CAST(:tenant_id AS uuid) AND held.kind IN ({_THUMBS}) AND EXISTS (
+        SELECT FROM resolved_interactions AS act
+        WHERE act.user_id = held.user_id AND act.property_id = held.property_id
+        AND act.kind IN ({_THUMBS})
+    )
+    FOR UPDATE
+"""  # noqa: S608
 # Stamped late: what reads the acts while a file is still being staged does not know them yet.
 _ADD = f"""
     WITH known AS (
@@ -111,7 +130,7 @@ _ADD = f"""
         FROM known WHERE kind NOT IN ({_THUMBS})
         ORDER BY user_id, property_id, kind, occurred_at, line DESC
         ON CONFLICT (tenant_id, user_id, property_id, kind, occurred_at) DO NOTHING
-        RETURNING user_id, property_id, true AS inserted
+        RETURNING id, user_id, property_id, true AS inserted
     ), thumbs AS (
         INSERT INTO interactions AS held
             (tenant_id, user_id, property_id, kind, occurred_at, reason, simulated, created_at)
@@ -126,9 +145,17 @@ _ADD = f"""
             created_at = excluded.created_at
         WHERE held.occurred_at < excluded.occurred_at
         -- A row version that replaced none has no xmax.
-        RETURNING user_id, property_id, xmax = 0 AS inserted
+        RETURNING id, user_id, property_id, xmax = 0 AS inserted
     ), written AS (
         SELECT * FROM acts UNION ALL SELECT * FROM thumbs
+    ), fresh AS (
+        SELECT id FROM written WHERE inserted
+    ), replaced AS (
+        SELECT id, user_id, before FROM thumbs JOIN held_thumbs USING (id) WHERE NOT inserted
+    ), recorded_fresh AS (
+        {record_inserted(Noun.INTERACTION, "fresh")}
+    ), recorded_replaced AS (
+        {changes.record(Noun.INTERACTION, Operation.UPDATE, "replaced", import_id=":import_id")}
     )
     SELECT count(*) FILTER (WHERE inserted) AS inserted,
         count(*) FILTER (WHERE NOT inserted) AS updated,
@@ -145,6 +172,7 @@ async def import_interactions(
     *,
     create_users: bool = False,
     role: Role = Role.VIEWER,
+    actor: str = record.SYSTEM,
     progress: Progress = lambda _done, _size: None,
 ) -> ImportReport:
     """Add the interactions of a source that are not known yet.
@@ -159,6 +187,7 @@ async def import_interactions(
         options: how to read it.
         create_users: create unknown users; one is simulated if all its acts are.
         role: of the users that are created. Users who exist keep theirs.
+        actor: who imports, for the record.
         progress: is told the bytes read so far and in all, every few thousand lines.
 
     Raises:
@@ -171,24 +200,35 @@ async def import_interactions(
     joined = ("property_key", "user_key", "kind")
     await stage(work, _STAGED, _DEFINITION, _COLUMNS, rows, joined)
     await lock(work)
-    values = {"tenant_id": work.tenant_id}
-    created: Sequence[Any] = []
+    import_id = await record.record(
+        work,
+        Noun.INTERACTION,
+        source,
+        actor=actor,
+        options=options.to_json() | {"create_users": create_users, "role": role},
+    )
+    values = {"tenant_id": work.tenant_id, "import_id": import_id}
+    created = 0
     if create_users:
-        created = (await work.session.execute(_CREATE_USERS, values | {"role": role})).all()
-    await work.session.execute(text("DROP TABLE IF EXISTS pg_temp.resolved_interactions"))
+        created = await work.session.scalar(_CREATE_USERS, values | {"role": role})
+    await work.session.execute(
+        text("DROP TABLE IF EXISTS pg_temp.resolved_interactions, pg_temp.held_thumbs")
+    )
     await work.session.execute(text(_RESOLVE), values)
     await _report_unknown(work, reader)
     if options.strict and report.bad:
         raise StrictImportError(report)
 
+    await work.session.execute(text(_HOLD_THUMBS), values)
     limit = index_outbox.REINDEX_ABOVE + 1
     added = (await work.session.execute(text(_ADD), values | {"limit": limit})).one()
     report.inserted, report.updated = added.inserted, added.updated
+    report.users_created = created
     report.unchanged = report.valid - report.inserted - report.updated
-    report.users_created = len(created)
     if added.property_ids:
         await refresh_totals(work, added.property_ids if few(added.property_ids) else None)
     await index_outbox.follow(work, Marked.USER, added.user_ids)
+    await record.finish(work, import_id, report)
     return report
 
 

@@ -1,7 +1,8 @@
 """How a file is to be read and loaded: what whoever imports it says about it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from domain.core.times import DateOrder
 from domain.imports.formats import FormatName
@@ -28,6 +29,13 @@ class ImportOptions:
     date_order: DateOrder | None = None
     keep_blank: bool = False
     strict: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """What was asked for beyond the defaults, for the record."""
+        default = ImportOptions()
+        return {
+            name: value for name, value in asdict(self).items() if value != getattr(default, name)
+        }
 
 
 STRICT = ImportOptions(strict=True)

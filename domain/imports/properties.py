@@ -9,7 +9,11 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from domain.changes.changes import Noun, record_inserted
+from domain.contract.filters import SHORT_ZIP_CODE, ZIP_CODE
 from domain.core.work import Work
+from domain.imports import record
+from domain.imports.missing import DEFAULT_LIMIT, DeletionLimit, refuse_too_many
 from domain.imports.options import ImportOptions
 from domain.imports.report import (
     PROBLEM_LIMIT,
@@ -24,6 +28,7 @@ from domain.imports.staging import stage
 from domain.imports.texts import Progress
 from domain.jobs import index_outbox
 from domain.jobs.index_outbox import Marked
+from domain.properties.deletion import delete_recorded
 from domain.properties.input import PROPERTY_COLUMNS, PropertyInput
 from domain.properties.upsert import (
     ROW,
@@ -34,6 +39,7 @@ from domain.properties.upsert import (
     lock,
     new_ids,
     now,
+    recorded,
     stamps,
     update_changed,
 )
@@ -48,31 +54,51 @@ _NOTHING: tuple[None, ...] = (None,) * (len(PROPERTY_COLUMNS) - 1)
 # Most rows of a file have the same few provenances, which are large: each is staged once.
 _ROWS = f"""(
     SELECT {", ".join(name for name in ROW if name != "provenance")},
-        coalesce(staged.provenance, stamps.provenance) AS provenance
+        coalesce(staged.provenance, stamps.provenance) AS provenance,
+        coalesce(CAST(:five_digits AS boolean) AND zipcode ~ '{SHORT_ZIP_CODE}', false)
+            AS zipcode_cut
     FROM {STAGED} AS staged LEFT JOIN {STAMPS} AS stamps USING (stamps_number)
 )"""  # noqa: S608
 
 
-def _changed(statement: str) -> str:
-    """A statement's number of rows, and as many of their ids as a small reindex can take."""
+def _changed(parts: str) -> str:
+    """The number of rows that a statement wrote, and of their ids as many as are marked singly.
+
+    ``parts`` of a WITH name those rows ``changed``.
+    """
     return f"""
-        WITH changed AS ({statement})
+        WITH {parts}
         SELECT (SELECT count(*) FROM changed) AS count,
             ARRAY(SELECT id FROM changed LIMIT {index_outbox.REINDEX_ABOVE + 1}) AS ids
     """  # noqa: S608
 
 
-_INSERT = _changed(insert_new(_ROWS))
-_UPDATE = _changed(update_changed(_ROWS))
+_INSERT = _changed(
+    f"changed AS ({insert_new(_ROWS)}), recorded AS ({record_inserted(Noun.PROPERTY, 'changed')})"
+)
+_UPDATE = _changed(
+    f"changed AS ({update_changed(_ROWS)}),"
+    f" recorded AS ({recorded('changed', import_id=':import_id')})"
+)
+# Where no ZIP code has less than five digits, nobody has to ask.
+_FIVE_DIGITS = f"""
+    SELECT EXISTS (SELECT FROM {STAGED} WHERE zipcode ~ '{SHORT_ZIP_CODE}')
+        AND EXISTS (SELECT FROM {STAGED} WHERE zipcode ~ '{ZIP_CODE}')
+        AND NOT EXISTS (
+            SELECT FROM {STAGED}
+            WHERE zipcode !~ '{ZIP_CODE}' AND zipcode !~ '{SHORT_ZIP_CODE}'
+        )
+"""  # noqa: S608
 _MISSING = f"""
     existing.tenant_id = CAST(:tenant_id AS uuid) AND NOT EXISTS (
         SELECT FROM {STAGED} AS item WHERE item.external_id = existing.external_id
     )
 """
 _HOLD = f"SELECT existing.id FROM properties AS existing WHERE {_MISSING} FOR UPDATE"  # noqa: S608
-_DELETE = _changed(
-    f"DELETE FROM properties AS existing WHERE {_MISSING} RETURNING existing.id"  # noqa: S608
-)
+_DELETE = f"""
+    {_changed(delete_recorded(_MISSING, import_id=":import_id"))},
+        (SELECT count(*) FROM acts)
+"""  # noqa: S608
 _LEAVE_OUT_REPEATED = f"""
     WITH numbered AS (
         SELECT line, external_id,
@@ -94,6 +120,8 @@ async def import_properties(
     options: ImportOptions = ImportOptions(),  # noqa: B008
     *,
     delete_missing: bool = False,
+    delete_at_most: DeletionLimit = DEFAULT_LIMIT,
+    actor: str = record.SYSTEM,
     progress: Progress = lambda _done, _size: None,
 ) -> ImportReport:
     """Upsert the properties of a source by external id.
@@ -109,10 +137,13 @@ async def import_properties(
         options: how to read it.
         delete_missing: delete the tenant's properties that the file does not hold. A skipped row
             keeps its property; if a row's external id cannot be read, nothing is deleted.
+        delete_at_most: refuse the import if ``delete_missing`` would delete more.
+        actor: who imports, for the record.
         progress: is told the bytes read so far and in all, every few thousand lines.
 
     Raises:
-        ImportRefusedError: the source or the options cannot be used.
+        ImportRefusedError: the source or the options cannot be used, or too many properties would
+            be deleted.
         StrictImportError: ``options.strict``, and a row or value is bad.
     """
     report = ImportReport()
@@ -141,23 +172,37 @@ async def import_properties(
         )
 
     await lock(work)
-    values = {"tenant_id": work.tenant_id}
-    report.updated, updated = await _execute(work, _UPDATE, values)
-    report.inserted, inserted = await _execute(work, _INSERT, values)
+    import_id = await record.record(
+        work,
+        Noun.PROPERTY,
+        source,
+        actor=actor,
+        options=options.to_json()
+        | {"delete_missing": delete_missing, "delete_at_most": str(delete_at_most)},
+    )
+    values = {"tenant_id": work.tenant_id, "import_id": import_id}
+    five_digits = bool(await work.session.scalar(text(_FIVE_DIGITS)))
+    missing: list[UUID] = []
+    if delete_missing and not report.unidentified:
+        # Held first: nobody acts on them any more, and whoever did is known by less now.
+        missing = list(await work.session.scalars(text(_HOLD), values))
+        await refuse_too_many(work, source.name, missing, delete_at_most)
+    report.updated, updated = await _execute(work, _UPDATE, values | {"five_digits": five_digits})
+    report.inserted, inserted = await _execute(work, _INSERT, values | {"five_digits": five_digits})
     report.unchanged = report.valid - report.inserted - report.updated
     changed = updated + inserted
     if delete_missing and report.unidentified:
         report.notes.append(
             f"nothing deleted: {report.unidentified:,} skipped rows may belong to any property"
         )
-    elif delete_missing:
-        # Held first: nobody acts on them any more, and whoever did is known by less now.
-        missing = list(await work.session.scalars(text(_HOLD), values))
+    elif missing:
         if len(missing) <= index_outbox.REINDEX_ABOVE:
             await index_outbox.mark_investors(work, missing)
-        report.deleted, deleted = await _execute(work, _DELETE, values)
+        found = (await work.session.execute(text(_DELETE), values)).one()
+        report.deleted, deleted, report.deleted_interactions = found
         changed += deleted
     await index_outbox.follow(work, Marked.PROPERTY, changed)
+    await record.finish(work, import_id, report)
     return report
 
 

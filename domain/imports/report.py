@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
+from uuid import UUID
 
 from domain.core.input_rules import Note
 
@@ -66,12 +67,12 @@ class Problem:
 
 def problem(line: int, column: str | None, value: Any, reason: str) -> Problem:
     """Make a problem of a value of any type and length."""
-    return Problem(line, column, _shortened(value), reason)
+    return Problem(line, column, shortened("" if value is None else str(value)), reason)
 
 
-def _shortened(value: Any) -> str:
-    shown = "" if value is None else str(value)
-    return shown if len(shown) <= VALUE_LIMIT else shown[: VALUE_LIMIT - 1] + "…"
+def shortened(value: str) -> str:
+    """The text, cut to ``VALUE_LIMIT`` characters."""
+    return value if len(value) <= VALUE_LIMIT else value[: VALUE_LIMIT - 1] + "…"
 
 
 def _printable(name: str) -> str:
@@ -105,8 +106,10 @@ class Tally:
         """Count one."""
         self.count += 1
         if len(self.examples) < EXAMPLE_LIMIT:
-            shown = None if value is None else _shortened(value)
-            self.examples.append(Example(line, _shortened(given), shown))
+            shown = None if value is None else shortened(str(value))
+            self.examples.append(
+                Example(line, shortened("" if given is None else str(given)), shown)
+            )
 
     def merge(self, other: "Tally", lines: int) -> None:
         """Add what was counted in rows that follow after so many lines."""
@@ -135,6 +138,7 @@ class ImportReport:
         unchanged: valid rows that say what was known already.
         skipped: bad rows; ``read`` is the sum of these four.
         deleted: properties that a full file no longer held.
+        deleted_interactions: interactions that went with them.
         users_created: users that interactions named and did not exist.
         by_reason: problems by column and reason. A row may have several.
         problems: the first ``PROBLEM_LIMIT`` of them, by line.
@@ -147,6 +151,7 @@ class ImportReport:
         notes: remarks on the file as a whole.
         missing: what the file itself says that it lacks.
         unidentified: skipped rows of which not even the external id is known.
+        import_id: the import as it is on record, to undo it by.
     """
 
     read: int = 0
@@ -155,6 +160,7 @@ class ImportReport:
     unchanged: int = 0
     skipped: int = 0
     deleted: int = 0
+    deleted_interactions: int = 0
     users_created: int = 0
     by_reason: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
@@ -167,6 +173,7 @@ class ImportReport:
     notes: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     unidentified: int = 0
+    import_id: UUID | None = None
 
     def take(self, line: int, column: str, note: Note) -> None:
         """Count what the gate did with a value."""
@@ -186,7 +193,7 @@ class ImportReport:
     def unknown_word(self, name: str, word: Any) -> None:
         """Count a word that means no value of the field's vocabulary."""
         counts = self.unknown_words.setdefault(name, Counter())
-        shown = _shortened(word)
+        shown = shortened(str(word))
         if shown in counts or len(counts) < WORD_LIMIT:
             counts[shown] += 1
 
@@ -253,7 +260,11 @@ class ImportReport:
             f"{self.unchanged:,} unchanged, {self.skipped:,} skipped"
         ]
         if self.deleted:
-            counts.append(f"{self.deleted:,} properties deleted")
+            with_them = f", {self.deleted_interactions:,} interactions with them"
+            counts.append(
+                f"{self.deleted:,} properties deleted"
+                f"{with_them if self.deleted_interactions else ''}"
+            )
         if self.users_created:
             counts.append(f"{self.users_created:,} users created")
         reasons = [f"  {count:,} x {reason}" for reason, count in self.by_reason.most_common()]

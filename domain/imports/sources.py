@@ -17,9 +17,11 @@ class Source(Protocol):
 
     Attributes:
         name: what messages call it: the path of a file, or the URL of a page.
+        sha256: of a file's bytes, in hexadecimal, once it was opened; else None.
     """
 
     name: str
+    sha256: str | None
 
     def open(self, progress: Progress, note: Note) -> AbstractContextManager[Records]:
         """Open the source for one reading.
@@ -78,6 +80,7 @@ class RecordSource:
 
     def __init__(self, name: str, records: Sequence[Mapping[str, Any]]) -> None:
         self.name = name
+        self.sha256: str | None = None
         self._records = records
 
     @contextmanager

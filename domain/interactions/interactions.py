@@ -28,6 +28,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.sql.expression import CollectionAggregate
 
+from domain.changes import changes
+from domain.changes.changes import Noun, Operation
 from domain.contract.snapshots import InteractionLog
 from domain.contract.vocabulary import INTERACTION_WEIGHTS, THUMBS, InteractionKind
 from domain.core import clock
@@ -226,6 +228,14 @@ async def record(
     return act
 
 
+_REPLACED = """(
+    SELECT held.id, held.user_id, to_jsonb(held) AS before
+    FROM interactions AS held WHERE held.tenant_id = :tenant_id AND held.id = :id
+    FOR UPDATE
+) AS replaced"""
+_RECORD_REPLACED = text(changes.record(Noun.INTERACTION, Operation.UPDATE, _REPLACED))
+
+
 async def submit_feedback(
     work: Work, user_id: UUID, property_id: UUID, kind: InteractionKind, reason: str | None
 ) -> Interaction:
@@ -247,6 +257,9 @@ async def submit_feedback(
         thumb = Interaction(tenant_id=work.tenant_id, user_id=user_id, property_id=property_id)
     elif thumb.kind == kind and thumb.reason == reason:
         return thumb
+    else:
+        values = {"tenant_id": work.tenant_id, "id": thumb.id}
+        await work.session.execute(_RECORD_REPLACED, values)
     if thumb.kind != kind:
         thumb.kind = kind
         thumb.occurred_at = thumb.created_at = await clock.now(work)

@@ -30,6 +30,7 @@ TRAIN = "train_twin"
 REINDEX = "reindex"
 ACTIVATE = "activate_model"
 DRIFT = "measure_drift"
+PURGE = "purge_changes"
 
 _MORE: Mapping[str, frozenset[str]] = {REINDEX: frozenset({"full"})}
 """Arguments by which a run of a function does all that one without them does, and more."""

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 
+from domain.changes import changes
 from domain.contract.vocabulary import Role
 from domain.core import clock
 from domain.core.errors import DomainError, invalid, not_found
@@ -119,6 +120,7 @@ async def remove(work: Work, user_id: UUID, *field: str) -> None:
     # wait for the other.
     await hold_for_totals(work, property_ids)
     await work.session.execute(delete(User).where(User.id == user_id))
+    await changes.erase(work, user_id)
     if had_admin and not await _has_admin(work):
         raise _last_admin(*field)
     many = len(property_ids) > index_outbox.REINDEX_ABOVE

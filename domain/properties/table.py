@@ -12,7 +12,6 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     case,
-    delete,
     func,
     select,
     text,
@@ -39,6 +38,7 @@ from domain.core.errors import not_found
 from domain.core.work import Work
 from domain.jobs import index_outbox
 from domain.jobs.index_outbox import Marked
+from domain.properties.deletion import delete_recorded
 
 _STATES = ", ".join(f"'{state}'" for state in LEADING_ZERO_STATES)
 _LOST_ZEROS = f'(zipcode_cut OR lower(state COLLATE "C") IN ({_STATES}))'
@@ -159,8 +159,15 @@ async def get(work: Work, property_id: UUID, *field: str) -> Property:
     return found
 
 
+_DELETE = text(
+    f"WITH {delete_recorded('existing.id = CAST(:property_id AS uuid)')} SELECT id FROM changed"  # noqa: S608
+)
+
+
 async def remove(work: Work, property_id: UUID, *field: str) -> None:
     """Delete a property and what was done with it; the index forgets it after the commit.
+
+    ``domain.changes`` keeps for a while what it was.
 
     Raises:
         DomainError: NOT_FOUND, blaming ``field``.
@@ -170,5 +177,5 @@ async def remove(work: Work, property_id: UUID, *field: str) -> None:
     if await work.session.scalar(held) is None:
         raise not_found("property", field)
     await index_outbox.mark_investors(work, [property_id])
-    await work.session.execute(delete(Property).where(Property.id == property_id))
+    await work.session.execute(_DELETE, {"tenant_id": work.tenant_id, "property_id": property_id})
     await index_outbox.follow(work, Marked.PROPERTY, [property_id])

@@ -17,6 +17,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 
+from domain.changes.changes import Noun, Operation, record
 from domain.core import clock
 from domain.core.errors import invalid
 from domain.core.outcome import Outcome
@@ -64,6 +65,9 @@ def _differs(column: str) -> str:
     return f"{_is_given(column)} AND item.{column} IS DISTINCT FROM existing.{column}"
 
 
+_FOUND_CUT = f"({_is_given('zipcode')} AND item.zipcode_cut AND NOT existing.zipcode_cut)"
+
+
 def held(item: PropertyInput) -> tuple[str, ...]:
     """The columns whose values the item has, and a stamp is due."""
     values = item.__dict__
@@ -103,11 +107,14 @@ def update_changed(rows: str, among: str = "true") -> str:
     loses its stamp, and the others keep theirs.
 
     Args:
-        rows: the source as SQL: a table or query with the columns of ``ROW``.
+        rows: the source as SQL: a table or query with the columns of ``ROW`` and, not null,
+            ``Property.zipcode_cut``.
         among: SQL that holds for the ``existing`` properties that can be meant.
 
     Returns:
-        SQL with the parameter tenant_id; it returns the ids of the rows it wrote.
+        SQL with the parameter tenant_id. Of the rows it wrote it returns the ``id``, the values
+        ``previous`` and stamps ``stamps`` that they had, and in ``same`` the columns that did not
+        change; see ``recorded``.
     """
     values = ", ".join(
         f"{column} = CASE WHEN {_is_given(column)} THEN item.{column} ELSE existing.{column} END"
@@ -120,32 +127,59 @@ def update_changed(rows: str, among: str = "true") -> str:
     same = ", ".join(
         f"CASE WHEN {_differs(column)} THEN NULL ELSE '{column}' END" for column in STAMPED
     )
-    differs = " OR ".join(f"({_differs(column)})" for column in PROPERTY_COLUMNS[1:])
+    differs = " OR ".join(
+        (*(f"({_differs(column)})" for column in PROPERTY_COLUMNS[1:]), _FOUND_CUT)
+    )
+    previous = ", ".join(f"'{column}', previous.{column}" for column in PROPERTY_COLUMNS[1:])
+    unchanged = ", ".join(
+        f"CASE WHEN previous.{column} IS NOT DISTINCT FROM existing.{column} THEN '{column}' END"
+        for column in PROPERTY_COLUMNS[1:]
+    )
     return f"""
         UPDATE properties AS existing
         SET {values},
+            zipcode_cut = CASE WHEN {_is_given("zipcode")} THEN item.zipcode_cut OR
+                (existing.zipcode_cut AND item.zipcode = existing.zipcode)
+                ELSE existing.zipcode_cut END,
             provenance = (existing.provenance - ARRAY[{emptied}]) ||
                 (item.provenance - ARRAY[{same}]),
             updated_at = now()
-        FROM {rows} AS item
+        FROM {rows} AS item, properties AS previous
         WHERE existing.tenant_id = CAST(:tenant_id AS uuid)
         AND existing.external_id = item.external_id AND {among}
         AND item.given <> 0 AND ({differs})
-        RETURNING existing.id
+        AND previous.tenant_id = CAST(:tenant_id AS uuid) AND previous.id = existing.id
+        RETURNING existing.id, jsonb_build_object({previous}) AS previous,
+            previous.provenance AS stamps, ARRAY[{unchanged}] AS same
     """  # noqa: S608  (made of column names)
+
+
+def recorded(changed: str, *, import_id: str = "NULL") -> str:
+    """The statement that records what ``update_changed`` overwrote.
+
+    Args:
+        changed: the name of the common table expression that it is.
+        import_id: the import as SQL; the API's without.
+    """
+    rows = f"""(
+        SELECT id,
+            previous - same || jsonb_build_object('provenance', stamps - same) AS before
+        FROM {changed}
+    ) AS overwritten"""  # noqa: S608
+    return record(Noun.PROPERTY, Operation.UPDATE, rows, import_id=import_id)
 
 
 def insert_new(rows: str, among: str = "true") -> str:
     """The statement that inserts the rows of a source whose external id is new.
 
-    It comes after ``update_changed``, which it would give all its rows to compare. Arguments and
-    result are the same.
+    It comes after ``update_changed``, which it would give all its rows to compare. The arguments
+    are the same; it returns the ids of the rows it wrote.
     """
     columns = ", ".join(PROPERTY_COLUMNS)
     values = ", ".join(f"item.{column}" for column in PROPERTY_COLUMNS)
     return f"""
-        INSERT INTO properties (tenant_id, id, {columns}, provenance)
-        SELECT CAST(:tenant_id AS uuid), item.id, {values}, item.provenance
+        INSERT INTO properties (tenant_id, id, {columns}, zipcode_cut, provenance)
+        SELECT CAST(:tenant_id AS uuid), item.id, {values}, item.zipcode_cut, item.provenance
         FROM {rows} AS item
         WHERE item.given <> 0 AND NOT EXISTS (
             SELECT FROM properties AS existing
@@ -169,11 +203,20 @@ class Upserted:
     outcome: Outcome
 
 
-_JSON_SOURCE = f"(SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS sent({ROW_DEFINITION}))"  # noqa: S608
+_JSON_SOURCE = f"""(
+    SELECT *, false AS zipcode_cut
+    FROM json_to_recordset(CAST(:rows AS json)) AS sent({ROW_DEFINITION})
+)"""  # noqa: S608
 # Looks the few up by the index, whatever the server believes of the tenant's size.
 _AMONG = "existing.external_id = ANY(CAST(:external_ids AS text[]))"
 _INSERT = text(insert_new(_JSON_SOURCE, _AMONG))
-_UPDATE = text(update_changed(_JSON_SOURCE, _AMONG))
+_UPDATE = text(
+    f"""
+    WITH changed AS ({update_changed(_JSON_SOURCE, _AMONG)}),
+        recorded AS ({recorded("changed")})
+    SELECT id FROM changed
+    """  # noqa: S608
+)
 _IDS = text("SELECT external_id, id FROM properties WHERE external_id = ANY(:external_ids)")
 
 

@@ -1,4 +1,4 @@
-"""A tenant's rules for its models: when to train, what to refuse, how long to keep."""
+"""A tenant's rules: when to train, what to refuse, how long to keep versions and changes."""
 
 import math
 from collections.abc import Mapping
@@ -33,6 +33,8 @@ class Policy:
             waits in the index until somebody does.
         train_after: new interactions without which a scheduled training is left out.
         grace_days: days for which a retired version's vectors are kept for a rollback.
+        changes_days: days for which overwritten values and deleted rows are kept, and imports can
+            be undone.
     """
 
     least_approvals: int = 100
@@ -46,13 +48,14 @@ class Policy:
     drift_block: float = 0.4
     train_after: int = 50
     grace_days: float = 7.0
+    changes_days: float = 30.0
 
 
 _KINDS = {one.name: type(one.default) for one in fields(Policy)}
 _MOST = (
     {name: 2**31 - 1 for name, kind in _KINDS.items() if kind is int}
     | dict.fromkeys(("least_f1", "least_accuracy", "ndcg_tolerance"), 1)
-    | {"grace_days": 3650}
+    | dict.fromkeys(("grace_days", "changes_days"), 3650)
 )
 """Up to what a rule goes; the others are not bounded."""
 

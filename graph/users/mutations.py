@@ -49,8 +49,8 @@ class SetBuyBoxInput:
         return snapshots.BuyBox(
             # What is said twice is said once.
             property_types=tuple(dict.fromkeys(self.property_types or ())),
-            zipcodes=self.zipcodes or (),
-            cities=self.cities or (),
+            zipcodes=tuple(self.zipcodes or ()),
+            cities=tuple(self.cities or ()),
             price=_range(self.price),
             bedrooms=_range(self.bedrooms),
         )

@@ -38,9 +38,9 @@ OLD_WORDS = (
 )
 
 LOST_ZEROS = (
-    """(zipcode_cut OR lower(state COLLATE "C") IN ('ae', 'ct', 'ma', 'me', 'nh', 'nj', 'ny', 'pr', """
-    "'ri', 'vi', 'vt', 'connecticut', 'maine', 'massachusetts', 'new hampshire', 'new jersey', "
-    "'new york', 'puerto rico', 'rhode island', 'vermont', 'virgin islands'))"
+    """(zipcode_cut OR lower(state COLLATE "C") IN ('ae', 'ct', 'ma', 'me', 'nh', 'nj', 'ny', """
+    "'pr', 'ri', 'vi', 'vt', 'connecticut', 'maine', 'massachusetts', 'new hampshire', "
+    "'new jersey', 'new york', 'puerto rico', 'rhode island', 'vermont', 'virgin islands'))"
 )
 CANONICAL_ZIPCODE = rf"""CASE
     WHEN zipcode ~ '^[0-9]{{5}}([- ]?[0-9]{{4}}|-|\.0+)?$' THEN left(zipcode, 5)

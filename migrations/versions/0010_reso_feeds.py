@@ -6,7 +6,7 @@ from alembic import op
 from migrations.row_level_security import protect
 
 revision: str = "0010"
-down_revision: str | None = "0007"
+down_revision: str | None = "0009"
 
 MOMENT = sa.DateTime(timezone=True)
 

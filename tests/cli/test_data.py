@@ -123,6 +123,48 @@ def test_results_are_json_for_programs(twin: Twin, tmp_path: Path) -> None:
     assert refused.stderr == "twin: No such tenant: 'nobody'.\n"
 
 
+def test_a_truncated_file_is_refused(twin: Twin, slug: str, tmp_path: Path) -> None:
+    of = ("--tenant", slug)
+    full = write(tmp_path / "full.csv", "external_id\n" + "".join(f"D{n}\n" for n in range(100)))
+    assert twin("import", "properties", full, *of).exit_code == 0
+    cut = ("import", "properties", write(tmp_path / "cut.csv", "external_id\nD0\n"), *of)
+    refused = twin(*cut, "--delete-missing")
+    assert refused.exit_code != 0
+    assert refused.stdout == ""
+    assert "99 of 100 properties (99%) would be deleted" in refused.stderr
+    wrong = twin(*cut, "--delete-at-most", "5")
+    assert wrong.exit_code == 2
+    assert twin(*cut, "--delete-missing", "--delete-at-most", "most").exit_code == 2
+    allowed = twin(*cut, "--delete-missing", "--delete-at-most", "99%")
+    assert "99 properties deleted" in allowed.stdout
+
+
+def test_an_import_is_listed_and_undone(twin: Twin, slug: str, tmp_path: Path) -> None:
+    of = ("--tenant", slug)
+    houses = write(tmp_path / "houses.csv", "external_id,bedrooms\nA,1\nB,1\n")
+    twin("import", "properties", houses, *of)
+    write(houses, "external_id,bedrooms\nA,2\n,3\n")
+    report = json.loads(twin("import", "properties", houses, *of, "--json").stdout)
+    listed = json.loads(twin("import", "list", *of, "--json").stdout)
+    assert listed[0]["id"] == report["import_id"]
+    assert [one["counts"]["inserted"] for one in listed] == [0, 2]
+    assert listed[0]["source"] == "houses.csv"
+    assert listed[0]["actor"].startswith("cli:")
+    lines = twin("import", "list", *of).stdout.splitlines()
+    assert [line.split("\t")[3:8] for line in lines] == [
+        ["0", "1", "0", "1", "-"],
+        ["2", "0", "0", "0", "-"],
+    ]
+    undone = twin("import", "undo", *of)
+    assert undone.stdout.splitlines()[1:] == ["1 properties with their previous values"]
+    undone = json.loads(twin("import", "undo", *of, listed[1]["id"], "--json").stdout)
+    assert (undone["properties_removed"], undone["left"], undone["left_by_reason"]) == (2, [], {})
+    refused = twin("import", "undo", *of, listed[1]["id"])
+    assert refused.exit_code != 0
+    assert "was undone at" in refused.stderr
+    assert all(one["undone_at"] for one in json.loads(twin("import", "list", *of, "--json").stdout))
+
+
 def test_names_do_not_break_lines(twin: Twin) -> None:
     slug = f"firm-{uuid4().hex[:12]}"
     twin("tenants", "create", slug, "--name", "Firm\x1b[31m\u202e\nx")

@@ -92,6 +92,16 @@ CALLS = {
         "query ($runs: String) { jobRuns(first: 100, before: $runs) { edges { node { id } } } }",
         "query ($run: ID!) { jobRuns { totalCount } node(id: $run) { id } }",
     ],
+    "imports": [
+        """{ imports(first: 100) { totalCount
+            edges { cursor node { id source actor mapping options } } } }""",
+        "query ($imports: String) { imports(first: 100, after: $imports) { edges { cursor } } }",
+        "query ($import: ID!) { imports { totalCount } node(id: $import) { id } }",
+    ],
+    "undoImport": [
+        """mutation ($import: ID!) { undoImport(input: {importId: $import}) {
+            import { id } left { name } errors { code } } }"""
+    ],
     "startTraining": [
         "mutation { startTraining(input: {warm: true}) { job { id } errors { code } } }"
     ],

@@ -16,10 +16,13 @@ import pytest
 from graphql import GraphQLInterfaceType, GraphQLObjectType, build_schema
 from sqlalchemy import text
 
+from domain.changes.changes import Noun
 from domain.contract.filters import PropertyFilter
 from domain.contract.snapshots import BuyBox, ModelKey
 from domain.contract.vocabulary import InteractionKind, Role
 from domain.core.database import Database
+from domain.imports import record
+from domain.imports.sources import RecordSource
 from domain.interactions import interactions
 from domain.jobs import job_runs
 from domain.model_registry import model_versions
@@ -55,6 +58,8 @@ async def firms(rt: Runtime, database: Database) -> tuple[Town, Town]:
         await train(rt, town.tenant)
         async with database.work(town.tenant.id) as work:
             await job_runs.request(work, job_runs.REINDEX)
+            source = RecordSource(f"houses of {wish_of(town)}.csv", [])
+            await record.record(work, Noun.PROPERTY, source)
         towns.append(town)
     return towns[0], towns[1]
 
@@ -83,6 +88,7 @@ async def variables(firms: tuple[Town, Town], sessions: tuple[Session, Session])
             similarUsers(userId: $user, first: 1) { edges { cursor } }
             modelVersions(first: 1) { edges { cursor node { id } } }
             jobRuns(first: 1) { edges { cursor node { id } } }
+            imports(first: 1) { edges { cursor node { id } } }
             similarProperties(propertyId: $house, first: 1) { edges { cursor } } }""",
         house=house,
         user=user_id(a.southerners[0]),
@@ -103,6 +109,8 @@ async def variables(firms: tuple[Town, Town], sessions: tuple[Session, Session])
         "versions": answer["modelVersions"]["edges"][0]["cursor"],
         "version": answer["modelVersions"]["edges"][0]["node"]["id"],
         "runs": answer["jobRuns"]["edges"][0]["cursor"],
+        "imports": answer["imports"]["edges"][0]["cursor"],
+        "import": answer["imports"]["edges"][0]["node"]["id"],
         "run": answer["jobRuns"]["edges"][0]["node"]["id"],
         "page": answer["properties"]["edges"][0]["cursor"],
         "ranked": answer["recommendations"]["edges"][0]["cursor"],
@@ -117,7 +125,7 @@ async def test_no_node_is_found_by_its_id(
     """B knows ids of A, one of each type."""
     ids = {
         split_id(variables[name])[0]: variables[name]
-        for name in ("property", "user", "version", "run")
+        for name in ("property", "user", "version", "run", "import")
     }
     ours = [one.__name__ for one in node_types() if one.__module__.startswith("graph.")]
     assert sorted(ids) == ours, "variables needs the id of a row of each type"

@@ -18,12 +18,15 @@ from domain.jobs import index_outbox, job_runs
 from domain.jobs.index_outbox import IndexMark, Marked
 from domain.jobs.job_runs import DRIFT, REINDEX, TRAIN
 from domain.model_registry import model_versions
+from domain.properties.input import PropertyInput
+from domain.properties.upsert import upsert
 from domain.tenants import policies, tenants
 from domain.tenants.tenants import Tenant
 from jobs import schedules
 from jobs.queue.pace import Pace
 from jobs.queue.runs import Context
 from jobs.schedules import (
+    PURGING,
     REINDEXING,
     SCHEDULES,
     SUNDAY,
@@ -272,6 +275,19 @@ async def test_what_ended_long_ago_is_forgotten_at_night(
     await sweep_tenant(context, tenant.id, datetime.now(UTC) + timedelta(days=31))
     assert await runs(tenant.id) == []
     assert len(await runs(other_tenant.id)) == 1
+
+
+async def test_old_changes_are_purged_at_night(
+    context: Context, database: Database, tenant: Tenant, runs: Runs
+) -> None:
+    async with database.work(tenant.id) as work:
+        item = PropertyInput(external_id="A", bedrooms=1)
+        await upsert(work, [item])
+        await upsert(work, [item.model_copy(update={"bedrooms": 2})])
+    await sweep_tenant(context, tenant.id, after(PURGING, tenant, periods=29))
+    assert await runs(tenant.id) == []
+    await sweep_tenant(context, tenant.id, after(PURGING, tenant, periods=32))
+    assert [run.function for run in await runs(tenant.id)] == [job_runs.PURGE]
 
 
 async def test_one_tenant_s_trouble_is_not_another_s(

@@ -249,7 +249,7 @@ def test_stored_values_become_canonical(
             as_firm,
             "SELECT external_id FROM index_marks JOIN properties ON subject_id = properties.id",
         )
-        assert sorted(name for (name,) in marked) == ["12", "15", "15.0", "null"]
+        assert sorted(str(name) for (name,) in marked) == ["12", "15", "15.0", "null"]
         boxes = run_as_owner(empty, as_firm, "SELECT buy_box FROM users")
         assert boxes == [({"cities": ["San Jos\u00e9"], "zipcodes": ["02139"]},)]
     listed = [record.getMessage() for record in caplog.records if "external ids" in record.message]

@@ -1,6 +1,7 @@
 """The canonical form of values, by the forms that exports have them in."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -201,7 +202,7 @@ def test_grouped_numbers_are_the_same_with_any_grouping(value: float) -> None:
         assert canonical.value_of(canonical.number(one, MONEY)) == value
 
 
-READERS = (
+READERS: tuple[Callable[[Any], Any], ...] = (
     canonical.text, canonical.phrase, canonical.identifier, canonical.zipcode, canonical.choice,
     *(partial(canonical.number, units=units) for units in (MONEY, AREA, RATE, BATHROOMS, DEGREES)),
 )  # fmt: skip

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from domain.contract.vocabulary import ListingStatus, PropertyType
 from domain.core.database import Database
 from domain.core.work import Job
+from domain.imports.missing import DeletionLimit
 from domain.imports.report import ImportRefusedError, ImportReport, StrictImportError
 from domain.jobs.index_outbox import Marked
 from domain.properties.table import Property
@@ -281,7 +282,11 @@ async def test_delete_missing(
     await load("external_id,bedrooms\nA,1\nB,1\nC,1\nD,1\n")
     before = await stored()
     await take_marks(database, tenant)
-    report = await load("external_id,bedrooms\nA,1\nB,-1\nA,2\n", delete_missing=True)
+    report = await load(
+        "external_id,bedrooms\nA,1\nB,-1\nA,2\n",
+        delete_missing=True,
+        delete_at_most=DeletionLimit.parse("50%"),
+    )
     assert counts(report) == (3, 0, 1, 1, 1)
     assert report.deleted == 2
     after = await stored()

@@ -266,7 +266,7 @@ async def test_a_feed_that_says_it_goes_on_deletes_nothing(
 
 
 def same(one: Any, other: Any) -> bool:
-    return one == pytest.approx(other) if isinstance(other, float) else one == other
+    return bool(one == pytest.approx(other) if isinstance(other, float) else one == other)
 
 
 @pytest.mark.parametrize(

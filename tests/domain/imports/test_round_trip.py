@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from domain.contract.vocabulary import ListingStatus, PropertyType
+from domain.core.canonical import identifier, value_of
 from domain.core.database import Database
 from domain.core.outcome import Outcome
+from domain.imports.missing import DeletionLimit
 from domain.imports.properties import import_properties
 from domain.imports.report import ImportReport
 from domain.imports.sources import FileSource
@@ -59,7 +61,7 @@ VALUES: dict[str, SearchStrategy[Any]] = {
     "confidence": fractions,
 }
 items = st.fixed_dictionaries(
-    {"external_id": texts.filter(bool)},
+    {"external_id": texts.filter(lambda text: value_of(identifier(text)))},
     optional={
         name: VALUES.get(name, texts.map(lambda text: text or None)) | st.none()
         for name in PROPERTY_COLUMNS[1:]
@@ -90,7 +92,12 @@ async def test_file_to_database(
     path = tmp_path / name
     path.write_bytes(as_csv(batch) if name == "file.csv" else as_json_lines(batch))
     async with database.work(tenant.id) as work:
-        report: ImportReport = await import_properties(work, FileSource(path), delete_missing=True)
+        report: ImportReport = await import_properties(
+            work,
+            FileSource(path),
+            delete_missing=True,
+            delete_at_most=DeletionLimit(100, percent=True),
+        )
         assert report.valid == len(batch), report.lines()
         # A full file written from the same rows through the API is what is there already.
         results = await upsert(work, batch)

@@ -8,6 +8,7 @@ import pytest
 from domain.contract.vocabulary import InteractionKind
 from domain.core.database import Database
 from domain.core.work import Job
+from domain.imports.missing import DeletionLimit
 from domain.imports.properties import import_properties
 from domain.imports.sources import FileSource
 from domain.jobs import index_outbox
@@ -15,6 +16,8 @@ from domain.jobs.index_outbox import IndexMark, Marked, Settled
 from domain.properties import snapshots, table
 from domain.tenants.tenants import Tenant
 from tests.factories import add_interaction, add_property, add_user
+
+ONE = DeletionLimit(1, percent=False)
 
 Street = tuple[list[UUID], list[UUID]]
 
@@ -66,7 +69,7 @@ async def test_whoever_acted_on_what_an_import_deletes_is_marked_too(
     path = tmp_path / "left.csv"
     path.write_text("external_id\n0\n2\n")
     async with database.work(tenant.id) as work:
-        await import_properties(work, FileSource(path), delete_missing=True)
+        await import_properties(work, FileSource(path), delete_missing=True, delete_at_most=ONE)
     assert await marked(database, tenant) == sorted(
         [(Marked.PROPERTY, houses[1]), *((Marked.USER, one) for one in users)]
     )
@@ -74,7 +77,7 @@ async def test_whoever_acted_on_what_an_import_deletes_is_marked_too(
     monkeypatch.setattr(index_outbox, "REINDEX_ABOVE", 0)
     path.write_text("external_id\n2\n")
     async with database.work(tenant.id) as work:
-        await import_properties(work, FileSource(path), delete_missing=True)
+        await import_properties(work, FileSource(path), delete_missing=True, delete_at_most=ONE)
     assert await marked(database, tenant) == [(Marked.EVERYTHING, tenant.id)]
 
 

@@ -59,7 +59,8 @@ async def test_the_database_computes_the_same(
             )  # fmt: skip
         await work.session.flush()
         query = select(Property.external_id, Property.canonical_zipcode)
-        found = {name: code for name, code in await work.session.execute(query)}
+        rows_found = (await work.session.execute(query)).all()
+        found = {row.external_id: row.canonical_zipcode for row in rows_found}
         await work.session.rollback()
     assert [found[f"z{place}"] for place in range(len(rows))] == [
         canonical_zipcode(code, state, cut=cut) for code, state, cut in rows

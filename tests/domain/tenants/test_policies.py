@@ -21,6 +21,7 @@ from tests.waiting import until_waiting
         ("train_after", 1e19, "0 to 2147483647"),
         ("least_approvals", 2**31, "0 to 2147483647"),
         ("grace_days", 1e10, "0 to 3650"),
+        ("changes_days", 3651, "0 to 3650"),
         ("least_f1", 1.01, "0 to 1"),
         ("drift_block", -0.1, "0 or more"),
         ("drift_block", float("inf"), "0 or more"),

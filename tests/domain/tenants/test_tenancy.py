@@ -7,7 +7,8 @@ and a rolled-back fixture would hide an omission.
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, insert, select, text
@@ -15,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import runtime
+from domain.changes.changes import Change, Noun, Operation
 from domain.contract.filters import PropertyFilter
 from domain.contract.snapshots import BuyBox
 from domain.contract.vocabulary import InteractionKind, Role
@@ -23,7 +25,10 @@ from domain.core.driver import UnsafeRoleError
 from domain.core.errors import DomainError, ErrorCode
 from domain.core.leases import Lease
 from domain.core.work import Work
+from domain.imports import record
 from domain.imports.reso.feeds import ResoFeed
+from domain.imports.sources import RecordSource
+from domain.imports.undo import undo
 from domain.interactions import histories, interactions
 from domain.interactions.interactions import Interaction
 from domain.jobs import job_runs
@@ -47,7 +52,7 @@ SCOPED_TABLES = sorted(table for table in Base.metadata.tables if table != "tena
 
 
 @pytest.fixture
-async def row_ids(database: Database, tenant: Tenant) -> dict[str, UUID]:
+async def row_ids(database: Database, tenant: Tenant) -> dict[str, Any]:
     """One committed row of ``tenant`` in every table."""
     async with database.work(tenant.id) as work:
         user = await add_user(work)
@@ -68,8 +73,19 @@ async def row_ids(database: Database, tenant: Tenant) -> dict[str, UUID]:
             tenant_id=tenant.id, purpose="index", holder_id=uuid4(), expires_at=datetime.now(UTC)
         )
         feed = ResoFeed(tenant_id=tenant.id, url="https://api.example.com/odata/Property")
-        work.session.add_all([mark, measured, experiment, lease, feed])
-    ids = {
+        change = Change(
+            tenant_id=tenant.id,
+            noun=Noun.PROPERTY,
+            operation=Operation.UPDATE,
+            subject_id=found.id,
+            before={},
+        )
+        work.session.add_all([mark, measured, experiment, lease, change, feed])
+        imported = await record.record(work, Noun.PROPERTY, RecordSource("houses", []))
+        await work.session.flush()
+    ids: dict[str, Any] = {
+        "changes": change.id,
+        "imports": imported,
         "users": user.id,
         "properties": found.id,
         "interactions": act.id,
@@ -105,7 +121,7 @@ async def test_row_level_security_is_forced(database: Database, table: str) -> N
 
 @pytest.mark.parametrize("table", SCOPED_TABLES)
 async def test_no_tenant_sees_or_changes_rows_of_another(
-    database: Database, tenant: Tenant, other_tenant: Tenant, row_ids: dict[str, UUID], table: str
+    database: Database, tenant: Tenant, other_tenant: Tenant, row_ids: dict[str, Any], table: str
 ) -> None:
     count = f"SELECT count(*) FROM {table} WHERE id = :id"
     own = {"id": row_ids[table]}
@@ -123,7 +139,7 @@ async def test_no_tenant_sees_or_changes_rows_of_another(
 
 @pytest.mark.parametrize("table", SCOPED_TABLES)
 async def test_a_row_cannot_be_given_to_another_tenant(
-    database: Database, tenant: Tenant, other_tenant: Tenant, row_ids: dict[str, UUID], table: str
+    database: Database, tenant: Tenant, other_tenant: Tenant, row_ids: dict[str, Any], table: str
 ) -> None:
     with pytest.raises(DBAPIError, match="row-level security"):
         async with database.work(tenant.id) as work:
@@ -134,7 +150,7 @@ async def test_a_row_cannot_be_given_to_another_tenant(
 
 
 async def test_a_child_cannot_point_at_another_tenants_parent(
-    database: Database, other_tenant: Tenant, row_ids: dict[str, UUID]
+    database: Database, other_tenant: Tenant, row_ids: dict[str, Any]
 ) -> None:
     async with database.work(other_tenant.id) as work:
         own_user = await add_user(work)
@@ -167,7 +183,7 @@ async def test_a_tenant_row_is_written_by_its_own_tenant_alone(
 
 
 async def test_a_tenant_cannot_activate_another_tenants_model(
-    database: Database, other_tenant: Tenant, row_ids: dict[str, UUID]
+    database: Database, other_tenant: Tenant, row_ids: dict[str, Any]
 ) -> None:
     with pytest.raises(IntegrityError, match="active_model_version_id"):
         async with database.work(other_tenant.id) as work:
@@ -178,7 +194,7 @@ async def test_a_tenant_cannot_activate_another_tenants_model(
 
 
 async def test_every_domain_query_is_blind_to_other_tenants(
-    database: Database, tenant: Tenant, other_tenant: Tenant, row_ids: dict[str, UUID]
+    database: Database, tenant: Tenant, other_tenant: Tenant, row_ids: dict[str, Any]
 ) -> None:
     user_id, property_id = row_ids["users"], row_ids["properties"]
     async with database.work(tenant.id) as work:
@@ -216,6 +232,9 @@ async def test_every_domain_query_is_blind_to_other_tenants(
         assert await drift.latest(work, [row_ids["model_versions"]]) == {}
         people, drawn = await drift.sample(work, 100)
         assert (people, drawn.ids) == ([], (own.id,))
+        assert await record.page(work) == []
+        assert await record.get_many(work, [row_ids["imports"]]) == []
+        assert await record.count(work) == 0
         assert await experiments.running(work) is None
         assert await experiments.latest(work) is None
         assert not await experiments.stop(work)
@@ -224,6 +243,7 @@ async def test_every_domain_query_is_blind_to_other_tenants(
         lambda work: users.get(work, user_id),
         lambda work: properties.get(work, property_id),
         lambda work: properties.remove(work, property_id),
+        lambda work: undo(work, row_ids["imports"], "test"),
         lambda work: model_versions.stored(work, row_ids["model_versions"]),
         lambda work: model_versions.activate(work, row_ids["model_versions"]),
         lambda work: _outcomes(work, row_ids),
@@ -237,7 +257,7 @@ async def test_every_domain_query_is_blind_to_other_tenants(
         assert refused.value.code is ErrorCode.NOT_FOUND
 
 
-async def _outcomes(work: Work, row_ids: dict[str, UUID]) -> None:
+async def _outcomes(work: Work, row_ids: dict[str, Any]) -> None:
     theirs = Experiment(
         id=row_ids["experiments"],
         control_id=row_ids["model_versions"],
@@ -257,7 +277,7 @@ async def test_external_ids_and_emails_of_two_tenants_do_not_meet(
 
 
 async def test_the_tenant_does_not_outlive_its_transaction(
-    services: runtime.Services, tenant: Tenant, row_ids: dict[str, UUID]
+    services: runtime.Services, tenant: Tenant, row_ids: dict[str, Any]
 ) -> None:
     # One connection only, so that a setting left on it would be seen by the next user of it.
     engine = create_async_engine(services.database_url, pool_size=1, max_overflow=0)
@@ -288,7 +308,7 @@ async def test_start_up_refuses_the_role_that_owns_the_tables(owner_database: Da
 
 
 async def test_row_level_security_binds_the_owner_too(
-    owner_database: Database, row_ids: dict[str, UUID]
+    owner_database: Database, row_ids: dict[str, Any]
 ) -> None:
     async with owner_database.work(None) as work:
         assert await work.session.scalar(select(func.count()).select_from(Interaction)) == 0

@@ -53,8 +53,8 @@ def test_a_box_survives_json(box: BuyBox) -> None:
 
 def test_what_is_met() -> None:
     fits = Property(
-        property_type=PropertyType.LAND, canonical_zipcode="98103", city="Renton", listing_price=1e5,
-        bedrooms=4,
+        property_type=PropertyType.LAND, canonical_zipcode="98103", city="Renton",
+        listing_price=1e5, bedrooms=4,
     )  # fmt: skip
     bare = Property()
     assert buy_boxes.met(WHOLE, fits) == buy_boxes.stated(WHOLE) == tuple(Criterion)

@@ -1,0 +1,1 @@
+"""Changes: what was overwritten or deleted, kept for a while."""
