@@ -261,6 +261,7 @@ def import_reso(
     RESO_TOKEN_URL and, where the provider asks for one, RESO_SCOPE.
     """
     from domain.imports.properties import import_properties
+    from domain.imports.record import command_line
     from domain.imports.report import ImportRefusedError
     from domain.imports.reso.client import Client
     from domain.imports.reso.replication import FeedReport, replicate
@@ -273,7 +274,14 @@ def import_reso(
     client = Client(resource, _credentials(), transport, page_size=page_size)
 
     async def load(work: "Work", records: "Sequence[Mapping[str, Any]]") -> "ImportReport":
-        return await import_properties(work, RecordSource(resource.shown, records), options)
+        return await import_properties(
+            work,
+            RecordSource(resource.shown, records),
+            options,
+            actor=command_line(),
+            # A run is one import, which is undone as one.
+            continues=so_far.rows.import_id if so_far else None,
+        )
 
     said = time.monotonic()
     so_far: FeedReport | None = None

@@ -122,6 +122,7 @@ async def import_properties(
     delete_missing: bool = False,
     delete_at_most: DeletionLimit = DEFAULT_LIMIT,
     actor: str = record.SYSTEM,
+    continues: UUID | None = None,
     progress: Progress = lambda _done, _size: None,
 ) -> ImportReport:
     """Upsert the properties of a source by external id.
@@ -139,6 +140,8 @@ async def import_properties(
             keeps its property; if a row's external id cannot be read, nothing is deleted.
         delete_at_most: refuse the import if ``delete_missing`` would delete more.
         actor: who imports, for the record.
+        continues: the import that this is a further part of; undoing it undoes all parts. Ignored
+            if it was undone meanwhile.
         progress: is told the bytes read so far and in all, every few thousand lines.
 
     Raises:
@@ -172,7 +175,7 @@ async def import_properties(
         )
 
     await lock(work)
-    import_id = await record.record(
+    import_id = await record.reopen(work, continues) or await record.record(
         work,
         Noun.PROPERTY,
         source,

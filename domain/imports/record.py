@@ -108,14 +108,26 @@ async def record(
     return import_id
 
 
+async def reopen(work: Work, import_id: UUID | None) -> UUID | None:
+    """Hold an import that is to go on. Returns None if there is none, or if it was undone."""
+    if import_id is None:
+        return None
+    held = select(Import.id).where(
+        Import.tenant_id == work.tenant_id, Import.id == import_id, Import.undone_at.is_(None)
+    )
+    return await work.session.scalar(held.with_for_update())
+
+
 async def finish(work: Work, import_id: UUID, report: ImportReport) -> None:
-    """Note what came of an import, and how it was read."""
+    """Note what came of an import or of a further part of one, and how it was read."""
     report.import_id = import_id
+    mine = (Import.tenant_id == work.tenant_id, Import.id == import_id)
+    before = await work.session.scalar(select(Import.counts).where(*mine)) or {}
     await work.session.execute(
         update(Import)
-        .where(Import.tenant_id == work.tenant_id, Import.id == import_id)
+        .where(*mine)
         .values(
-            counts={name: getattr(report, name) for name in COUNTS},
+            counts={name: before.get(name, 0) + getattr(report, name) for name in COUNTS},
             format=report.format,
             mapping=report.mapping,
         )

@@ -230,6 +230,7 @@ class ImportReport:
                 if word in known or len(known) < WORD_LIMIT:
                     known[word] += count
         self.by_reason.update(other.by_reason)
+        self.import_id = other.import_id or self.import_id
         self.mapping |= other.mapping
         self.notes += [note for note in other.notes if note not in self.notes]
         self.missing += other.missing

@@ -112,3 +112,30 @@ async def test_a_killed_run_goes_on_where_it_stopped(
     assert (code, report["resumed"], report["pages"]) == (0, True, 1)
     assert (report["rows"]["inserted"], report["rows"]["unchanged"]) == (5, 0)
     assert CLIENT_SECRET not in printed
+
+
+async def test_a_run_is_one_import_and_is_undone_as_one(
+    twin: Twin, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = ("--tenant", tenant.slug)
+
+    def run(*command: object) -> str:
+        result = twin("import", *command, *of, "--json")
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    async with reso_host() as host:
+        server = host.fresh()
+        server.records = [record(60 * number) for number in range(25)]
+        monkeypatch.setenv("RESO_TOKEN", server.token)
+        for city in ("Kent", "Renton"):
+            server.records = [one | {"City": city} for one in server.records]
+            command = ("reso", server.url, "--full", "--page-size", 10, "--rate", 100)
+            await asyncio.to_thread(run, *command)
+    second, first = json.loads(await asyncio.to_thread(run, "list"))
+    assert (first["counts"]["inserted"], second["counts"]["updated"]) == (25, 25)
+    assert (first["source"], first["sha256"]) == (second["source"], None)
+    undone = json.loads(await asyncio.to_thread(run, "undo"))
+    assert (undone["properties_reverted"], undone["left"]) == (25, [])
+    undone = json.loads(await asyncio.to_thread(run, "undo"))
+    assert (undone["properties_removed"], undone["left"]) == (25, [])
