@@ -47,8 +47,9 @@ class Change(Base):
     """One write of one row; of insertions, all that a statement of an import made of a noun.
 
     ``before`` is JSON. Of an updated property it holds the previous values of the fields that
-    changed, and under ``provenance`` their previous stamps. Of an updated interaction and of any
-    deleted row it holds the whole row. Insertions have ``inserted`` instead, the ids of the new
+    changed, and ``provenance`` is the whole of the previous provenance: copied as it is stored, it
+    costs nearly nothing. Of an updated interaction and of any deleted row ``before`` holds the
+    whole row. Insertions have ``inserted`` instead, the ids of the new
     rows, and no ``subject_id``. They are recorded for imports alone: what the API creates is lost
     by nothing.
 
@@ -89,6 +90,7 @@ class Change(Base):
     user_id: Mapped[UUID | None]
     inserted: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid))
     before: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    provenance: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
 
 
 def record(noun: Noun, operation: Operation, rows: str, *, import_id: str = "NULL") -> str:
@@ -97,19 +99,21 @@ def record(noun: Noun, operation: Operation, rows: str, *, import_id: str = "NUL
     Args:
         noun: what they are.
         operation: what was done with them.
-        rows: a source as SQL, with the columns ``id`` and ``before``, and of interactions
-            ``user_id``.
+        rows: a source as SQL, with the columns ``id`` and ``before``, of interactions ``user_id``
+            and of updated properties ``provenance``.
         import_id: the import as SQL; the API's without.
 
     Returns:
         SQL with the parameter tenant_id.
     """
     user_id = "user_id" if noun is Noun.INTERACTION else "NULL"
+    updated = (noun, operation) == (Noun.PROPERTY, Operation.UPDATE)
+    provenance = "provenance" if updated else "NULL"
     return f"""
         INSERT INTO changes
-            (tenant_id, import_id, noun, operation, subject_id, user_id, before)
+            (tenant_id, import_id, noun, operation, subject_id, user_id, before, provenance)
         SELECT CAST(:tenant_id AS uuid), CAST({import_id} AS uuid), '{noun}', '{operation}', id,
-            CAST({user_id} AS uuid), before
+            CAST({user_id} AS uuid), before, CAST({provenance} AS jsonb)
         FROM {rows}
     """  # noqa: S608  (made of names)
 

@@ -20,13 +20,13 @@ STAGE = (
     # A row may have been written more than once: in rounds, from the last write to the first.
     """
     CREATE TEMP TABLE undo_writes ON COMMIT DROP AS
-    SELECT id AS change_id, noun, operation, subject_id, user_id, before,
+    SELECT id AS change_id, noun, operation, subject_id, user_id, before, provenance,
         row_number() OVER (PARTITION BY subject_id, operation ORDER BY id DESC) AS round
     FROM changes
     WHERE tenant_id = CAST(:tenant_id AS uuid) AND import_id = CAST(:import_id AS uuid)
     AND operation <> 'INSERT'
     UNION ALL
-    SELECT id, noun, operation, unnest(inserted), NULL, NULL, 1
+    SELECT id, noun, operation, unnest(inserted), NULL, NULL, NULL, 1
     FROM changes
     WHERE tenant_id = CAST(:tenant_id AS uuid) AND import_id = CAST(:import_id AS uuid)
     AND operation = 'INSERT'
@@ -76,8 +76,7 @@ HOLD = (
 LATER = (
     """
     CREATE TEMP TABLE undo_later ON COMMIT DROP AS
-    SELECT later.subject_id,
-        array_agg(DISTINCT field) FILTER (WHERE field <> 'provenance') AS fields
+    SELECT later.subject_id, array_agg(DISTINCT field) AS fields
     FROM changes AS later
     JOIN (SELECT subject_id, min(change_id) AS first FROM undo_writes GROUP BY subject_id) AS own
         ON later.subject_id = own.subject_id AND later.id > own.first
@@ -240,18 +239,19 @@ _VALUES = ", ".join(
 )
 REVERT_PROPERTIES = f"""
     UPDATE properties AS existing SET {_VALUES},
-        provenance = (existing.provenance - ARRAY(SELECT jsonb_object_keys(own.before)))
-            || own.stamps,
+        provenance = (existing.provenance - ARRAY(SELECT jsonb_object_keys(own.before))) || (
+            SELECT coalesce(jsonb_object_agg(stamp.key, stamp.value), '{{}}')
+            FROM jsonb_each(own.provenance) AS stamp WHERE own.before ? stamp.key
+        ),
         updated_at = now()
     FROM (
-        SELECT own.subject_id, own.before - coalesce(later.fields, '{{}}') AS before,
-            (own.before -> 'provenance') - coalesce(later.fields, '{{}}') AS stamps
+        SELECT own.subject_id, own.before - coalesce(later.fields, '{{}}') AS before, own.provenance
         FROM undo_writes AS own LEFT JOIN undo_later AS later USING (subject_id)
         WHERE {_own(Noun.PROPERTY, "UPDATE")} AND own.round = :round
     ) AS own
     CROSS JOIN LATERAL jsonb_populate_record(CAST(NULL AS properties), own.before) AS was
     WHERE existing.tenant_id = CAST(:tenant_id AS uuid) AND existing.id = own.subject_id
-    AND own.before - 'provenance' <> '{{}}'
+    AND own.before <> '{{}}'
     RETURNING existing.id
 """  # noqa: S608
 LEAVE_DELETED = _leave(
@@ -322,7 +322,7 @@ FORGET = (
     UPDATE changes AS one SET before = (
         SELECT jsonb_object_agg(kept.key, kept.value)
         FROM jsonb_each(one.before) AS kept
-        WHERE kept.key = ANY(later.fields) OR kept.key = 'provenance'
+        WHERE kept.key = ANY(later.fields)
     )
     FROM undo_writes AS own
     JOIN undo_later AS later USING (subject_id)

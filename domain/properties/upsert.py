@@ -112,9 +112,9 @@ def update_changed(rows: str, among: str = "true") -> str:
         among: SQL that holds for the ``existing`` properties that can be meant.
 
     Returns:
-        SQL with the parameter tenant_id. Of the rows it wrote it returns the ``id``, the values
-        ``previous`` and stamps ``stamps`` that they had, and in ``same`` the columns that did not
-        change; see ``recorded``.
+        SQL with the parameter tenant_id. Of the rows it wrote it returns the ``id`` and what
+        ``recorded`` records: the previous values of what changed, ``before``, and the previous
+        ``provenance``.
     """
     values = ", ".join(
         f"{column} = CASE WHEN {_is_given(column)} THEN item.{column} ELSE existing.{column} END"
@@ -149,8 +149,8 @@ def update_changed(rows: str, among: str = "true") -> str:
         AND existing.external_id = item.external_id AND {among}
         AND item.given <> 0 AND ({differs})
         AND previous.tenant_id = CAST(:tenant_id AS uuid) AND previous.id = existing.id
-        RETURNING existing.id, jsonb_build_object({previous}) AS previous,
-            previous.provenance AS stamps, ARRAY[{unchanged}] AS same
+        RETURNING existing.id, jsonb_build_object({previous}) - ARRAY[{unchanged}] AS before,
+            previous.provenance
     """  # noqa: S608  (made of column names)
 
 
@@ -161,12 +161,7 @@ def recorded(changed: str, *, import_id: str = "NULL") -> str:
         changed: the name of the common table expression that it is.
         import_id: the import as SQL; the API's without.
     """
-    rows = f"""(
-        SELECT id,
-            previous - same || jsonb_build_object('provenance', stamps - same) AS before
-        FROM {changed}
-    ) AS overwritten"""  # noqa: S608
-    return record(Noun.PROPERTY, Operation.UPDATE, rows, import_id=import_id)
+    return record(Noun.PROPERTY, Operation.UPDATE, changed, import_id=import_id)
 
 
 def insert_new(rows: str, among: str = "true") -> str:

@@ -28,6 +28,7 @@ def upgrade() -> None:
         sa.Column("user_id", sa.Uuid),
         sa.Column("inserted", postgresql.ARRAY(sa.Uuid)),
         sa.Column("before", JSON),
+        sa.Column("provenance", JSON),
         sa.PrimaryKeyConstraint("tenant_id", "id", name="pk_changes"),
         sa.ForeignKeyConstraint(
             ["tenant_id"], ["tenants.id"], name="fk_changes_tenant_id", ondelete="CASCADE"
