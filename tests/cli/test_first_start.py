@@ -12,9 +12,10 @@ from sqlalchemy import delete, func, select
 
 import runtime
 from cli import first_start
-from cli.first_start import INVESTOR, SLUG, training_shown
+from cli.first_start import INVESTOR, PROPERTY_FILES, SAMPLE, SLUG, training_shown
 from domain.core.database import Database
 from domain.core.work import Work
+from domain.imports import record
 from domain.jobs import index_outbox, job_runs
 from domain.jobs.job_runs import JobRun, JobStatus
 from domain.properties import search
@@ -72,6 +73,10 @@ async def test_the_sample_says_what_is_simulated(database: Database) -> None:
             select(func.distinct(Property.provenance["listing_status"]["source"].astext))
         )
         assert list(sources) == ["simulated"]
+        imports = await record.page(work)
+    assert [(one.source, one.actor) for one in imports] == [
+        (name, SAMPLE) for name in ("interactions.csv.gz", *reversed(PROPERTY_FILES))
+    ]
 
 
 Ending = Callable[[Work, JobRun], Any]
