@@ -238,8 +238,8 @@ async def _list_left(work: Work, report: UndoReport, undone: Import) -> None:
         report.left.append(Left(Noun(row.noun), row.id, row.name, row.reason, fields))
     for noun, reason, count in await work.session.execute(sql.LEFT_COUNTS):
         report.left_by_reason[f"{noun.lower()}: {reason}"] = count
-    kept = await work.session.scalar(sql.DELETED_INTERACTIONS) or 0
-    erased = undone.counts.get("deleted_interactions", 0) - kept
+    deleted = undone.counts.get("deleted_interactions", 0)
+    erased = deleted - report.interactions_restored - report.left_by_reason[sql.WITH_PROPERTY]
     if erased > 0:
         report.left_by_reason["interaction: its user was deleted since"] = erased
 

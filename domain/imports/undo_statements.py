@@ -337,9 +337,9 @@ LEFT = text(
     ORDER BY noun DESC, name COLLATE "C", id LIMIT {PROBLEM_LIMIT}
     """  # noqa: S608
 )
-DELETED_INTERACTIONS = text(
-    "SELECT count(*) FROM undo_writes WHERE noun = 'INTERACTION' AND operation = 'DELETE'"
-)
+WITH_PROPERTY = "interaction: its property is left as it is"
+"""The kind of the interactions that LEAVE_DELETED_INTERACTIONS leaves."""
+
 LEFT_COUNTS = text("SELECT noun, reason, count(*) FROM undo_left GROUP BY noun, reason")
 TOUCHED = text(
     """

@@ -1,7 +1,8 @@
 """Undoing imports: everything as it was, but for what changed since."""
 
+import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -28,23 +29,22 @@ from domain.properties.upsert import upsert
 from domain.tenants.tenants import Tenant
 from domain.users.users import User
 from tests.factories import add_interaction, add_user, take_marks
+from tests.waiting import until_waiting
 
 Load = Callable[..., Awaitable[ImportReport]]
 Stored = Callable[..., Awaitable[dict[str, Property]]]
+TakeBack = Callable[..., Coroutine[None, None, UndoReport]]
 ALL = DeletionLimit(100, percent=True)
 HOUSES = "external_id,city,listing_price,bedrooms\n"
 
 
 @pytest.fixture
-def take_back(database: Database, tenant: Tenant) -> Callable[..., Awaitable[UndoReport]]:
+def take_back(database: Database, tenant: Tenant) -> TakeBack:
     async def take_back(import_id: UUID | None = None, of: Tenant = tenant) -> UndoReport:
         async with database.work(of.id) as work:
             return await undo(work, import_id, "test")
 
     return take_back
-
-
-TakeBack = Callable[..., Awaitable[UndoReport]]
 
 
 async def rows(database: Database, tenant: Tenant, name: str) -> list[dict[str, Any]]:
@@ -108,18 +108,20 @@ async def test_what_changed_since_is_left_and_listed(
     database: Database, tenant: Tenant, load: Load, stored: Stored, take_back: TakeBack
 ) -> None:
     await load(HOUSES + "A,Kent,100,2\nB,Kent,200,2\nC,Kent,300,2\nD,Kent,400,2\n")
+    async with database.work(tenant.id) as work:
+        user = await add_user(work)
+        await interactions.record(work, user.id, (await stored())["C"].id, InteractionKind.VIEW)
     report = await load(
         HOUSES + "A,Renton,150,3\nB,Renton,250,2\nE,Kent,1,1\nF,Kent,1,1\nG,Kent,1,1\n",
         delete_missing=True,
         delete_at_most=ALL,
     )
-    assert report.deleted == 2
+    assert (report.deleted, report.deleted_interactions) == (2, 1)
     await send(database, tenant, external_id="A", listing_price=175.0)
     await send(database, tenant, external_id="C", city="Tacoma")
     await send(database, tenant, external_id="E", city="Tacoma")
     held = await stored()
     async with database.work(tenant.id) as work:
-        user = await add_user(work)
         await interactions.record(work, user.id, held["F"].id, InteractionKind.VIEW)
         await table.remove(work, held["B"].id)
 
@@ -130,7 +132,9 @@ async def test_what_changed_since_is_left_and_listed(
         "property 'C': exists again",
         "property 'E': changed since",
         "property 'F': has interactions",
+        "interaction 'C': its property is left as it is",
     ]
+    assert sum(kinds(done).values()) == 6
     after = await stored()
     assert after.keys() == {"A", "C", "D", "E", "F"}
     assert (after["A"].city, after["A"].listing_price, after["A"].bedrooms) == ("Kent", 175, 2)
@@ -407,3 +411,52 @@ async def test_an_act_that_came_back_counts_for_the_twin(
         assert act is not None
         assert (act.user_id, act.property_id, act.kind) == (user.id, house, InteractionKind.DEAL)
         assert await work.session.scalar(select(Property.owners)) == 1
+
+
+async def test_an_undo_waits_for_who_acts_on_what_it_would_remove(
+    database: Database,
+    tenant: Tenant,
+    load: Load,
+    load_acts: Load,
+    stored: Stored,
+    take_back: TakeBack,
+) -> None:
+    header = "property,user,kind,occurred_at\n"
+    houses = await load(HOUSES + "A,Kent,100,2\n")
+    await load_acts(header + "A,ann,THUMBS_UP,2024-01-01\n", create_users=True)
+    house = (await stored())["A"].id
+    async with database.work(tenant.id) as work:
+        ann = await work.session.scalar(select(User.id))
+        assert ann is not None
+        await interactions.submit_feedback(work, ann, house, InteractionKind.THUMBS_DOWN, None)
+        undoing = asyncio.create_task(take_back())
+        await until_waiting(database, 1)
+    done = await undoing
+    assert kinds(done) == {"interaction: changed since": 1, "user: has done something else": 1}
+    async with database.work(tenant.id) as work:
+        await interactions.retract_feedback(work, ann, house)
+    async with database.work(tenant.id) as work:
+        await interactions.record(work, ann, house, InteractionKind.VIEW)
+        undoing = asyncio.create_task(take_back(houses.import_id))
+        await until_waiting(database, 1)
+    assert kinds(await undoing) == {"property: has interactions": 1}
+    assert (await stored()).keys() == {"A"}
+
+
+async def test_a_user_who_is_deleted_while_its_acts_come_back_leaves_none(
+    database: Database, tenant: Tenant, load: Load, take_back: TakeBack
+) -> None:
+    await load(HOUSES + "A,Kent,100,2\n")
+    async with database.work(tenant.id) as work:
+        user = await add_user(work)
+        house = await work.session.scalar(select(Property.id))
+        assert house is not None
+        await interactions.record(work, user.id, house, InteractionKind.SAVE)
+    await load("external_id\nB\n", delete_missing=True, delete_at_most=ALL)
+    async with database.work(tenant.id) as work:
+        await members.remove(work, user.id)
+        undoing = asyncio.create_task(take_back())
+        await until_waiting(database, 1)
+    assert kinds(await undoing) == {"interaction: its user was deleted since": 1}
+    assert await rows(database, tenant, "interactions") == []
+    assert str(user.id) not in str(await rows(database, tenant, "changes"))
