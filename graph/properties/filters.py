@@ -91,14 +91,17 @@ class PropertyFilter:
     text: str | None = strawberry.field(
         default=None,
         description="Each of these words begins a word of the address, city, state, ZIP code or "
-        "external id, in any case and order: `12 mai sea` finds 1200 Main St, Seattle. At most "
+        "external id, in any case and order, with or without accents: `12 mai sea` finds 1200 Main "
+        "St, Seattle. At most "
         "200 characters; without a letter or digit it does not restrict.",
     )
     property_types: list[PropertyType] | None = strawberry.field(
         default=None, description="One of these types."
     )
     zipcodes: list[str] | None = strawberry.field(
-        default=None, description="One of these ZIP codes, at most 100."
+        default=None,
+        description="One of these ZIP codes, at most 100: five digits find ZIP+4 and codes that lost "
+        "their leading zeros, too.",
     )
     cities: list[str] | None = strawberry.field(
         default=None, description="One of these cities, spelled as in the data, at most 100."

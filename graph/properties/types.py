@@ -26,7 +26,7 @@ COLUMNS = {
     "address": "Street and number.",
     "city": "City.",
     "state": "State, as in the source.",
-    "zipcode": "ZIP code.",
+    "zipcode": "ZIP code as the source writes it. Filters and facets use its five digits.",
     "latitude": "Degrees north, WGS 84.",
     "longitude": "Degrees east, WGS 84.",
     "property_type": "What kind of building or land it is.",
