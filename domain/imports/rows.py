@@ -1,6 +1,6 @@
 """From a source's records to validated rows: which column feeds which field, and what is wrong."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -8,7 +8,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from pydantic import ValidationError
 
 from domain.core import canonical
-from domain.core.input_rules import Gate, OutsideInput, explain
+from domain.core.input_rules import Gate, Note, OutsideInput, explain
 from domain.imports import formats
 from domain.imports.batches import WholeColumns
 from domain.imports.formats import FieldSource, Noun
@@ -175,6 +175,7 @@ class RowReader(Generic[Item]):
         found = whole.validate(columns, len(batch)) if whole and columns else None
         for place, (line, record) in enumerate(batch):
             if found and (valid := found.rows[place]):
+                self._take(line, found.notes.get(place, ()))
                 yield Row(line, found.given, valid)
             else:
                 yield self._alone(line, plan.values(record), gate)
@@ -187,14 +188,16 @@ class RowReader(Generic[Item]):
         except ValidationError as error:
             gate.notes.clear()
             item = self._without_bad(line, values, error, gate)
-        for note in gate.notes:
-            column = self.columns.get(note.field, note.field)
-            # As the file has it: another rule may have read the value before.
-            self.report.take(line, column, note._replace(given=values.get(note.field)))
+        # As the file has it: one rule may have read the value before another.
+        self._take(line, (note._replace(given=values.get(note.field)) for note in gate.notes))
         gate.notes.clear()
         if item is None:
             return Row(line, frozenset(), None, values)
         return Row(line, frozenset(item.model_fields_set), tuple(item.__dict__.values()))
+
+    def _take(self, line: int, notes: Iterable[Note]) -> None:
+        for note in notes:
+            self.report.take(line, self.columns.get(note.field, note.field), note)
 
     def _without_bad(
         self, line: int, values: Values, error: ValidationError, gate: Gate

@@ -100,8 +100,8 @@ class PropertyFilter:
     )
     zipcodes: list[str] | None = strawberry.field(
         default=None,
-        description="One of these ZIP codes, at most 100: five digits find ZIP+4 and codes that lost "
-        "their leading zeros, too.",
+        description="One of these ZIP codes, at most 100: five digits find ZIP+4 and codes that "
+        "lost their leading zeros, too.",
     )
     cities: list[str] | None = strawberry.field(
         default=None, description="One of these cities, spelled as in the data, at most 100."

@@ -15,6 +15,7 @@ from domain.contract.vocabulary import InteractionKind
 from domain.core.database import Database
 from domain.imports.missing import DeletionLimit
 from domain.imports.properties import import_properties
+from domain.imports.sources import FileSource
 from domain.imports.undo import undo
 from domain.interactions import interactions
 from domain.interactions.interactions import Interaction
@@ -152,7 +153,7 @@ async def test_what_is_left_is_what_the_model_says(
             async with database.work(tenant.id) as work:
                 report = await import_properties(
                     work,
-                    path,
+                    FileSource(path),
                     delete_missing=kind == "full file",
                     delete_at_most=DeletionLimit(100, percent=True),
                 )
