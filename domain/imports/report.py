@@ -103,19 +103,23 @@ class Tally:
     examples: list[Example] = field(default_factory=list)
 
     def add(self, line: int, given: Any, value: Any) -> None:
-        """Count one."""
+        """Count one; the examples are of different values."""
         self.count += 1
         if len(self.examples) < EXAMPLE_LIMIT:
             shown = None if value is None else shortened(str(value))
-            self.examples.append(
-                Example(line, shortened("" if given is None else str(given)), shown)
-            )
+            written = "" if given is None else shortened(str(given))
+            self._show(Example(line, written, shown))
 
     def merge(self, other: "Tally", lines: int) -> None:
         """Add what was counted in rows that follow after so many lines."""
         self.count += other.count
-        for one in other.examples[: EXAMPLE_LIMIT - len(self.examples)]:
-            self.examples.append(replace(one, line=lines + one.line))
+        for one in other.examples:
+            self._show(replace(one, line=lines + one.line))
+
+    def _show(self, example: Example) -> None:
+        known = any(one.given == example.given for one in self.examples)
+        if len(self.examples) < EXAMPLE_LIMIT and not known:
+            self.examples.append(example)
 
     def shown(self, kind: str, *, changed: bool) -> str:
         """One line of text."""
