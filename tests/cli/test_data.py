@@ -4,14 +4,16 @@ import json
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from uuid import uuid4
 
 import jwt
 import pytest
 
 import runtime
+from cli import imports
 from cli.console import progress
+from domain.imports.formats import FormatName
 from tests.cli.conftest import Twin
 
 PROPERTIES = "id,price,bedrooms\nhouse-1,350000,3\nhouse-2,420000,4\n"
@@ -395,3 +397,7 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
         for step in range(1000):
             update(step / 1000, f"step {step}")
     assert capfd.readouterr().err.splitlines() == ["Counting: 0% step 0"]
+
+
+def test_the_formats_of_the_option_are_those_that_are_recognised() -> None:
+    assert tuple(imports.Format) == get_args(FormatName)

@@ -61,7 +61,12 @@ VALUES: dict[str, SearchStrategy[Any]] = {
     "confidence": fractions,
 }
 items = st.fixed_dictionaries(
-    {"external_id": texts.filter(lambda text: value_of(identifier(text)))},
+    # A row that holds a sentence and nothing else is a remark.
+    {
+        "external_id": texts.filter(
+            lambda text: value_of(identifier(text)) and len(text.split()) < 4
+        )
+    },
     optional={
         name: VALUES.get(name, texts.map(lambda text: text or None)) | st.none()
         for name in PROPERTY_COLUMNS[1:]
