@@ -105,7 +105,7 @@ def _number_as_text(value: Any) -> Any:
     # Whole numbers in JSON may come as floats, and only so many of their digits are kept.
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return Changed(str(int(value)), ID_AS_NUMBER)
-    return str(value) if isinstance(value, bool) else value
+    return value
 
 
 def _bare(value: str) -> str:

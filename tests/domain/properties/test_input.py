@@ -74,6 +74,7 @@ DATE = "not an ISO 8601 time; write e.g. 2024-05-01 or 2024-05-01T09:30:00Z"
         ("external_id", " ", "is missing, and every row needs it"),
         ("city", "x" * 201, "longer than 200 characters"),
         ("city", ["Kent"], "not text"),
+        ("external_id", True, "not text"),
         ("listing_price", True, NUMBER),
         ("listing_price", "1,2,3", NUMBER),
         ("listing_price", float("inf"), NUMBER),
