@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     job_retry_delay: float = Field(default=5.0, gt=0, le=300)
     sweep_interval: int = Field(default=60, ge=1, le=60)
 
-    # What `twin import reso` is known by: a token, or what tokens are requested with.
+    # Credentials of `twin import reso`: a token, or OAuth 2.0 client credentials.
     reso_token: SecretStr | None = None
     reso_client_id: str | None = None
     reso_client_secret: SecretStr | None = None
@@ -130,7 +130,7 @@ class Settings(BaseSettings):
         for header in headers:
             if not _HEADER.fullmatch(header):
                 raise ValueError(
-                    f"{header!r} is no name of a header; write X-My-App, comma between two"
+                    f"{header!r} is not a header name; write X-My-App, comma between two"
                 )
         return headers
 

@@ -18,7 +18,7 @@ class Twin(LazyGroup):
         LazyCommand("migrate", "cli.processes:migrate", "Bring the database up to date."),
         LazyCommand("api", "cli.processes:api", "Answer requests.", hidden=True),
         LazyCommand("sample", "cli.processes:sample", "Load the sample.", hidden=True),
-        LazyCommand("import", "cli.imports:imports", "Load files, and undo that."),
+        LazyCommand("import", "cli.imports:imports", "Load files and feeds, and undo imports."),
         LazyCommand("train", "cli.models:train", "Train a tenant's twin and let it answer."),
         LazyCommand("evaluate", "cli.evaluate:evaluate", "Measure a tenant's twin."),
         LazyCommand("reindex", "cli.models:reindex", "Bring the index up to date, or compare it."),

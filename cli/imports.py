@@ -1,4 +1,4 @@
-"""Commands that load files of properties and interactions."""
+"""Commands that import properties and interactions, and undo imports."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     Load = Callable[..., Awaitable[ImportReport]]
 
-imports = group("Load files, and undo that.")
+imports = group("Load files and feeds, and undo imports.")
 
 SOME_SKIPPED = 1
 REFUSED = 2
@@ -44,12 +44,12 @@ REFUSED = 2
 
 
 @imports.callback()
-def _end(ctx: typer.Context) -> None:
+def _set_failure_code(ctx: typer.Context) -> None:
     ctx.meta[FAILURE] = REFUSED
 
 
 class Format(StrEnum):
-    """Whose names the columns have; see ``domain.imports.formats``."""
+    """The format that names the columns; see ``domain.imports.formats``."""
 
     AUTO = "auto"
     PLAIN = "plain"
@@ -81,41 +81,43 @@ class Noun(StrEnum):
 
 
 FormatOption = Annotated[
-    Format, typer.Option("--format", help="Whose names the columns have. Default: looks at them.")
+    Format, typer.Option("--format", help="Format that names the columns; auto recognises it.")
 ]
 Columns = Annotated[
-    list[str] | None, typer.Option("--map", help="FIELD=COLUMN, the file's column for a field.")
+    list[str] | None,
+    typer.Option("--map", help="FIELD=COLUMN: the column for a field. Repeatable."),
 ]
 Constants = Annotated[
-    list[str] | None, typer.Option("--set", help="FIELD=VALUE, a value for every row.")
+    list[str] | None, typer.Option("--set", help="FIELD=VALUE: a value for every row. Repeatable.")
 ]
 Words = Annotated[
     list[str] | None,
-    typer.Option("--value", help="FIELD:WORD=VALUE, what a word of the file means."),
+    typer.Option("--value", help="FIELD:WORD=VALUE: what a word of the file means. Repeatable."),
 ]
 DatesOption = Annotated[
     Dates | None, typer.Option("--dates", help="What comes first in 01/02/2024.")
 ]
 Encoding = Annotated[
-    str | None, typer.Option("--encoding", help="Of the file. Default: looks at it.")
+    str | None, typer.Option("--encoding", help="Encoding of the file. Default: detected.")
 ]
 BlankOption = Annotated[
-    Blank, typer.Option("--blank", help="Whether a blank value erases or keeps what is stored.")
+    Blank, typer.Option("--blank", help="What a blank value does to the stored one.")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Load nothing if any row or value is bad.")]
 CreateTenant = Annotated[
     bool, typer.Option("--create-tenant", help="Add the tenant if there is none.")
 ]
 DeleteMissing = Annotated[
-    bool, typer.Option("--delete-missing", help="Delete properties the file does not hold.")
+    bool,
+    typer.Option("--delete-missing", help="Delete the properties that the file does not hold."),
 ]
 DeleteAtMost = Annotated[
     str | None,
     typer.Option(
         "--delete-at-most",
         metavar="SHARE",
-        help="Refuse a file with which --delete-missing would delete more than this: 10% of the "
-        "properties there are, or a number of them such as 250. Default: 10%.",
+        help="Refuse to delete more than this by --delete-missing: a share of the tenant's "
+        "properties such as 10%, or a number such as 250. Default: 10%.",
     ),
 ]
 CreateUsers = Annotated[
@@ -176,7 +178,7 @@ def import_interactions(
 ) -> None:
     """Add what investors did, from CSV or JSON.
 
-    The file may be gzipped.
+    The file may be gzipped. Users are found by external id or email, properties by external id.
     """
     if role is not None and not create_users:
         raise typer.BadParameter("goes with --create-users alone", param_hint="--role")
@@ -195,7 +197,7 @@ def check(
     tenant: TenantOption,
     noun: Annotated[
         Noun | None,
-        typer.Option("--as", help="What the file holds. Default: looks at its columns."),
+        typer.Option("--as", help="What the file holds. Default: recognised by its columns."),
     ] = None,
     columns: Columns = None,
     constants: Constants = None,
@@ -232,7 +234,7 @@ def check(
         if found is Noun.PROPERTIES
         else partial(import_interactions, options=options, create_users=create_users)
     )
-    _import(tenant, source, load, as_json, create_tenant=create_tenant, undone=True)
+    _import(tenant, source, load, as_json, create_tenant=create_tenant, check_only=True)
 
 
 @imports.command("reso")
@@ -308,7 +310,7 @@ def import_reso(
         say_json(report)
     else:
         say(*report.lines())
-    _end_by(report.rows)
+    _exit_by(report.rows)
 
 
 def _credentials() -> "BearerToken | ClientCredentials":
@@ -322,7 +324,7 @@ def _credentials() -> "BearerToken | ClientCredentials":
             found.reso_client_id, found.reso_client_secret, found.reso_token_url, found.reso_scope
         )
     raise settings.SettingsError(
-        "a RESO Web API wants credentials: set RESO_TOKEN, or RESO_CLIENT_ID, RESO_CLIENT_SECRET "
+        "a RESO Web API needs credentials: set RESO_TOKEN, or RESO_CLIENT_ID, RESO_CLIENT_SECRET "
         "and RESO_TOKEN_URL"
     )
 
@@ -442,7 +444,7 @@ def _limit(given: str | None, *, delete_missing: bool) -> "DeletionLimit":
     if given is None:
         return DEFAULT_LIMIT
     if not delete_missing:
-        raise typer.BadParameter("goes with --delete-missing alone", param_hint="--delete-at-most")
+        raise typer.BadParameter("needs --delete-missing", param_hint="--delete-at-most")
     try:
         return DeletionLimit.parse(given)
     except ValueError as error:
@@ -474,7 +476,7 @@ def _import(
     as_json: bool,
     *,
     create_tenant: bool = False,
-    undone: bool = False,
+    check_only: bool = False,
 ) -> None:
     """Import with progress and print the report, also that of a strict import that refuses."""
     from domain.imports.record import command_line
@@ -489,7 +491,7 @@ def _import(
                 actor=command_line(),
                 progress=lambda done, size: update(done / max(1, size), ""),
             )
-            if undone:
+            if check_only:
                 raise _CheckedError(report)
             return report
 
@@ -504,12 +506,12 @@ def _import(
         say_json(report)
     else:
         say(*report.lines())
-        if undone:
+        if check_only:
             say("This was a check: nothing was changed.")
-    _end_by(report)
+    _exit_by(report)
 
 
-def _end_by(report: "ImportReport") -> None:
+def _exit_by(report: "ImportReport") -> None:
     """End with the exit code of what was loaded."""
     if report.read and not report.valid:
         raise typer.Exit(REFUSED)

@@ -30,7 +30,7 @@ Fault = Callable[[Request], Awaitable[Response | None]]
 
 
 def record(number: int, **fields: Any) -> dict[str, Any]:
-    """A listing, modified so many minutes into 2024."""
+    """A listing that was last modified ``number`` minutes into 2024."""
     moment = datetime(2024, 1, 1 + number // 1440, number // 60 % 24, number % 60)
     return {
         "ListingKey": f"L{number:05}",

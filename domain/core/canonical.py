@@ -45,7 +45,7 @@ SPREADSHEET = "spreadsheet notation"
 ID_AS_NUMBER = "id written as a number"
 NUMBER = "number in another notation"
 TIME = "time in another notation"
-WORD = "word of the trade"
+WORD = "recognised word"
 
 _NULL_KEYS = {
     "null", "(null)", "<null>", "[null]", r"\n", r"\\n", "nan", "-nan", "n/a", "n / a", "#n/a",
@@ -152,7 +152,7 @@ def identifier(value: Any) -> Any:
 
 
 def blank(value: Any) -> Any:
-    """None for blank text, all else as it is."""
+    """None for blank text, text for a boolean, all else as it is."""
     if type(value) is str:
         return value if value and not value.isspace() else None
     # Pydantic would take true for the number 1, but not the text.
@@ -160,7 +160,7 @@ def blank(value: Any) -> Any:
 
 
 def choice(value: Any) -> Any:
-    """None for blank text and null words, all else as it is: for words, times, yes and no."""
+    """What ``blank`` returns, and None for a null word: for words, times, yes and no."""
     found = blank(value)
     if type(found) is str and found.strip().casefold() in _NULLS:
         return Changed(None, NULL_WORD)
@@ -175,7 +175,7 @@ def zipcode(value: Any) -> Any:
 
 
 Units = Mapping[str, float]
-"""What a number may be followed by, lower-case, and what one of it is worth."""
+"""Units that may follow a number, in lower case, each with the factor to multiply it by."""
 
 COUNT: Units = {"": 1}
 MONEY: Units = {
@@ -230,7 +230,7 @@ _FULL_AND_HALF = re.compile(
     rf"(\d+) ?(?:f|full){_BATH}(?:(?: ?[,/+&] ?| and | )(\d+) ?(?:h|half){_BATH})?"
 )
 LONGEST_NUMBER = 60
-"""Letters that a number may be written with."""
+"""Characters that a number may be written with."""
 
 
 def number(value: Any, units: Units = COUNT) -> Any:
@@ -304,10 +304,10 @@ def _amount(plain: str, units: Units) -> float | None:
 
 def _digits(written: str, units: Units) -> float | None:
     if units is DEGREES:
-        # No degrees are grouped: 47,606 is 47.606.
+        # Degrees have no thousands: 47,606 is 47.606.
         written = written.replace(",", ".")
     elif units is MONEY and _SMALL_CHANGE.fullmatch(written):
-        # Of what costs less than a thousand, 12,34 is more likely a slip than a decimal comma.
+        # Prices of properties are larger: 12,34 is a typing error rather than a decimal comma.
         return None
     for form, group, point in _GROUPED:
         if form.fullmatch(written):

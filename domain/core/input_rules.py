@@ -21,7 +21,7 @@ EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 REMEMBERED, REMEMBERED_LENGTH = 2000, 40
-"""Texts of a field whose canonical values are kept, and their length at most."""
+"""How many texts of a field the gate remembers, and how many characters each may have."""
 
 
 class Note(NamedTuple):
@@ -29,7 +29,7 @@ class Note(NamedTuple):
 
     Attributes:
         field: the model's field.
-        kind: what was done; the same words for the same.
+        kind: what was done; the same words for the same change.
         given: the value as it came.
         value: the canonical value; None for a missing one.
         ignored: the value was left out, as if the field had not been given.
@@ -44,13 +44,13 @@ class Note(NamedTuple):
 
 @dataclass(slots=True)
 class Gate:
-    """How a source writes its values, and what was made of them; pydantic's context.
+    """How a source writes its values, and what they were read as. It is pydantic's context.
 
     Attributes:
         date_order: which comes first in 01/02/2024.
         words: for a field, what the source's words mean; keys are made by ``canonical.word``.
         keep_blank: take blank values as not given.
-        notes: of all items validated since somebody emptied it.
+        notes: of all items validated since the caller last cleared them.
     """
 
     date_order: times.DateOrder | None = None
@@ -67,7 +67,7 @@ class Gate:
 
 
 class Column(dict[str, Any]):
-    """What the gate makes of a field's values; of text, the first values are remembered.
+    """Reads the values of a field. It remembers what the first ``REMEMBERED`` texts became.
 
     Most columns hold the same few texts again and again.
     """
@@ -89,7 +89,7 @@ class Column(dict[str, Any]):
         """What reads values of these types fastest."""
         if types != {str}:
             return self.read
-        # What has more values than are remembered hardly repeats them.
+        # A column with more values than that seldom repeats one.
         return self.__getitem__ if len(self) < REMEMBERED else self._function
 
     def read(self, value: Any) -> Any:
@@ -117,7 +117,7 @@ class OutsideInput(BaseModel):
     )
 
     together: ClassVar[tuple[tuple[str, ...], ...]] = ()
-    """Fields that mean nothing without each other."""
+    """Groups of fields that are left out together if one of them is bad."""
 
     columns: ClassVar[Mapping[str, Column]] = {}
     """The gate of each field."""
@@ -149,16 +149,16 @@ class OutsideInput(BaseModel):
 
     @classmethod
     def across(cls, values: dict[str, Any], gate: Gate) -> None:
-        """Mend what shows in several values together.
+        """Correct what only several values together show.
 
         Args:
-            values: canonical values; those that stand for none are removed, wrong ones replaced.
-            gate: takes the notes.
+            values: canonical values by field. It removes placeholders and replaces wrong values.
+            gate: receives the notes.
         """
 
     @classmethod
     def suspects(cls, columns: Mapping[str, Sequence[Any]]) -> Iterable[int]:  # noqa: ARG003
-        """Rows that ``across`` may have to mend.
+        """Rows that ``across`` may have to correct.
 
         Args:
             columns: valid values by field, all of the same length.
@@ -191,7 +191,7 @@ def word(vocabulary: type[StrEnum], words: Mapping[str, StrEnum] | None = None) 
 
 
 def _read_moment(value: Any) -> Any:
-    """The time that text names whatever its order; text that names none stays."""
+    """The time that text names without a declared order; other text stays as it is."""
     found = canonical.choice(value)
     if not isinstance(found, str):
         return found
@@ -215,7 +215,7 @@ def _moment(value: Any, info: ValidationInfo) -> Any:
     except times.AmbiguousTimeError:
         raise PydanticCustomError("ambiguous_date", "the month or the day may be first") from None
     except times.EpochError:
-        raise PydanticCustomError("epoch", "a number is no time") from None
+        raise PydanticCustomError("epoch", "a number is not a time") from None
     except (ValueError, OverflowError):
         raise PydanticCustomError("datetime_parsing", "not a date") from None
 
@@ -254,7 +254,7 @@ _EXPLANATIONS = {
     "bool_parsing": "use true or false",
     "bool_type": "use true or false",
     "datetime_parsing": _NOT_A_DATE,
-    "epoch": "a number is no time; write e.g. 2024-05-01T09:30:00Z",
+    "epoch": "a number is not a time; write e.g. 2024-05-01T09:30:00Z",
     "ambiguous_date": "the day or the month may come first; say --dates MDY or --dates DMY",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",

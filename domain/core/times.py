@@ -1,4 +1,4 @@
-"""Times as exports write them. What could be two times is neither, unless its order is declared."""
+"""Times as exports write them. A date with two readings is refused unless its order is declared."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
@@ -9,7 +9,7 @@ DateOrder: TypeAlias = Literal["MDY", "DMY"]
 """Which comes first in 01/02/2024: the month or the day."""
 
 LONGEST = 80
-"""Letters that a time may be written with."""
+"""Characters that a time may be written with."""
 
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _MONTH = (
@@ -35,7 +35,7 @@ _TIME = re.compile(
 )
 _OFFSET = re.compile(r"(?:utc|gmt)?([-+])(\d{1,2}):?(\d{2})?")
 _WEEKDAY = re.compile(r"(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*[,.]? +")
-# fromisoformat takes any letter between date and time, also a digit of either.
+# fromisoformat takes any character between date and time, even a digit.
 _ISO = re.compile(
     r"\d{4}(?:-\d\d-\d\d|\d{4}(?=[T ])|-?W\d\d-?\d)(?:[T ][\d:.,]+(?:Z| ?[-+][\d:]+| UTC)?)?"
 )
@@ -52,11 +52,11 @@ _ZONES = {"": 0, "z": 0, "utc": 0, "gmt": 0, "ut": 0} | {
 
 
 class AmbiguousTimeError(ValueError):
-    """The time reads as two, and nobody said whether the month or the day comes first."""
+    """The date has two readings, and no order of month and day was declared."""
 
 
 class EpochError(ValueError):
-    """A number stands where a time is wanted: of seconds, milliseconds or days since somewhen."""
+    """A number stands for a time. It may count seconds, milliseconds or days, from any start."""
 
 
 def parse(text: str, order: DateOrder | None = None) -> datetime:
@@ -66,13 +66,13 @@ def parse(text: str, order: DateOrder | None = None) -> datetime:
     spreadsheets, databases and portals: 2024/05/01 9:30 PM, May 1st, 2024, 01-May-24, 13/1/2024.
 
     Args:
-        text: at most ``LONGEST`` letters.
-        order: reads 1/2/2024, and dates that end in two digits of a year. 00 to 68 are of 2000 on.
+        text: at most ``LONGEST`` characters.
+        order: how to read 1/2/2024 and 1/2/24. Years of two digits are those from 1969 to 2068.
 
     Raises:
-        AmbiguousTimeError: two readings, and no order.
-        EpochError: a number.
-        ValueError: no time.
+        AmbiguousTimeError: the date has two readings, and ``order`` is None.
+        EpochError: the text is a number.
+        ValueError: the text is not a time.
     """
     clean = text.strip()
     if len(clean) > LONGEST:

@@ -1,4 +1,4 @@
-"""Words of others for the values of a vocabulary."""
+"""Words that other systems use for the values of a vocabulary."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 def by_word(meanings: Mapping[Value, str]) -> Mapping[str, Value]:
     """Index the words for each value.
 
-    Others write "for sale" as FORSALE. So a phrase is indexed without its blanks as well.
+    A phrase is indexed without its blanks as well: some systems write "for sale" as FORSALE.
 
     Args:
         meanings: for each value its words and phrases, separated by commas, in the form that

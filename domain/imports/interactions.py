@@ -225,16 +225,12 @@ async def import_interactions(
     report.inserted, report.updated = added.inserted, added.updated
     report.users_created = created
     report.unchanged = report.valid - report.inserted - report.updated
-    if added.property_ids:
-        await refresh_totals(work, added.property_ids if few(added.property_ids) else None)
+    if ids := added.property_ids:
+        # A longer list was cut: the properties are not all known.
+        await refresh_totals(work, ids if len(ids) <= index_outbox.REINDEX_ABOVE else None)
     await index_outbox.follow(work, Marked.USER, added.user_ids)
     await record.finish(work, import_id, report)
     return report
-
-
-def few(ids: list[Any]) -> bool:
-    """Whether the ids are all there are, and not the first of too many."""
-    return len(ids) <= index_outbox.REINDEX_ABOVE
 
 
 def _records(rows: Iterator[Row]) -> Iterator[tuple[Any, ...]]:
@@ -249,7 +245,7 @@ async def _report_unknown(work: Work, reader: RowReader[InteractionInput]) -> No
     reader.report.skipped += unknown.rows
     for name, count, reason in (
         ("property", unknown.property, "no such property; import the properties first"),
-        ("user", unknown.user, "no such user; --create-users makes them"),
+        ("user", unknown.user, "no such user; --create-users creates it"),
     ):
         if count:
             column = reader.columns.get(name, name)

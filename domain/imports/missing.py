@@ -83,6 +83,6 @@ async def refuse_too_many(work: Work, name: str, missing: list[UUID], limit: Del
     examples = ", ".join(shortened(one) for one in found.examples)
     raise ImportRefusedError(
         f"{name}: {len(missing):,} of {total:,} properties ({100 * len(missing) / total:.4g}%) "
-        f"would be deleted, more than --delete-at-most {limit}; nothing was imported. With them "
-        f"would go {found.interactions:,} interactions. The first ids: {examples}"
+        f"would be deleted, more than --delete-at-most {limit}; nothing was imported. Their "
+        f"{found.interactions:,} interactions would go too. The first ids: {examples}"
     )

@@ -1,4 +1,4 @@
-"""How a file is to be read and loaded: what whoever imports it says about it."""
+"""How to read and load a file."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,14 +10,15 @@ from domain.imports.formats import FormatName
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """What the one who imports a file says about it.
+    """How to read and load a file, as the caller says.
 
     Attributes:
-        format: whose names the columns have; "auto" looks at them.
-        mapping: the file's column for a field, where it is not recognised.
+        format: the format that names the columns; "auto" recognises it.
+        mapping: the file's column for a field, instead of the recognised one.
         constants: values for fields, as text, that hold for every row.
         words: for a field of a vocabulary, what the file's words mean.
-        date_order: which comes first in 01/02/2024; without, such a time is refused.
+        date_order: which comes first in 01/02/2024; None refuses such a time, unless the
+            format declares the order.
         keep_blank: a blank value leaves what is stored; otherwise it erases it.
         strict: load nothing if any row is bad or any value is left out.
     """
@@ -31,7 +32,7 @@ class ImportOptions:
     strict: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """What was asked for beyond the defaults, for the record."""
+        """The options that differ from the defaults, for the record of imports."""
         default = ImportOptions()
         return {
             name: value for name, value in asdict(self).items() if value != getattr(default, name)
@@ -39,4 +40,4 @@ class ImportOptions:
 
 
 STRICT = ImportOptions(strict=True)
-"""For files that this program wrote itself."""
+"""For files that this project wrote itself."""

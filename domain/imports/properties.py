@@ -196,7 +196,7 @@ async def import_properties(
     changed = updated + inserted
     if delete_missing and report.unidentified:
         report.notes.append(
-            f"nothing deleted: {report.unidentified:,} skipped rows may belong to any property"
+            f"nothing was deleted: {report.unidentified:,} skipped rows have no readable id"
         )
     elif missing:
         if len(missing) <= index_outbox.REINDEX_ABOVE:

@@ -9,6 +9,8 @@ from uuid import UUID
 from domain.core.input_rules import Note
 
 PROBLEM_LIMIT = 50
+PROBLEMS_SHOWN = 10
+"""Problems that the text lists; JSON has ``PROBLEM_LIMIT``."""
 VALUE_LIMIT = 80
 EXAMPLE_LIMIT = 3
 """Examples of each kind of change."""
@@ -87,7 +89,7 @@ class Example:
     Attributes:
         line: where its row begins.
         given: the value as the file has it, shortened.
-        value: what became of it; None if it stands for a missing one or was left out.
+        value: what it was read as; None if that is a missing value, or if it was left out.
     """
 
     line: int
@@ -97,7 +99,7 @@ class Example:
 
 @dataclass(slots=True)
 class Tally:
-    """How often one thing was done with the values of a column, and the first examples."""
+    """How many values of a column were changed or left out for one reason, with examples."""
 
     count: int = 0
     examples: list[Example] = field(default_factory=list)
@@ -153,8 +155,8 @@ class ImportReport:
         dialect: how the file is written.
         mapping: the file's column or columns for each field.
         notes: remarks on the file as a whole.
-        missing: what the file itself says that it lacks.
-        unidentified: skipped rows of which not even the external id is known.
+        missing: parts that the file itself says are elsewhere.
+        unidentified: skipped rows whose external id is unknown.
         import_id: the import as it is on record, to undo it by.
     """
 
@@ -197,7 +199,7 @@ class ImportReport:
     def unknown_word(self, name: str, word: Any) -> None:
         """Count a word that means no value of the field's vocabulary."""
         counts = self.unknown_words.setdefault(name, Counter())
-        shown = shortened(str(word))
+        shown = shortened(str(word).strip())
         if shown in counts or len(counts) < WORD_LIMIT:
             counts[shown] += 1
 
@@ -245,6 +247,7 @@ class ImportReport:
         self.unchanged += other.unchanged
         self.skipped += other.skipped
         self.deleted += other.deleted
+        self.deleted_interactions += other.deleted_interactions
         self.users_created += other.users_created
         self.unidentified += other.unidentified
 
@@ -273,7 +276,7 @@ class ImportReport:
         if self.users_created:
             counts.append(f"{self.users_created:,} users created")
         reasons = [f"  {count:,} x {reason}" for reason, count in self.by_reason.most_common()]
-        examples = [f"  {one}" for one in self.problems]
+        examples = [f"  {one}" for one in self.problems[:PROBLEMS_SHOWN]]
         total = self.by_reason.total()
         if total > len(examples):
             examples.append(f"  and {total - len(examples):,} more")
@@ -289,7 +292,7 @@ class ImportReport:
             *(f"  {name} <- {_printable(column)}" for name, column in self.mapping.items()),
             *(f"note: {note}" for note in (*self.notes, *self.missing)),
             *_section("read in another form:", _tallied(self.changed, changed=True)),
-            *_section("left out, the rest of the row loaded:", _tallied(self.ignored)),
+            *_section("values left out:", _tallied(self.ignored)),
             *_section("unknown words (--value FIELD:WORD=VALUE says what they mean):", words),
             *(["skipped, by reason:", *reasons, "where:", *examples] if self.skipped else []),
         ]

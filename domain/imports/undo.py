@@ -1,4 +1,4 @@
-"""Undoing an import: what it wrote is taken back, except what changed since.
+"""Undoing an import: everything it wrote is taken back, except what changed since.
 
 What an import wrote stands in ``changes``. A value is taken back only if nothing has written it
 again: every later write of the same row is in ``changes`` as well. What was taken back is then
@@ -102,14 +102,14 @@ class UndoReport:
             f"undone: import {self.import_id} of {self.source}, "
             f"{self.created_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
             ", ".join(done) or "nothing to take back",
-            *(["left as they are, by reason:", *reasons, "namely:"] if self.left else []),
-            *(f"  {one}" for one in self.left),
-            *([f"  and {more:,} more"] if more else []),
+            *(["left as they are, by reason:", *reasons] if reasons else []),
+            *(["namely:", *(f"  {one}" for one in self.left)] if self.left else []),
+            *([f"  and {more:,} more"] if self.left and more else []),
         ]
 
 
 async def size(work: Work, import_id: UUID) -> int:
-    """How many rows of which an undo of the import would have to take care."""
+    """How many rows the import wrote, which an undo would have to take back."""
     rows = select(
         func.coalesce(func.sum(func.coalesce(func.cardinality(Change.inserted), 1)), 0)
     ).where(Change.tenant_id == work.tenant_id, Change.import_id == import_id)
@@ -225,8 +225,8 @@ async def _find(work: Work, import_id: UUID | None) -> Import:
         )
     if found.purged_at is not None:
         raise invalid(
-            f"import {found.id} is too old: what it overwrote is not kept any more (the rule "
-            "changes_days of the tenant's policy)",
+            f"import {found.id} is too old: what it overwrote is no longer kept; the rule "
+            "changes_days of the tenant's policy says for how long",
             "importId",
         )
     return found

@@ -30,23 +30,23 @@ Area = Annotated[float, Field(ge=0, le=1e11), numbers(canonical.AREA)] | None
 Fraction = Annotated[float, Field(ge=0, le=1), numbers(canonical.RATE)] | None
 Chosen = Canonical(canonical.choice)
 
-NO_PLACE = "no place: a geocoder found none"
+NO_PLACE = "placeholder coordinates, not a place"
 PLACE = ("latitude", "longitude")
 SWAPPED = "latitude and longitude swapped"
-NO_YEAR = "year 0 is none"
+NO_YEAR = "0 is not a year"
 
 # People live and own land between these latitudes.
 _SOUTHERNMOST, _NORTHERNMOST = -60, 84
 _NULL_ISLAND = 0.01
-"""Degrees, a kilometre: what lies that close to 0,0 is in the sea."""
+"""Degrees, about a kilometre. Any point that close to 0,0 lies in the sea."""
 
 
 class PropertyInput(OutsideInput):
     """One property. Only ``external_id`` is required; what is absent is left as it is.
 
     Numbers and dates may be text, blank text means missing, and a date without a zone is UTC.
-    Rates are fractions: 0.065 is 6.5%. A year 0 and coordinates that stand for none are left out,
-    and swapped coordinates are put right.
+    Rates are fractions: 0.065 is 6.5%. A year 0 and placeholder coordinates are left out,
+    and swapped latitude and longitude are exchanged.
     """
 
     together: ClassVar = (PLACE,)
@@ -87,7 +87,7 @@ class PropertyInput(OutsideInput):
 
     @classmethod
     def across(cls, values: dict[str, Any], gate: Gate) -> None:
-        """Take away coordinates and years that stand for none; put swapped coordinates right."""
+        """Leave out placeholder coordinates and a year 0; exchange swapped coordinates."""
         if values.get("year_built") == 0:
             year = values.pop("year_built")
             gate.notes.append(Note("year_built", NO_YEAR, year, None, ignored=True))
@@ -104,10 +104,10 @@ class PropertyInput(OutsideInput):
 
     @classmethod
     def suspects(cls, columns: Mapping[str, Sequence[Any]]) -> Iterator[int]:
-        """Rows whose coordinates stand for none or are swapped."""
+        """Rows whose coordinates are placeholders or swapped."""
         places = zip(columns["latitude"], columns["longitude"], strict=True)
         for row, (latitude, longitude) in enumerate(places):
-            # What nearly all places are is asked first.
+            # Cheap test first: it holds for nearly all places.
             if (
                 latitude is not None
                 and longitude is not None
@@ -126,7 +126,7 @@ def _are_swapped(latitude: float, longitude: float) -> bool:
 
 
 def _are_none(latitude: float, longitude: float) -> bool:
-    """Whether the coordinates are what a geocoder gives that found nothing."""
+    """Whether the coordinates are what geocoders return when they find nothing."""
     return (
         (abs(latitude) < _NULL_ISLAND and abs(longitude) < _NULL_ISLAND)
         or abs(latitude) == abs(longitude) == 1

@@ -71,7 +71,7 @@ async def test_what_was_loaded_before_a_refusal_is_reported(
     assert "status 403" in refused.stderr.splitlines()[-1]
     assert resumed.exit_code == 1
     assert resumed.stdout.startswith("5 rows read: 4 new, 0 changed, 0 unchanged, 1 skipped\n")
-    assert "1 pages, resumed\n" in resumed.stdout
+    assert "1 page, resumed\n" in resumed.stdout
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ RESTARTS = 3
 """How often a run begins a new query because a link has expired."""
 
 EMPTY_PAGES = 25
-"""How many pages without a record may follow one another."""
+"""How many pages without a record in a row end a run."""
 
 Load = Callable[[Work, Sequence[Mapping[str, Any]]], Awaitable[ImportReport]]
 """Imports the records of a page in a unit of work."""
@@ -62,7 +62,7 @@ class FeedReport:
         restarts = f", {self.restarts:,} links expired" if self.restarts else ""
         return [
             first,
-            f"{self.pages:,} pages{resumed}{restarts}",
+            f"{self.pages:,} {'page' if self.pages == 1 else 'pages'}{resumed}{restarts}",
             f"complete up to {_shown(self.watermark)}; before: {_shown(self.watermark_before)}"
             if self.watermark
             else "not complete yet",

@@ -143,7 +143,7 @@ async def test_bad_rows(load_acts: Load, people: People, enqueued: list[Job]) ->
     assert (report.read, report.inserted, report.skipped) == (9, 1, 8)
     kinds = "VIEW, SAVE, OUTREACH, DEAL, THUMBS_UP, THUMBS_DOWN, DISMISS"
     no_property = "no such property; import the properties first"
-    no_user = "no such user; --create-users makes them"
+    no_user = "no such user; --create-users creates it"
     assert [(one.line, one.column, one.value, one.reason) for one in report.problems] == [
         (2, "kind", "LOOK", f"use one of {kinds}"),
         (

@@ -77,7 +77,7 @@ async def test_a_file_that_would_delete_most_is_refused(
     with pytest.raises(ImportRefusedError) as refused:
         await load(cut_short, delete_missing=True)
     assert "of 100 properties (" in str(refused.value)
-    assert "would go 1 interactions" in str(refused.value)
+    assert "Their 1 interactions would go too" in str(refused.value)
     assert "would be deleted, more than --delete-at-most 10%; nothing was imp" in str(refused.value)
     after = await stored()
     assert {name: one.city for name, one in after.items()} == dict.fromkeys(before, "Kent")

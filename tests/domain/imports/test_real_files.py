@@ -203,7 +203,7 @@ async def test_places_of_json_numbers(load: Load, stored: Stored) -> None:
 async def test_year_0_is_no_year(load: Load, stored: Stored) -> None:
     await load("external_id,year_built\nA,1985\n")
     report = await load("external_id,year_built\nA,0\nB,0000\n")
-    assert ignored(report) == {"year_built: year 0 is none": 2}
+    assert ignored(report) == {"year_built: 0 is not a year": 2}
     assert {name: one.year_built for name, one in (await stored()).items()} == {
         "A": 1985,
         "B": None,

@@ -282,6 +282,10 @@ async def test_a_deleted_user_is_forgotten_and_not_brought_back(
     done = await take_back()
     assert (done.properties_restored, done.interactions_restored) == (1, 1)
     assert kinds(done) == {"interaction: its user was deleted since": 1}
+    assert done.lines()[-2:] == [
+        "left as they are, by reason:",
+        "  1 x interaction: its user was deleted since",
+    ]
     (restored,) = [
         one for one in await rows(database, tenant, "properties") if one["id"] == str(house)
     ]

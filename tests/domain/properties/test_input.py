@@ -63,7 +63,7 @@ def test_times_are_kept_in_utc() -> None:
 
 
 NUMBER = "not a number; write it plainly, e.g. 350000 or 2.5"
-EPOCH = "a number is no time; write e.g. 2024-05-01T09:30:00Z"
+EPOCH = "a number is not a time; write e.g. 2024-05-01T09:30:00Z"
 DATE = "not an ISO 8601 time; write e.g. 2024-05-01 or 2024-05-01T09:30:00Z"
 
 
