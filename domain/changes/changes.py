@@ -1,7 +1,7 @@
 """The table of changes: previous values, deleted rows, and what imports inserted.
 
 The statement that writes a row records what the row was, in the same transaction. ``twin import
-undo`` reads it back. Rows go by age, and with the user whom they concern.
+undo`` reads it back. Rows are deleted by age, and with the user whom they concern.
 """
 
 from datetime import datetime
@@ -44,14 +44,14 @@ class Operation(StrEnum):
 
 
 class Change(Base):
-    """One write of one row; of insertions, all that a statement of an import made of a noun.
+    """One write of one row, or all rows of a noun that one statement of an import inserted.
 
     ``before`` is JSON. Of an updated property it holds the previous values of the fields that
     changed, and ``provenance`` is the whole of the previous provenance: copied as it is stored, it
     costs nearly nothing. Of an updated interaction and of any deleted row ``before`` holds the
     whole row. Insertions have ``inserted`` instead, the ids of the new
-    rows, and no ``subject_id``. They are recorded for imports alone: what the API creates is lost
-    by nothing.
+    rows, and no ``subject_id``. They are recorded for imports alone, because only
+    imports are undone.
 
     ``import_id`` names the import that wrote, None for the API. Ids rise in the order in which the
     writes of one subject were made. ``user_id`` is the investor of an interaction; see ``erase``.
@@ -101,7 +101,7 @@ def record(noun: Noun, operation: Operation, rows: str, *, import_id: str = "NUL
         operation: what was done with them.
         rows: a source as SQL, with the columns ``id`` and ``before``, of interactions ``user_id``
             and of updated properties ``provenance``.
-        import_id: the import as SQL; the API's without.
+        import_id: SQL for the import's id; NULL for a write of the API.
 
     Returns:
         SQL with the parameter tenant_id.
@@ -139,7 +139,7 @@ def record_inserted(noun: Noun, rows: str) -> str:
 async def erase(work: Work, user_id: UUID) -> None:
     """Delete what is kept of a user.
 
-    For whoever deletes the user, after that statement: it has waited for all who record an
-    interaction of the user, and what they recorded is seen by the next one.
+    Call this after the statement that deletes the user. That statement has waited for all
+    transactions that record an interaction of the user, so this one sees what they recorded.
     """
     await work.session.execute(delete(Change).where(Change.user_id == user_id))

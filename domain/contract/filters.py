@@ -145,7 +145,7 @@ SEPARATORS = (
 """What stands between words; no word holds what means something in LIKE."""
 
 MARKS = "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
-"""Ranges of combining marks, such as accents; those of scripts that write vowels so are none."""
+"""Ranges of combining marks, such as accents; not those of scripts that write vowels as marks."""
 
 PLAIN_LETTERS = dict(
     zip(
@@ -176,7 +176,7 @@ def words_of(text: str) -> tuple[str, ...]:
     """
     if not text.isascii():
         text = _MARK.sub("", normalize("NFD", text)).translate(_LETTERS)
-    # As the database's collation pg_c_utf8 has it: letter by letter, each becoming one.
+    # As the database's collation pg_c_utf8 does: letter by letter, each to one letter.
     lowered = text.lower() if text.isascii() else "".join(letter.lower() for letter in text)
     words = lowered.translate(_WORDS).split(" ")
     return tuple(dict.fromkeys(word for word in words if word))
@@ -207,7 +207,7 @@ def canonical_zipcode(zipcode: str, state: str | None = None, *, cut: bool = Fal
     Args:
         zipcode: as it was given.
         state: says with ``LEADING_ZERO_STATES`` that a shorter code lost its zeros.
-        cut: says so as well.
+        cut: the column of the file shows that it lost its zeros.
     """
     if re.fullmatch(ZIP_CODE[1:-1], zipcode):
         return zipcode[:5]

@@ -69,8 +69,8 @@ _TOTAL = text("SELECT count(*) FROM properties WHERE tenant_id = :tenant_id")
 async def refuse_too_many(work: Work, name: str, missing: list[UUID], limit: DeletionLimit) -> None:
     """Check that the missing properties may be deleted.
 
-    Call this under the properties lock and before the import writes: the limit is a share of the
-    properties that the tenant had before.
+    Call this under the properties lock and before the import writes, because the limit is a share
+    of the properties that the tenant had before.
 
     Raises:
         ImportRefusedError: they are more than the limit; the message gives the figures.

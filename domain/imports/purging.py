@@ -1,4 +1,4 @@
-"""Deleting changes that are older than the tenant's policy keeps them."""
+"""Deleting changes that are older than the tenant's policy allows."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -31,7 +31,7 @@ _DELETE = text(
 
 
 async def due(work: Work, now: datetime) -> bool:
-    """Whether the oldest change is too old as of a moment."""
+    """Whether the oldest change is too old at that moment."""
     oldest = await work.session.scalar(
         select(Change.created_at)
         .where(Change.tenant_id == work.tenant_id)
@@ -44,7 +44,7 @@ async def due(work: Work, now: datetime) -> bool:
 async def purge(database: Database, tenant_id: UUID, *, batch: int = BATCH) -> int:
     """Delete a tenant's old changes, each batch in a transaction of its own.
 
-    Imports that wrote any of them stay on record and cannot be undone any more.
+    Imports that wrote any of them stay on record, but can no longer be undone.
 
     Returns:
         The number of rows that were deleted.

@@ -1,4 +1,4 @@
-"""The record of imports: which files were loaded, by whom, and what came of it."""
+"""The record of imports: which files were loaded, by whom, and with what outcome."""
 
 import getpass
 import os
@@ -33,11 +33,12 @@ COUNTS = (
 class Import(TenantScoped, Base):
     """One import that was committed.
 
-    ``source`` is the name of the file, or the URL; ``sha256`` that of the file's bytes as they lie
-    on disk, in hexadecimal, None for what is no file. ``mapping`` holds the column of each field,
-    ``options`` what was asked for, ``counts`` those of
-    ``ImportReport``. ``actor`` is who imported: ``cli:`` and the name of a user of the operating
-    system, ``user:`` and the id of a user of the tenant, ``service``, ``sample`` or ``system``.
+    ``source`` is the name of the file, or the URL; ``sha256`` the digest of the file's bytes in
+    hexadecimal, None for a feed. ``mapping`` holds the column of each field, ``options`` those that
+    differ from the defaults, ``counts`` those of ``ImportReport``.
+
+    ``actor`` is who imported: ``cli:`` and the name of a user of the operating system, ``user:``
+    and the id of a user of the tenant, ``service``, ``sample`` or ``system``.
 
     ``undone_at`` and ``undone_by`` say when it was undone, and who did. Since ``purged_at`` it
     cannot be undone any more.
@@ -49,7 +50,7 @@ class Import(TenantScoped, Base):
         Index("ix_imports_newest", "tenant_id", "created_at", "id"),
     )
 
-    # Several may share a transaction; which of them was the last counts.
+    # clock_timestamp: several imports may share a transaction, and an undo takes the last.
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     noun: Mapped[Noun] = mapped_column(vocabulary(Noun))
     source: Mapped[str] = mapped_column(Text)
@@ -81,14 +82,14 @@ async def record(
     actor: str = SYSTEM,
     options: Mapping[str, Any] | None = None,
 ) -> UUID:
-    """Put an import on record in its own transaction; what it writes is recorded under the id.
+    """Record an import in its own transaction; its writes are recorded under the id.
 
     Args:
         work: the unit of work of the import.
         noun: what is imported.
         source: what was read.
         actor: who imports.
-        options: what was asked for, as JSON can hold it.
+        options: the options of the import, as JSON values.
 
     Returns:
         The import's id.
@@ -109,7 +110,7 @@ async def record(
 
 
 async def reopen(work: Work, import_id: UUID | None) -> UUID | None:
-    """Hold an import that is to go on. Returns None if there is none, or if it was undone."""
+    """Lock an import that a further part continues. Returns None if it was undone or is unknown."""
     if import_id is None:
         return None
     held = select(Import.id).where(
@@ -119,7 +120,7 @@ async def reopen(work: Work, import_id: UUID | None) -> UUID | None:
 
 
 async def finish(work: Work, import_id: UUID, report: ImportReport) -> None:
-    """Note what came of an import or of a further part of one, and how it was read."""
+    """Record the counts and the mapping of an import, or add those of a further part."""
     report.import_id = import_id
     mine = (Import.tenant_id == work.tenant_id, Import.id == import_id)
     before = await work.session.scalar(select(Import.counts).where(*mine)) or {}
@@ -135,7 +136,7 @@ async def finish(work: Work, import_id: UUID, report: ImportReport) -> None:
 
 
 async def get_many(work: Work, import_ids: Sequence[UUID]) -> list[Import]:
-    """The imports of those ids that there are."""
+    """The imports that have one of the ids."""
     return list(await work.session.scalars(select(Import).where(Import.id.in_(import_ids))))
 
 

@@ -1,4 +1,4 @@
-"""What a source of an import hands out: rows by column, not yet validated."""
+"""What a source of an import yields: rows by column, not yet validated."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class Records:
         rows: the line where a row begins, or the number of a record, from 1; and its values in
             the order of the columns. Values of CSV are text; those of JSON are what JSON has.
         dialect: what was found, for the report, e.g. "CSV, semicolons, windows-1252".
-        missing: once all rows were read, what the source says that it has and does not hand out.
+        missing: parts that the source says exist elsewhere; complete once all rows were read.
     """
 
     columns: tuple[str, ...]

@@ -117,7 +117,7 @@ class RowReader(Generic[Item]):
     options: ImportOptions
     report: ImportReport
     columns: dict[str, str] = field(init=False, default_factory=dict)
-    """What the source calls each field that is not constant."""
+    """The source's column or columns for each field that is not constant."""
 
     def __post_init__(self) -> None:
         fields, options = self.model.model_fields, self.options

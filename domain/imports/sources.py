@@ -13,7 +13,7 @@ from domain.imports.texts import Note, Progress, open_text
 
 
 class Source(Protocol):
-    """Hands out the rows of an import.
+    """Yields the rows of an import.
 
     Attributes:
         name: what messages call it: the path of a file, or the URL of a page.
@@ -71,7 +71,7 @@ class FileSource:
 
 
 class RecordSource:
-    """Records at hand, such as a page of a RESO Web API.
+    """Records in memory, such as a page of a RESO Web API.
 
     Args:
         name: what messages call them.

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 Progress = Callable[[int, int], None]
-"""Is told the bytes of the file read so far and the bytes it has."""
+"""Called with the bytes of the file read so far and its size in bytes."""
 
 Note = Callable[[str], None]
-"""Is told remarks on the file as a whole."""
+"""Called with each remark on the file as a whole."""
 
 GZIP = b"\x1f\x8b"
 LINE_LIMIT = 1 << 20
@@ -35,7 +35,7 @@ BLANK_LINES = 2_000_000
 
 UNPACKED_FREELY = 32 << 20
 UNPACKED_TIMES = 200
-"""Far more than rows of real values shrink."""
+"""Far more than real rows compress."""
 
 UTF_8 = "utf-8-sig"
 WINDOWS_1252 = "cp1252"
@@ -127,7 +127,7 @@ def open_text(
 
     Raises:
         ImportRefusedError: here or while reading: there is no such file or encoding; the file is
-            empty, a damaged gzip file, no text, or not in its encoding; it unpacks to more than
+            empty, a damaged gzip file, not text, or not in its encoding; it unpacks to more than
             ``UNPACKED_TIMES`` its size and to more than ``UNPACKED_FREELY`` bytes; it holds more
             than ``BLANK_BYTES`` of blanks at a stretch.
     """

@@ -1,8 +1,8 @@
 """Undoing an import: everything it wrote is taken back, except what changed since.
 
-What an import wrote stands in ``changes``. A value is taken back only if nothing has written it
-again: every later write of the same row is in ``changes`` as well. What was taken back is then
-deleted there, so that the import before can be undone in its turn.
+The table ``changes`` holds what an import wrote, and every later write of the same rows. A value
+is taken back only if no later write changed it. What was taken back is then deleted there, so that
+the import before can be undone next.
 """
 
 from collections import Counter

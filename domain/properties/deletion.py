@@ -8,11 +8,11 @@ def delete_recorded(condition: str, *, import_id: str = "NULL") -> str:
 
     Args:
         condition: SQL that holds for the ``existing`` properties to delete.
-        import_id: the import as SQL; the API's without.
+        import_id: SQL for the import's id; NULL for a write of the API.
 
     Returns:
         SQL with the parameter tenant_id: ``changed`` has the ``id`` of each property, and
-        ``acts`` a row for each interaction that goes with one. Hold the properties first, so that
+        ``acts`` a row for each interaction that goes with one. Lock the properties first, so that
         nobody acts on them meanwhile.
     """
     gone = """(

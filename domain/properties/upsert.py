@@ -159,7 +159,7 @@ def recorded(changed: str, *, import_id: str = "NULL") -> str:
 
     Args:
         changed: the name of the common table expression that it is.
-        import_id: the import as SQL; the API's without.
+        import_id: SQL for the import's id; NULL for a write of the API.
     """
     return record(Noun.PROPERTY, Operation.UPDATE, changed, import_id=import_id)
 

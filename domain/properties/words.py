@@ -1,4 +1,4 @@
-"""What MLS, portals, CRMs and assessors call property types and listing statuses.
+"""Words of MLS systems, portals, CRMs and assessors for property types and listing statuses.
 
 Keys are made by ``canonical.word``. A word that does not say which value it means is not listed:
 "Residential", "Commercial", "Farm" or "Other" may be anything, and the vocabulary has no value for

@@ -158,7 +158,7 @@ async def page_of(
     Args:
         listing: the list.
         shown: which of some properties are to be shown.
-        size: of the page; one of 0 says whether the list goes on.
+        size: of the page; with 0 the answer only says whether there are items.
         after: the page begins behind this place; at the start of the list, if none.
         before: the page ends before this place instead.
     """

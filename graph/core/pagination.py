@@ -133,7 +133,7 @@ def keyset_page(
     """The edges of a page, and where it stands.
 
     Args:
-        rows: in order, one more than the page holds if there are more, even of a page of none.
+        rows: in order, one more than the page holds if there are more, also for a page of size 0.
         asked: the page.
         cursor: makes the cursor of a row.
         node: makes the node of a row.

@@ -1,4 +1,4 @@
-"""Scalars whose input this server reads more strictly than the library does."""
+"""Scalars whose input this server reads more strictly than Strawberry does."""
 
 import re
 from datetime import datetime
@@ -69,8 +69,8 @@ def _named(node: ValueNode) -> str:
 
 DATE_TIME = ScalarDefinition(
     name="DateTime",
-    description="A moment in ISO 8601, such as `2024-05-01T09:30:00Z`. As an input it may be a "
-    "date alone, which is its midnight, and is in UTC if it names no zone. Numbers of seconds or "
+    description="A moment in ISO 8601, such as `2024-05-01T09:30:00Z`. An input may be a date "
+    "alone, which means its midnight. Without a zone it is in UTC. Numbers of seconds or "
     "milliseconds are refused.",
     specified_by_url=None,
     serialize=datetime.isoformat,

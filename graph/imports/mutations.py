@@ -16,7 +16,7 @@ from graph.imports.types import Import
 
 REFUSAL = "Only admins may undo imports."
 UNDO_LIMIT = 5000
-"""Rows that one request may take back."""
+"""Rows that an import may have written for one request to undo it."""
 
 
 @strawberry.input
@@ -28,12 +28,12 @@ class UndoImportInput:
 
 @strawberry.type
 class LeftAsIs:
-    """Something that the import wrote and that was left, because it changed since."""
+    """An object that the undo left as it is, because it changed since the import."""
 
-    kind: Noun = strawberry.field(description="What it is.")
+    kind: Noun = strawberry.field(description="Kind of the object.")
     name: str = strawberry.field(
         description="External id of the property or user; of an interaction, that of its property. "
-        "The UUID if there is no such object any more."
+        "The UUID if it no longer exists."
     )
     reason: str = strawberry.field(description="Why it was left.")
     fields: list[str] = strawberry.field(
@@ -44,38 +44,40 @@ class LeftAsIs:
 
 @strawberry.type
 class UndoImportPayload(Payload):
-    """What was taken back, or why nothing was."""
+    """What was undone, or why nothing was."""
 
     undone: Import | None = strawberry.field(
-        name="import", default=None, description="The import, which is undone now."
+        name="import", default=None, description="The import that was undone."
     )
     properties_restored: int = strawberry.field(
-        default=0, description="Deleted properties that exist again, under their ids."
+        default=0, description="Deleted properties that were restored, under their ids."
     )
     properties_reverted: int = strawberry.field(
-        default=0, description="Properties that have previous values again."
+        default=0, description="Properties whose previous values were restored."
     )
     properties_removed: int = strawberry.field(
-        default=0, description="Properties that the import had added."
+        default=0, description="Properties that the import had added and that were deleted."
     )
     interactions_restored: int = strawberry.field(
-        default=0, description="Interactions that had been deleted with properties."
+        default=0, description="Interactions that were restored with their properties."
     )
     interactions_reverted: int = strawberry.field(
-        default=0, description="Thumbs that are as before the import."
+        default=0, description="Thumbs that were set back to what they were before the import."
     )
     interactions_removed: int = strawberry.field(
-        default=0, description="Interactions that the import had added."
+        default=0, description="Interactions that the import had added and that were deleted."
     )
     users_removed: int = strawberry.field(
-        default=0, description="Users whom the import had created."
+        default=0, description="Users whom the import had created and who were deleted."
     )
     left: list[LeftAsIs] = strawberry.field(
         default_factory=list,
-        description="The first 50 of what was left as it is.",
+        description="Objects that were left as they are; the first 50.",
         directives=[at_most(PROBLEM_LIMIT)],
     )
-    left_count: int = strawberry.field(default=0, description="Number of all that was left.")
+    left_count: int = strawberry.field(
+        default=0, description="Number of all objects that were left."
+    )
 
 
 @strawberry.type

@@ -24,7 +24,9 @@ from graph.imports.types import REFUSAL, Import
 class ImportFilter:
     """Which imports; all conditions that are given must hold."""
 
-    undone: bool | None = strawberry.field(default=None, description="Undone, or not undone.")
+    undone: bool | None = strawberry.field(
+        default=None, description="True for imports that were undone, false for the others."
+    )
 
 
 Which = Annotated[
@@ -46,7 +48,7 @@ class ImportQueries:
         last: Last = None,
         before: Before = None,
     ) -> Connection[Import]:
-        """The imports on record, newest first; for analysts and admins.
+        """The recorded imports, newest first; for analysts and admins.
 
         Raises DomainError FORBIDDEN for a viewer.
         """

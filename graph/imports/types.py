@@ -1,4 +1,4 @@
-"""Imports: the type of their record."""
+"""The type of a recorded import."""
 
 from datetime import datetime
 from typing import Self
@@ -19,7 +19,7 @@ REFUSAL = "Only analysts and admins may see imports."
 
 publish(
     Noun,
-    "What an import writes.",
+    "Kind of objects that an import writes.",
     {
         Noun.PROPERTY: "Properties.",
         Noun.INTERACTION: "What users did with properties.",
@@ -42,14 +42,16 @@ class ImportLoaders(Loaders):
 
 @strawberry.type
 class ImportCounts:
-    """What an import did, in rows of the file unless said otherwise."""
+    """What an import did. Counts are rows of the file unless they say otherwise."""
 
     read: int = strawberry.field(description="Rows in the file.")
     inserted: int = strawberry.field(description="Rows that were new.")
     updated: int = strawberry.field(description="Rows that changed what was there.")
     unchanged: int = strawberry.field(description="Rows that were there already.")
-    skipped: int = strawberry.field(description="Rows that broke a rule.")
-    deleted: int = strawberry.field(description="Properties that the file no longer held.")
+    skipped: int = strawberry.field(description="Rows that were skipped because of a bad value.")
+    deleted: int = strawberry.field(
+        description="Properties that were deleted because the file did not hold them."
+    )
     deleted_interactions: int = strawberry.field(
         description="Interactions that were deleted with those properties."
     )
@@ -58,29 +60,31 @@ class ImportCounts:
 
 @strawberry.type
 class Import(Node, rows=(record.Import,)):
-    """An import of a file."""
+    """An import of a file or a RESO feed."""
 
     row: strawberry.Private[record.Import]
     kind: Noun = strawberry.field(description="What the rows of the file are.")
     source: str = strawberry.field(description="Name of the file, or URL.")
     sha256: str | None = strawberry.field(
-        description="SHA-256 of the file in hexadecimal; null for what was read from a pipe."
+        description="SHA-256 of the file in hexadecimal; null for a RESO feed."
     )
-    format: str | None = strawberry.field(description="Format of the file, where it is known.")
+    format: str | None = strawberry.field(
+        description="Format whose columns were recognised, such as `redfin`."
+    )
     mapping: JSON = strawberry.field(
-        description="The file's column of each field that has a column of another name.",
+        description="The file's column or columns for each field.",
         directives=[weight(1)],
     )
     options: JSON = strawberry.field(
-        description="What else was asked for, by the names of the command's options.",
+        description="Options of the import that differ from their defaults.",
         directives=[weight(1)],
     )
-    counts: ImportCounts = strawberry.field(description="What it did.")
+    counts: ImportCounts = strawberry.field(description="Numbers of rows by outcome.")
     actor: str = strawberry.field(
         description="Who imported: `cli:` and a user of the operating system, `user:` and the UUID "
         "of a user of the tenant, `service`, `sample` or `system`."
     )
-    created_at: datetime = strawberry.field(description="When it was made.")
+    created_at: datetime = strawberry.field(description="When it was imported.")
     undone_at: datetime | None = strawberry.field(
         description="When it was undone; null if it was not."
     )
@@ -88,12 +92,12 @@ class Import(Node, rows=(record.Import,)):
         description="Who undid it, as in `actor`; null if nobody did."
     )
     undoable: bool = strawberry.field(
-        description="Whether `undoImport` can undo it: it is not undone, and not too old."
+        description="Whether it can still be undone: it is not undone yet, and not too old."
     )
 
     @classmethod
     def of(cls, row: record.Import) -> Self:
-        """An import as a client sees it."""
+        """Make the GraphQL object of a recorded import."""
         return cls.made_of(
             row,
             kind=row.noun,

@@ -38,8 +38,8 @@ class RadiusInput:
 class BoxInput:
     """All points between two corners, not across the 180th meridian.
 
-    A side at a pole or at the 180th meridian does not restrict; a box of the whole world is no
-    filter. A property that lacks a coordinate lies in no other box.
+    A side at a pole or at the 180th meridian does not restrict. A box of the whole world filters
+    nothing; every other box leaves out properties that lack a coordinate.
     """
 
     south: float = strawberry.field(description="The smallest latitude, -90 to 90.")
@@ -201,7 +201,7 @@ def to_filter(where: PropertyFilter | None) -> filters.PropertyFilter:
 def _texts(
     values: Sequence[str] | None, name: str, read: Callable[[str], Any] = canonical.phrase
 ) -> tuple[str, ...]:
-    """The values in the form that properties have them in; a null word stays as it is."""
+    """The values in canonical form, each once; a null word stays as it is."""
     wanted = bounded(values, name)
     for place, value in enumerate(wanted):
         if not storable(value) or len(value) > MAX_TEXT:

@@ -1,7 +1,7 @@
 """A client of RESO Web APIs that fetches one page at a time.
 
-Its credentials are sent to the resource's own server and to the token URL alone, and stand in no
-message.
+Credentials are sent only to the server of the resource and to the token URL. No message contains
+them.
 """
 
 import json
@@ -60,7 +60,7 @@ class Client:
 
     Args:
         resource: what to read.
-        credentials: what the server knows us by.
+        credentials: the credentials that the server accepts.
         transport: sends the requests; it is open.
         page_size: records of a page, at most; the server may send fewer.
 
@@ -104,12 +104,12 @@ class Client:
             raise ResoError(f"{shown} lists resources; add the name of one, such as /Property")
         for number, record in enumerate(records, 1):
             if not isinstance(record, dict):
-                raise ResoError(f"{shown}: record {number:,} of a page is no JSON object")
+                raise ResoError(f"{shown}: record {number:,} of a page is not a JSON object")
         link = next((document[name] for name in _NEXT_LINKS if document.get(name)), None)
         if link is None:
             return Page(records, None)
         if not isinstance(link, str):
-            raise ResoError(f"{shown}: the link to the next page is no text")
+            raise ResoError(f"{shown}: the link to the next page is not text")
         return Page(records, self.resource.follow(link, url, token))
 
     async def _fetch(self, url: str) -> tuple[Answer, str]:
@@ -142,7 +142,7 @@ class Client:
     async def _current_token(self) -> SecretStr:
         if isinstance(self._credentials, BearerToken):
             token: Any = self._credentials.token.get_secret_value()
-            problem = "RESO_TOKEN holds what no token may hold"
+            problem = "RESO_TOKEN holds characters that a token cannot have"
         else:
             token = await self._requested_token(self._credentials)
             problem = "the answer at RESO_TOKEN_URL holds no access_token; check the URL"

@@ -1,4 +1,4 @@
-"""The table of feeds: what a tenant reads from RESO Web APIs, and how far it has come."""
+"""The table of feeds: what a tenant reads from RESO Web APIs, and how far it is read."""
 
 from dataclasses import asdict, fields
 from datetime import datetime
@@ -29,7 +29,7 @@ class ResoFeed(TenantScoped, Base):
 
 
 async def position(work: Work, url: str) -> Position:
-    """Where the reading of a feed stands; at the beginning if it was never read."""
+    """The position in a feed; the beginning if it was never read."""
     feed = await work.session.scalar(select(ResoFeed).where(ResoFeed.url == url))
     if feed is None:
         return Position()
@@ -37,7 +37,7 @@ async def position(work: Work, url: str) -> Position:
 
 
 async def store(work: Work, url: str, reached: Position) -> None:
-    """Keep where the reading of a feed stands."""
+    """Store the position in a feed."""
     values = asdict(reached) | {"updated_at": func.now()}
     row = insert(ResoFeed).values(tenant_id=work.tenant_id, url=url, **values)
     await work.session.execute(

@@ -1,15 +1,15 @@
-"""Where the reading of a feed stands, so that it goes on there whatever interrupts it.
+"""The position in a feed, from which an interrupted run continues.
 
-A feed is read by queries, each the records modified since some moment, page after page. Two facts
-decide what may be left out next time:
+A feed is read by queries, page by page; each asks for the records modified since some moment. Two
+facts decide what the next query may leave out:
 
-- **A query that ended** has told of everything that was modified up to its start, even in a
-  service that goes on changing: what changes meanwhile is modified later than the start, and the
-  next query asks for that. So the watermark never passes the start of its query. That also keeps
-  a record that claims to come from the future from hiding all that come until then.
-- **An unfinished query** has told of everything up to the latest modification that it reached, but
-  only if its records come in that order. Whether they do is observed: asking for the order is not
-  enough, since some servers ignore it.
+- **A finished query** has returned everything that was modified up to its start. Records that
+  change during the query are modified later than its start, so the next query asks for them. The
+  watermark never passes the start of its query. For the same reason a record dated in the future
+  hides no other.
+- **An unfinished query** has returned everything up to the latest modification that it reached, but
+  only if its records come in that order. The order is observed, because some servers ignore the
+  request for it.
 
 Each query asks for some time before the watermark again (``OVERLAP``): services show what was
 modified with a delay, and records of the same moment may stand on both sides of a page's border.
@@ -34,13 +34,13 @@ EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where the reading stands.
+    """How far a feed is read.
 
     Attributes:
         watermark: whatever was modified up to here is loaded; None before the first query ended.
         since: what the query under way leaves out; None if it asks for everything.
         started_at: when that query began, by PostgreSQL's clock; None if none is under way.
-        reached: the latest modification that it has told of.
+        reached: the latest modification that it returned.
         in_order: whether its records came in order of modification; None while all have the same.
         next_link: its next page; None before its first.
     """
@@ -58,7 +58,7 @@ class Position:
         return self.started_at is not None
 
     def begin(self, now: datetime) -> Self:
-        """Begin a query for all that is not known to be loaded; one under way is given up.
+        """Begin a query for everything that may not be loaded yet; drop one under way.
 
         Args:
             now: the time, by PostgreSQL's clock.
@@ -69,7 +69,7 @@ class Position:
 
     @property
     def continuable(self) -> bool:
-        """Whether a query from ``reached`` on would tell of all that is left, and get further."""
+        """Whether a new query from ``reached`` on would return what is left, and get further."""
         return bool(self.in_order) and (
             self.reached is not None and (self.since is None or self.reached - MARGIN > self.since)
         )
@@ -77,7 +77,7 @@ class Position:
     def go_on(self) -> Self:
         """Begin a query where the one under way stands, which must be ``continuable``.
 
-        It counts as begun when that one did: it does not tell of what changed before ``reached``
+        It keeps the start of that one, because it does not return what changed before ``reached``
         since then.
         """
         assert self.reached is not None
@@ -100,11 +100,11 @@ class Position:
         return replace(self, reached=reached, in_order=in_order, next_link=next_link)
 
     def end(self) -> "Position":
-        """End the query, which has told of everything."""
+        """End the query, which has returned everything."""
         return Position(watermark=self._settled())
 
     def _settled(self) -> datetime | None:
-        """Up to where everything is loaded, if the query told of everything up to ``reached``."""
+        """Up to where everything is loaded, if the query returned everything up to ``reached``."""
         if self.reached is None or self.started_at is None:
             return self.watermark
         settled = min(self.reached, self.started_at)

@@ -44,7 +44,7 @@ def parse(url: str, named: str) -> httpx.URL:
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, ValueError):
-        raise ResoError(f"{named} is no URL; write https://HOST/PATH") from None
+        raise ResoError(f"{named} is not a URL; write https://HOST/PATH") from None
     if not parsed.host or not secure(parsed):
         raise ResoError(f"{named}: use https://; http:// is for localhost alone")
     if parsed.userinfo:
@@ -112,7 +112,7 @@ class Resource:
         try:
             found = httpx.URL(page).join(link)
         except (httpx.InvalidURL, ValueError):
-            raise ResoError(f"{self.shown}: the link to the next page is no URL") from None
+            raise ResoError(f"{self.shown}: the link to the next page is not a URL") from None
         if _origin(found) != _origin(self._address) or found.userinfo:
             raise ResoError(
                 f"{self.shown}: the link to the next page leads to {found.scheme}://{found.host}; "

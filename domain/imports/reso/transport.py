@@ -1,6 +1,6 @@
 """HTTP for feeds: one request at a time, at a limited rate, tried again where that may help.
 
-What may pass is tried ``TRIES`` times in all: status 408, 425, 429, 500, 502, 503 and 504,
+Transient failures are tried ``TRIES`` times in all: status 408, 425, 429, 500, 502, 503 and 504,
 time-outs, broken connections, bodies that end early. Pauses double and are drawn at random, so that
 clients do not come back together; a ``Retry-After`` that is longer is kept. Redirects are not
 followed.
@@ -60,7 +60,7 @@ class Answer:
 
 
 class _PassingError(Exception):
-    """A try failed, and the next may not. ``pause`` is how long the server asks to wait."""
+    """A try failed in a transient way. ``pause`` is how many seconds the server asks to wait."""
 
     def __init__(self, reason: str, pause: float) -> None:
         super().__init__(reason)
@@ -127,7 +127,9 @@ class Transport:
                     raise ResoError(f"{shown}: its certificate is not trusted") from None
                 reason = _reason(error)
             if pause > PATIENCE:
-                raise ResoError(f"{shown}: {reason}; it asks to wait {pause:,.0f} s: try then")
+                raise ResoError(
+                    f"{shown}: {reason}; the server asks to wait {pause:,.0f} s: try then"
+                )
             if attempt < TRIES:
                 logger.warning("%s: %s; tried again in %.0f s", shown, reason, pause)
                 await self._sleep(pause)

@@ -25,11 +25,11 @@ IN_THREAD = 32 * 1024
 
 
 class Compression:
-    """Compresses what an endpoint answers with, but for streams of events."""
+    """Compresses the answers of an endpoint, except event streams."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        # It looks for the word gzip alone, whatever its quality.
+        # Starlette looks for the word gzip alone and ignores its quality.
         self._compressed = GZipMiddleware(
             app, minimum_size=SMALLEST, compresslevel=LEVEL, thread_minimum_size=IN_THREAD
         )

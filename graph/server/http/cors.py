@@ -25,7 +25,7 @@ GRAPHQL_CLIENTS = (
     # jQuery, axios as often configured.
     "x-requested-with",
 )
-"""Headers by which clients of GraphQL say what they are and what they ask."""
+"""Headers that GraphQL clients add by themselves."""
 
 TRACERS = (
     # W3C Trace Context and Baggage: OpenTelemetry, Sentry, Elastic, Grafana Faro.
@@ -52,7 +52,7 @@ TRACERS = (
     "x-datadog-sampling-priority",
     "x-datadog-trace-id",
 )
-"""Headers that monitoring adds to a page's requests by itself."""
+"""Headers that tracing and monitoring add to a page's requests by themselves."""
 
 
 def cors(origins: Sequence[str], headers: Sequence[str] = ()) -> list[Middleware]:

@@ -1,4 +1,4 @@
-"""What every answer tells caches and browsers."""
+"""Headers of every answer, for caches and browsers."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,10 +13,10 @@ _STARTS = ("http.response.start", "websocket.http.response.start")
 
 
 class StandardHeaders:
-    """Adds to every answer, refusals and failures included, what it does not say itself.
+    """Adds headers to every answer, refusals and failures included.
 
-    An answer is for its caller alone and is not stored, unless it says how long it may be. No
-    browser guesses another media type for it.
+    By default an answer is private and not stored; ``Cache-Control`` of its own stays. Browsers do
+    not guess another media type.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -120,7 +120,7 @@ async def test_a_long_wait_is_left_to_the_user(
     server: ResoServer, connect: Connect, slept: list[float]
 ) -> None:
     server.faults = {1: answer({}, 429, Retry_After="7200")}
-    with pytest.raises(ResoError, match="status 429; it asks to wait 7,200 s"):
+    with pytest.raises(ResoError, match="status 429; the server asks to wait 7,200 s"):
         await fetch(connect, server)
     assert slept == []
 
@@ -159,8 +159,8 @@ async def test_the_rate_is_kept(server: ResoServer, connect: Connect) -> None:
         (200, {"values": []}, "no list 'value'"),
         (200, {"value": {"a": 1}}, "no list 'value'"),
         (200, {"error": {"message": "late"}}, "no list 'value': late"),
-        (200, {"value": [{}, 7]}, "record 2 of a page is no JSON object"),
-        (200, {"value": [], "@odata.nextLink": 7}, "link to the next page is no text"),
+        (200, {"value": [{}, 7]}, "record 2 of a page is not a JSON object"),
+        (200, {"value": [], "@odata.nextLink": 7}, "link to the next page is not text"),
         (200, {"value": [], "@odata.nextLink": "http://127.0.0.1:1/"}, "leads to http://127.0.0.1"),
         (200, {"value": [], "@odata.context": "https://x/$metadata"}, "such as /Property"),
     ],
@@ -199,7 +199,7 @@ async def test_a_new_token_is_not_repeated_either(server: ResoServer, connect: C
 
 async def test_a_token_that_cannot_be_sent_is_refused(server: ResoServer, connect: Connect) -> None:
     server.tokens = "é"  # type: ignore[assignment]
-    with pytest.raises(ResoError, match="RESO_TOKEN holds what no token may hold"):
+    with pytest.raises(ResoError, match="RESO_TOKEN holds characters that a token cannot have"):
         await fetch(connect, server)
 
 

@@ -52,7 +52,7 @@ def test_one_resource_has_one_name() -> None:
         ("http://example.com/Property", "localhost alone"),
         ("http://localhost.example.com/Property", "localhost alone"),
         ("https://me:hunter2@example.com/Property", "leave the user and password out"),
-        ("https://exa mple.com:x/Property", "no URL"),
+        ("https://exa mple.com:x/Property", "not a URL"),
         (f"{URL}?access_token=hunter2", "RESO_TOKEN"),
         (f"{URL}?$top=5", "'$top' cannot be used"),
         (f"{URL}?$filter=a&$filter=b", "repeats"),
