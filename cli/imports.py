@@ -123,6 +123,10 @@ DeleteAtMost = Annotated[
 CreateUsers = Annotated[
     bool, typer.Option("--create-users", help="Create the users whom the tenant does not know.")
 ]
+RoleOption = Annotated[
+    Role | None,
+    typer.Option(help="Role of the users that --create-users creates. Default: viewer."),
+]
 
 
 @imports.command("properties")
@@ -170,23 +174,21 @@ def import_interactions(
     encoding: Encoding = None,
     strict: Strict = False,
     create_users: CreateUsers = False,
-    role: Annotated[
-        Role | None,
-        typer.Option(help="Role of the users that --create-users creates. Default: viewer."),
-    ] = None,
+    role: RoleOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Add what investors did, from CSV or JSON.
 
     The file may be gzipped. Users are found by external id or email, properties by external id.
     """
-    if role is not None and not create_users:
-        raise typer.BadParameter("goes with --create-users alone", param_hint="--role")
     from domain.imports.interactions import import_interactions
 
     options = _options(columns, constants, words, format, dates, Blank.ERASE, strict)
     load = partial(
-        import_interactions, options=options, create_users=create_users, role=role or Role.VIEWER
+        import_interactions,
+        options=options,
+        create_users=create_users,
+        role=_role(role, create_users=create_users),
     )
     _import(tenant, _file(path, encoding), load, as_json)
 
@@ -211,6 +213,7 @@ def check(
     delete_missing: DeleteMissing = False,
     delete_at_most: DeleteAtMost = None,
     create_users: CreateUsers = False,
+    role: RoleOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what an import of the file would do, and change nothing.
@@ -232,7 +235,12 @@ def check(
             delete_at_most=_limit(delete_at_most, delete_missing=delete_missing),
         )
         if found is Noun.PROPERTIES
-        else partial(import_interactions, options=options, create_users=create_users)
+        else partial(
+            import_interactions,
+            options=options,
+            create_users=create_users,
+            role=_role(role, create_users=create_users),
+        )
     )
     _import(tenant, source, load, as_json, create_tenant=create_tenant, check_only=True)
 
@@ -258,7 +266,7 @@ def import_reso(
 ) -> None:
     """Add or update properties from a RESO Web API.
 
-    Reads what was modified since the last run, or goes on where that was interrupted. The
+    Reads what was modified since the last run, or continues where that was interrupted. The
     credentials are environment variables: RESO_TOKEN, or RESO_CLIENT_ID, RESO_CLIENT_SECRET,
     RESO_TOKEN_URL and, where the provider asks for one, RESO_SCOPE.
     """
@@ -293,7 +301,7 @@ def import_reso(
         so_far = report
         if time.monotonic() - said >= 5:
             said = time.monotonic()
-            say(f"{report.pages:,} pages, {report.rows.read:,} records", err=True)
+            say(f"pages: {report.pages:,}, records: {report.rows.read:,}", err=True)
 
     async def body(database: "Database", _: "Services") -> FeedReport:
         of = await tenant_id(database, tenant)
@@ -449,6 +457,12 @@ def _limit(given: str | None, *, delete_missing: bool) -> "DeletionLimit":
         return DeletionLimit.parse(given)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--delete-at-most") from None
+
+
+def _role(given: Role | None, *, create_users: bool) -> Role:
+    if given is not None and not create_users:
+        raise typer.BadParameter("needs --create-users", param_hint="--role")
+    return given or Role.VIEWER
 
 
 def _pairs(option: str, given: list[str] | None, form: str) -> dict[str, str]:

@@ -345,7 +345,7 @@ def test_a_check_says_what_would_happen_and_changes_nothing(
     assert "  listing_price <- Price" in checked.stdout
 
     acts = write(tmp_path / "acts.csv", "property,user,kind,occurred_at\n1,ann,VIEW,2024-05-01\n")
-    checked = twin("import", "check", acts, *of, "--create-users")
+    checked = twin("import", "check", acts, *of, "--create-users", "--role", "analyst")
     assert "1 users created" in checked.stdout
     assert twin("users", "list", *of).stdout == ""
 
