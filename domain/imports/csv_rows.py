@@ -57,7 +57,7 @@ def read_csv(text: TextFile, note: Note) -> Records:
 
     Args:
         text: the file.
-        note: is told at the end of the rows how many were blank, and which were remarks.
+        note: called after the rows, with how many were blank and which were remarks.
 
     Raises:
         ImportRefusedError: here or while reading: the file is empty, its header is not CSV, a

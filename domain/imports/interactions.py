@@ -105,7 +105,7 @@ _SHOW_UNKNOWN = f"""
     SELECT line, {{name}}_key FROM resolved_interactions
     WHERE {{name}}_id IS NULL ORDER BY line LIMIT {PROBLEM_LIMIT}
 """  # noqa: S608
-# Locked before they are replaced: nobody gives another opinion in between, which would be lost.
+# Locked before they are replaced: an opinion given in between would be lost.
 _HOLD_THUMBS = f"""
     CREATE TEMP TABLE held_thumbs ON COMMIT DROP AS
     SELECT held.id, to_jsonb(held) AS before
@@ -188,7 +188,7 @@ async def import_interactions(
         create_users: create unknown users; one is simulated if all its acts are.
         role: of the users that are created. Users who exist keep theirs.
         actor: who imports, for the record.
-        progress: is told the bytes read so far and in all, every few thousand lines.
+        progress: called with the bytes read so far and in all, every few thousand lines.
 
     Raises:
         ImportRefusedError: the source or the options cannot be used.

@@ -59,7 +59,7 @@ def read_json(text: TextFile, note: Note, open_page: OPEN) -> Records:
 
     Args:
         text: the file.
-        note: is told in which list the records are, and which pages are missing.
+        note: called with the name of the list that holds the records.
         open_page: opens a further page.
 
     Raises:
@@ -157,7 +157,7 @@ def _pages(document: "_Document", note: Note, open_page: OPEN, missing: list[str
     while link:
         if link in read or not _is_beside(folder, link):
             shown = link.partition("?")[0][:SHOWN]
-            missing.append(f"the records go on at {shown!r}, which is not here")
+            missing.append(f"further records are at {shown!r}, which is not in this folder")
             return
         read.add(link)
         with open_page(folder / link) as text:
@@ -311,7 +311,7 @@ class _Document:
             else:
                 if end - self._at > RECORD_LIMIT:
                     raise self._refused(f"{what} is longer than a mebibyte")
-                # A number may go on in what was not read yet.
+                # A number may continue in what was not read yet.
                 if end < len(self._buffer) or ended:
                     text = self._buffer[self._at : end]
                     self._at = end

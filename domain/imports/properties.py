@@ -80,7 +80,7 @@ _UPDATE = _changed(
     f"changed AS ({update_changed(_ROWS)}),"
     f" recorded AS ({recorded('changed', import_id=':import_id')})"
 )
-# Where no ZIP code has less than five digits, nobody has to ask.
+# The first condition seldom holds, so the others are seldom checked.
 _FIVE_DIGITS = f"""
     SELECT EXISTS (SELECT FROM {STAGED} WHERE zipcode ~ '{SHORT_ZIP_CODE}')
         AND EXISTS (SELECT FROM {STAGED} WHERE zipcode ~ '{ZIP_CODE}')
@@ -142,7 +142,7 @@ async def import_properties(
         actor: who imports, for the record.
         continues: the import that this is a further part of; undoing it undoes all parts. Ignored
             if it was undone meanwhile.
-        progress: is told the bytes read so far and in all, every few thousand lines.
+        progress: called with the bytes read so far and in all, every few thousand lines.
 
     Raises:
         ImportRefusedError: the source or the options cannot be used, or too many properties would
@@ -187,7 +187,7 @@ async def import_properties(
     five_digits = bool(await work.session.scalar(text(_FIVE_DIGITS)))
     missing: list[UUID] = []
     if delete_missing and not report.unidentified:
-        # Held first: nobody acts on them any more, and whoever did is known by less now.
+        # Locked first, so that nobody acts on them while they are counted and deleted.
         missing = list(await work.session.scalars(text(_HOLD), values))
         await refuse_too_many(work, source.name, missing, delete_at_most)
     report.updated, updated = await _execute(work, _UPDATE, values | {"five_digits": five_digits})

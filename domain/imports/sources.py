@@ -27,8 +27,8 @@ class Source(Protocol):
         """Open the source for one reading.
 
         Args:
-            progress: is told how much was read, of how much.
-            note: is told remarks on the source as a whole, here or while the rows are read.
+            progress: called with how much was read, and of how much.
+            note: called with remarks on the source as a whole, here or while the rows are read.
 
         Raises:
             ImportRefusedError: the source as a whole cannot be used, as found here or while
@@ -85,7 +85,7 @@ class RecordSource:
 
     @contextmanager
     def open(self, progress: Progress, note: Note) -> Iterator[Records]:  # noqa: ARG002
-        """Hand out the records, numbered from 1. ``note`` is told nothing."""
+        """Yield the records, numbered from 1. ``note`` is not called."""
         size = len(self._records)
         columns = tuple(dict.fromkeys(name for record in self._records for name in record))
         rows = (

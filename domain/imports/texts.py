@@ -114,7 +114,7 @@ def open_text(
 
     A byte order mark decides, whatever was given. Without one, a file is UTF-16 if its beginning
     has zeros in every other byte, UTF-8 if all of it is valid UTF-8, and windows-1252 otherwise.
-    The whole file is read once to check that before a line is handed out, so no text is half
+    The whole file is read once to check that before a line is yielded, so that no text is partly
     garbled.
 
     A pipe is copied to a temporary file first.
@@ -122,8 +122,8 @@ def open_text(
     Args:
         path: the file, plain or gzipped.
         encoding: a name that Python knows, e.g. "windows-1252"; None to detect it.
-        progress: is told how much of the file was read.
-        note: is told why a file is not read as UTF-8.
+        progress: called with how much of the file was read.
+        note: called with the reason if the file is not read as UTF-8.
 
     Raises:
         ImportRefusedError: here or while reading: there is no such file or encoding; the file is

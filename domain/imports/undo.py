@@ -33,7 +33,7 @@ class Left:
         noun: what it is.
         id: of the row, whether or not it still exists.
         name: external id of the property or user; of an interaction, that of its property. The id
-            if there is no such row any more.
+            if that row no longer exists.
         reason: why it was left.
         fields: the fields that were left; empty where the whole row was.
     """

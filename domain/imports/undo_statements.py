@@ -55,7 +55,7 @@ def _hold(table: str, ids: str, strength: str) -> str:
 
 
 _INTERACTIONS = _written(Noun.INTERACTION, "INSERT", "UPDATE")
-# In the order in which whoever acts on a property locks them: users, properties, interactions.
+# In the order in which acts lock them: users, properties, interactions.
 HOLD = (
     _hold("users", _written(Noun.USER, "INSERT"), "UPDATE"),
     _hold(
@@ -72,7 +72,7 @@ HOLD = (
     _hold("interactions", _INTERACTIONS, "UPDATE"),
 )
 
-# Seen only once the rows are held: nobody writes them any more.
+# Read only once the rows are locked, so that no later write is missed.
 LATER = (
     """
     CREATE TEMP TABLE undo_later ON COMMIT DROP AS

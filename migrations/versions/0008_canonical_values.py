@@ -1,8 +1,8 @@
 """Values in canonical form, canonical ZIP codes, and words without accents.
 
 Values that were stored before are brought to the form that new ones get. Rows whose external ids
-would then be those of others stay as they are and are listed in the log. PostgreSQL writes the
-table of properties again, during which nobody reads or writes it: run it in a maintenance window.
+would then be those of others stay as they are and are listed in the log. PostgreSQL rewrites the
+table of properties and locks it meanwhile: run this in a maintenance window.
 If others use the table for longer than ``WAIT`` it gives up and changes nothing.
 """
 
@@ -152,7 +152,7 @@ CANONICALISE = f"""
     SELECT max(id::text) FROM batch
 """
 
-# The others keep their ids: which of two properties is right, nobody here can know.
+# The others keep their ids: a migration cannot know which of two properties is right.
 RENAME = """
     WITH canonical AS (
         SELECT id, external_id, pg_temp.canonical_id(external_id) AS new_id FROM properties

@@ -92,7 +92,7 @@ async def replicate(
         client: reads the resource; it is open.
         load: imports the records of a page.
         full: read everything again, as if nothing were loaded.
-        progress: is told after each page.
+        progress: called after each page.
 
     Raises:
         ResoError: the feed cannot be read; the pages before are loaded.

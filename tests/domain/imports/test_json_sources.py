@@ -205,7 +205,7 @@ def test_a_page_elsewhere_is_noted(read: Read, link: str, shown: str | None) -> 
     assert found.rows == RECORDS
     (note,) = found.notes
     shown = shown or link.partition("?")[0]
-    assert note == (f"the records go on at {shown!r}, which is not here")
+    assert note == (f"further records are at {shown!r}, which is not in this folder")
 
 
 def test_a_broken_page_is_refused_by_its_name(read: Read, write: Write) -> None:
