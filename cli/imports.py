@@ -522,6 +522,8 @@ def _import(
         say(*report.lines())
         if check_only:
             say("This was a check: nothing was changed.")
+    if not report.valid:
+        raise typer.Exit(REFUSED)
     _exit_by(report)
 
 

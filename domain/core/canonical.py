@@ -185,15 +185,17 @@ MONEY: Units = {
     **dict.fromkeys(("b", "bn", "billion"), 1e9),
 }
 _SQUARE_METRE = 1 / 0.3048**2
+_SQUARE_FEET = (
+    "", "sq ft", "sqft", "sq.ft", "sq feet", "square feet", "square foot", "sf", "ft2", "feet2",
+)  # fmt: skip
+_SQUARE_METRES = (
+    "m2", "sqm", "sq m", "sq meters", "sq metres", "square meter", "square metre", "square meters",
+    "square metres",
+)  # fmt: skip
 AREA: Units = {
-    **dict.fromkeys(
-        ("", "sq ft", "sqft", "sq.ft", "sq feet", "square feet", "square foot", "sf", "ft2"), 1
-    ),
+    **dict.fromkeys(_SQUARE_FEET, 1),
     **dict.fromkeys(("acre", "acres", "ac"), 43_560),
-    **dict.fromkeys(
-        ("m2", "sqm", "sq m", "sq meters", "sq metres", "square meters", "square metres"),
-        _SQUARE_METRE,
-    ),
+    **dict.fromkeys(_SQUARE_METRES, _SQUARE_METRE),
     **dict.fromkeys(("ha", "hectare", "hectares"), 10_000 * _SQUARE_METRE),
 }
 RATE: Units = {"": 1, "%": 0.01, "percent": 0.01, "pct": 0.01}

@@ -66,7 +66,7 @@ class Gate:
         )
 
 
-class Column(dict[str, Any]):
+class FieldReader(dict[str, Any]):
     """Reads the values of a field. It remembers what the first ``REMEMBERED`` texts became.
 
     Most columns hold the same few texts again and again.
@@ -119,13 +119,13 @@ class OutsideInput(BaseModel):
     together: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Groups of fields that are left out together if one of them is bad."""
 
-    columns: ClassVar[Mapping[str, Column]] = {}
+    readers: ClassVar[Mapping[str, FieldReader]] = {}
     """The gate of each field."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         """Collect the functions that the fields are marked with."""
-        cls.columns = {name: Column(field) for name, field in cls.model_fields.items()}
+        cls.readers = {name: FieldReader(field) for name, field in cls.model_fields.items()}
 
     @model_validator(mode="before")
     @classmethod
@@ -138,7 +138,7 @@ class OutsideInput(BaseModel):
             values = {name: gate.meant(name, value) for name, value in values.items()}
         clean = {}
         for name, value in values.items():
-            found = cls.columns[name].read(value) if name in cls.columns else value
+            found = cls.readers[name].read(value) if name in cls.readers else value
             if type(found) is Changed:
                 gate.notes.append(Note(name, found.kind, value, found.value))
                 found = found.value

@@ -58,7 +58,7 @@ class WholeColumns:
         self, name: str, given: Sequence[Any], odd: set[int], notes: dict[int, list[Note]]
     ) -> list[Any]:
         """The valid values; None for others, whose rows are added to ``odd``."""
-        gate = self._model.columns[name]
+        gate = self._model.readers[name]
         clean = list(map(gate.reader(set(map(type, given))), given))
         if Changed in set(map(type, clean)):
             for row, value in enumerate(clean):

@@ -7,14 +7,14 @@ Names are compared by their letters and digits alone: "Zip Code", "zip_code" and
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
 from typing import Any, TypeAlias
 from unicodedata import normalize
 
-from domain.core.canonical import is_null
+from domain.core.canonical import AREA, is_null, number, value_of
 
 Combine: TypeAlias = Callable[[Sequence[Any]], Any]
 
@@ -332,17 +332,7 @@ def _parcel(values: Sequence[Any]) -> Any:
     return f"{borough}{block:05}{lot:04}"
 
 
-_SQUARE_METRE = 1 / 0.3048**2
-_ACRE = 43_560.0
-_UNITS: Mapping[str, float] = {
-    **dict.fromkeys(("sqft", "sqfeet", "squarefeet", "squarefoot", "sf", "ft2", "feet2"), 1.0),
-    **dict.fromkeys(("acre", "acres", "ac"), _ACRE),
-    **dict.fromkeys(
-        ("squaremeters", "squaremetres", "squaremeter", "squaremetre", "sqm", "sqmeters", "m2"),
-        _SQUARE_METRE,
-    ),
-    **dict.fromkeys(("hectare", "hectares", "ha"), 10_000 * _SQUARE_METRE),
-}
+_UNITS = {key(unit): worth for unit, worth in AREA.items() if unit}
 """Square feet in a unit of area, by ``key``."""
 
 
@@ -475,20 +465,10 @@ def _text(value: Any) -> str:
     return " ".join(str(value).split())
 
 
-_GROUPED = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?")
-_PLAIN = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)")
 _LARGEST = 1e15
 
 
 def _number(value: Any) -> float | None:
-    """A number, or text that is one, perhaps with commas between thousands; else None."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
-        return float(value) if abs(value) < _LARGEST else None
-    if isinstance(value, str) and len(written := value.strip()) <= 30:
-        if _GROUPED.fullmatch(written):
-            return float(written.replace(",", ""))
-        if _PLAIN.fullmatch(written):
-            return float(written)
-    return None
+    """A number, or text that is one; else None."""
+    found = None if isinstance(value, bool) else value_of(number(value))
+    return float(found) if isinstance(found, int | float) and abs(found) < _LARGEST else None

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from domain.imports.records import Record, Records, Unreadable
 from domain.imports.report import ImportRefusedError
-from domain.imports.texts import BLANK_LINES, Note, TextFile
+from domain.imports.texts import BLANK_LINES, Remark, TextFile
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -50,7 +50,7 @@ _COUNT = re.compile(
 )
 
 
-def read_csv(text: TextFile, note: Note) -> Records:
+def read_csv(text: TextFile, note: Remark) -> Records:
     """Find the separator and the header of a CSV file. Rows are read as they are taken.
 
     Blanks around a quoted field do not belong to it, nor do blanks before any other field.
@@ -133,7 +133,7 @@ class _Rows:
         raise ImportRefusedError(f"{self._path}: the file is empty")
 
     def below(
-        self, columns: Sequence[str], note: Note
+        self, columns: Sequence[str], note: Remark
     ) -> Iterator[tuple[int, Record | Unreadable]]:
         """Yield the rows below the header."""
         reader = self._reader
@@ -184,7 +184,7 @@ class _Rows:
             text = " ".join(_filled(row))
             self._remark = f"line {line:,}: {text[:SHOWN]}{'…' if len(text) > SHOWN else ''}"
 
-    def _tell(self, note: Note) -> None:
+    def _tell(self, note: Remark) -> None:
         if self._remarks:
             rows = (
                 "1 row that is a remark"

@@ -17,7 +17,7 @@ from pydantic_core import from_json
 
 from domain.imports.records import Record, Records, Unreadable, in_order
 from domain.imports.report import ImportRefusedError
-from domain.imports.texts import BLANK_LINES, Note, TextFile
+from domain.imports.texts import BLANK_LINES, Remark, TextFile
 
 LINES_SUFFIXES = (".jsonl", ".ndjson")
 SUFFIXES = (*LINES_SUFFIXES, ".json")
@@ -51,7 +51,7 @@ def is_json(text: TextFile) -> bool:
     return _BEGIN.match(text.head) is not None or _name(text).endswith(SUFFIXES)
 
 
-def read_json(text: TextFile, note: Note, open_page: OPEN) -> Records:
+def read_json(text: TextFile, note: Remark, open_page: OPEN) -> Records:
     """Read JSON Lines, an array of records, an object around one, or a single record.
 
     An answer of OData may name its next page, in ``@odata.nextLink``. If that is the name of a file
@@ -149,7 +149,9 @@ def _parsed(record: str) -> dict[str, Any] | Unreadable:
     return values if isinstance(values, dict) else Unreadable(record.strip(), "not a JSON object")
 
 
-def _pages(document: "_Document", note: Note, open_page: OPEN, missing: list[str]) -> Iterator[str]:
+def _pages(
+    document: "_Document", note: Remark, open_page: OPEN, missing: list[str]
+) -> Iterator[str]:
     folder = document.path.parent
     read = {document.path.name}
     yield from document.records()
@@ -184,7 +186,7 @@ class _Document:
         counted: how many records the server has, once the document was read to its end.
     """
 
-    def __init__(self, text: TextFile, note: Note) -> None:
+    def __init__(self, text: TextFile, note: Remark) -> None:
         self.path = text.path
         self.dialect = "JSON object"
         self.found = 0

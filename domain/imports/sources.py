@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from domain.imports.csv_rows import read_csv
 from domain.imports.json_records import is_json, read_json
 from domain.imports.records import Records, in_order
-from domain.imports.texts import Note, Progress, open_text
+from domain.imports.texts import Progress, Remark, open_text
 
 
 class Source(Protocol):
@@ -23,7 +23,7 @@ class Source(Protocol):
     name: str
     sha256: str | None
 
-    def open(self, progress: Progress, note: Note) -> AbstractContextManager[Records]:
+    def open(self, progress: Progress, note: Remark) -> AbstractContextManager[Records]:
         """Open the source for one reading.
 
         Args:
@@ -57,7 +57,7 @@ class FileSource:
         self._encoding = encoding
 
     @contextmanager
-    def open(self, progress: Progress, note: Note) -> Iterator[Records]:
+    def open(self, progress: Progress, note: Remark) -> Iterator[Records]:
         """Open the file; ``Source.open`` says more."""
         with open_text(self._path, self._encoding, progress, note) as text:
             self.sha256 = text.sha256
@@ -84,7 +84,7 @@ class RecordSource:
         self._records = records
 
     @contextmanager
-    def open(self, progress: Progress, note: Note) -> Iterator[Records]:  # noqa: ARG002
+    def open(self, progress: Progress, note: Remark) -> Iterator[Records]:  # noqa: ARG002
         """Yield the records, numbered from 1. ``note`` is not called."""
         size = len(self._records)
         columns = tuple(dict.fromkeys(name for record in self._records for name in record))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 """Called with the bytes of the file read so far and its size in bytes."""
 
-Note = Callable[[str], None]
+Remark = Callable[[str], None]
 """Called with each remark on the file as a whole."""
 
 GZIP = b"\x1f\x8b"
@@ -108,7 +108,7 @@ class TextFile:
 
 @contextmanager
 def open_text(
-    path: Path, encoding: str | None, progress: Progress, note: Note
+    path: Path, encoding: str | None, progress: Progress, note: Remark
 ) -> Iterator[TextFile]:
     """Open a text file in the encoding given, or else in the one it is found to have.
 

@@ -318,6 +318,7 @@ def test_a_strict_import_reports_and_loads_nothing(twin: Twin, slug: str, tmp_pa
         ("external_id,bedrooms\na,3\nb,many\n", 0),
         ("external_id,city\na,Kent\n,Kent\n", 1),
         ("external_id,city\n,Kent\n", 2),
+        ("external_id,city\n", 2),
         ("", 2),
         ("address\n1 A St\n", 2),
     ],

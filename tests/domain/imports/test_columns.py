@@ -97,7 +97,7 @@ def test_first_of_one_column_is_that_column() -> None:
         (2, None, None),
         (2, "", None),
         (2, "Dimensions", "2 Dimensions"),
-        ("0,25", "Acres", "0,25 Acres"),
+        ("0,25", "Acres", 10_890),
         ("6,534 sqft", "Acres", "6,534 sqft"),
     ],
 )
