@@ -140,7 +140,7 @@ APOSTROPHES = "'\u2019"
 
 SEPARATORS = (
     ' !"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n\r'
-    "\u00a0\u00ab\u00b7\u00bb\u2010\u2011\u2012\u2013\u2014\u2018\u201c\u201d\u2026\u2116"
+    "\u00a0\u00ab\u00b7\u00bb\u2010\u2011\u2012\u2013\u2014\u201c\u201d\u2026"
 )
 """What stands between words; no word holds what means something in LIKE."""
 
@@ -149,12 +149,14 @@ MARKS = "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
 
 PLAIN_LETTERS = dict(
     zip(
-        "\u00f8\u00d8\u0111\u0110\u00f0\u00d0\u0142\u0141\u0127\u0126\u0167\u0166\u0131\u03c2",
-        "oOdDdDlLhHtTi\u03c3",
+        "\u00f8\u00d8\u0111\u0110\u00f0\u00d0\u0142\u0141\u0127\u0126\u0167\u0166\u0131\u03c2"
+        "\u02bb\u02bc\u2018\u2044",
+        "oOdDdDlLhHtTi\u03c3''' ",
         strict=True,
     )
 )
-"""Letters that do not decompose into a letter and a mark, and what people type for them."""
+"""Letters that do not decompose, and what people type for them: an apostrophe for those that
+Hawaiian writes, and a blank within a fraction."""
 
 LIGATURES = {
     "\u00df": "ss", "\u1e9e": "SS", "\u00e6": "ae", "\u00c6": "AE", "\u0153": "oe", "\u0152": "OE",
@@ -162,6 +164,9 @@ LIGATURES = {
 }  # fmt: skip
 """Letters for which people type two."""
 
+# Decomposed, \u2116 is No, \u00bd is 1/2 and \u00b4 is a blank: none may join or part words.
+_APART = str.maketrans({"\u2116": " ", "\u00b4": "'"})
+_FRACTION = re.compile("[\u00bc-\u00be\u2150-\u215f\u2189]")
 _MARK = re.compile(f"[{MARKS}]")
 _LETTERS = str.maketrans(PLAIN_LETTERS | LIGATURES)
 _WORDS = str.maketrans(dict.fromkeys(SEPARATORS, " ") | dict.fromkeys(APOSTROPHES, ""))
@@ -170,12 +175,14 @@ _WORDS = str.maketrans(dict.fromkeys(SEPARATORS, " ") | dict.fromkeys(APOSTROPHE
 def words_of(text: str) -> tuple[str, ...]:
     """The words to search for, each once, in lower case: "12-14 O'Brien" is 12, 14 and obrien.
 
-    Letters lose their accents: "San Jos\u00e9" is san and jose.
+    Letters lose their accents, ligatures and wide digits become plain ones: "San Jos\u00e9" is san
+    and jose.
 
     What the database keeps of a property is split in the same way: see ``Property.search``.
     """
     if not text.isascii():
-        text = _MARK.sub("", normalize("NFD", text)).translate(_LETTERS)
+        text = _FRACTION.sub(r" \g<0>", text.translate(_APART))
+        text = _MARK.sub("", normalize("NFKD", text)).translate(_LETTERS)
     # As the database's collation pg_c_utf8 does: letter by letter, each to one letter.
     lowered = text.lower() if text.isascii() else "".join(letter.lower() for letter in text)
     words = lowered.translate(_WORDS).split(" ")
@@ -183,38 +190,43 @@ def words_of(text: str) -> tuple[str, ...]:
 
 
 LEADING_ZERO_STATES = (
-    "ae", "ct", "ma", "me", "nh", "nj", "ny", "pr", "ri", "vi", "vt", "connecticut", "maine",
-    "massachusetts", "new hampshire", "new jersey", "new york", "puerto rico", "rhode island",
-    "vermont", "virgin islands",
+    "ae", "ct", "ma", "me", "nh", "nj", "ny", "pr", "ri", "vi", "vt", "armed forces europe",
+    "connecticut", "maine", "massachusetts", "new hampshire", "new jersey", "new york",
+    "puerto rico", "rhode island", "u.s. virgin islands", "us virgin islands", "vermont",
+    "virgin islands",
 )  # fmt: skip
 """States with ZIP codes that begin with 0. Not all states: WA is Western Australia as well, where
 postcodes have four digits."""
 
-ZIP_CODE = r"^[0-9]{5}([- ]?[0-9]{4}|-|\.0+)?$"
-SHORT_ZIP_CODE = r"^[0-9]{3,4}(-[0-9]{4}|\.0+)?$"
-SHORT_ZIP_CODE_AND_4 = r"^[0-9]{7,8}$"
-WHOLE_NUMBER = r"^[0-9]+\.0+$"
+_AND_4 = r"(?: ?-? ?[0-9]{4}| ?-)?(?:\.0*)?$"
+ZIP_CODE = f"^([0-9]{{5}}){_AND_4}"
+SHORT_ZIP_CODE = f"^([0-9]{{3,4}}){_AND_4}"
+"""A ZIP code that may have lost its leading zeros; like ``ZIP_CODE``, for Python and PostgreSQL."""
 
+_WHOLE_NUMBER = re.compile(r"([0-9]+)\.0*")
+_CANADIAN = re.compile("([A-Z][0-9][A-Z])[ -]?([0-9][A-Z][0-9])")
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_ASCII_UPPER = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
 
 
 def canonical_zipcode(zipcode: str, state: str | None = None, *, cut: bool = False) -> str:
     """The ZIP code that filters, facets and models use: five digits, without ZIP+4.
 
     The database computes the same; see ``Property.canonical_zipcode``. Codes of other countries
-    stay as they are.
+    stay as they are, in capital letters, Canadian ones with their blank.
 
     Args:
         zipcode: as it was given.
         state: says with ``LEADING_ZERO_STATES`` that a shorter code lost its zeros.
         cut: the column of the file shows that it lost its zeros.
     """
-    if re.fullmatch(ZIP_CODE[1:-1], zipcode):
-        return zipcode[:5]
-    digits = zipcode.partition("-")[0].partition(".")[0]
-    if cut or (state is not None and state.translate(_ASCII_LOWER) in LEADING_ZERO_STATES):
-        if re.fullmatch(SHORT_ZIP_CODE[1:-1], zipcode):
-            return digits.rjust(5, "0")
-        if re.fullmatch(SHORT_ZIP_CODE_AND_4[1:-1], zipcode):
-            return digits.rjust(9, "0")[:5]
-    return digits if re.fullmatch(WHOLE_NUMBER[1:-1], zipcode) else zipcode
+    # For a line break at the end, which "$" allows in Python, a pattern has to match all.
+    if found := re.fullmatch(ZIP_CODE, zipcode):
+        return found[1]
+    lost_zeros = cut or (state is not None and state.translate(_ASCII_LOWER) in LEADING_ZERO_STATES)
+    if lost_zeros and (found := re.fullmatch(SHORT_ZIP_CODE, zipcode)):
+        return found[1].rjust(5, "0")
+    if found := _WHOLE_NUMBER.fullmatch(zipcode):
+        return found[1]
+    capital = zipcode.translate(_ASCII_UPPER)
+    return f"{found[1]} {found[2]}" if (found := _CANADIAN.fullmatch(capital)) else capital

@@ -40,20 +40,26 @@ OLD_WORDS = (
 LOST_ZEROS = (
     """(zipcode_cut OR lower(state COLLATE "C") IN ('ae', 'ct', 'ma', 'me', 'nh', 'nj', 'ny', """
     "'pr', 'ri', 'vi', 'vt', 'connecticut', 'maine', 'massachusetts', 'new hampshire', "
-    "'new jersey', 'new york', 'puerto rico', 'rhode island', 'vermont', 'virgin islands'))"
+    "'new jersey', 'new york', 'puerto rico', 'rhode island', 'vermont', 'virgin islands', "
+    "'armed forces europe', 'u.s. virgin islands', 'us virgin islands'))"
 )
+AND_4 = r"(?: ?-? ?[0-9]{4}| ?-)?(?:\.0*)?$"
+ZIP_CODE = f"^([0-9]{{5}}){AND_4}"
+SHORT_ZIP_CODE = f"^([0-9]{{3,4}}){AND_4}"
 CANONICAL_ZIPCODE = rf"""CASE
-    WHEN zipcode ~ '^[0-9]{{5}}([- ]?[0-9]{{4}}|-|\.0+)?$' THEN left(zipcode, 5)
-    WHEN zipcode ~ '^[0-9]{{3,4}}(-[0-9]{{4}}|\.0+)?$' AND {LOST_ZEROS}
-        THEN lpad(substring(zipcode FROM '^[0-9]+'), 5, '0')
-    WHEN zipcode ~ '^[0-9]{{7,8}}$' AND {LOST_ZEROS} THEN left(lpad(zipcode, 9, '0'), 5)
-    WHEN zipcode ~ '^[0-9]+\.0+$' THEN split_part(zipcode, '.', 1)
-    ELSE zipcode END"""
+    WHEN zipcode ~ '{ZIP_CODE}' THEN left(zipcode, 5)
+    WHEN zipcode ~ '{SHORT_ZIP_CODE}' AND {LOST_ZEROS}
+        THEN lpad(substring(zipcode FROM '{SHORT_ZIP_CODE}'), 5, '0')
+    WHEN zipcode ~ '^[0-9]+\.0*$' THEN split_part(zipcode, '.', 1)
+    WHEN zipcode ~ '^[A-Za-z][0-9][A-Za-z][ -]?[0-9][A-Za-z][0-9]$'
+        THEN upper((left(zipcode, 3) || ' ' || right(zipcode, 3)) COLLATE "C")
+    ELSE upper(zipcode COLLATE "C") END"""
 MARKS = "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
 LETTERS = (
-    f"translate(regexp_replace(normalize({TEXT}, NFD), '[{MARKS}]', '', 'g'), "
-    "'\u00f8\u00d8\u0111\u0110\u00f0\u00d0\u0142\u0141\u0127\u0126\u0167\u0166\u0131\u03c2', "
-    "'oOdDdDlLhHtTi\u03c3')"
+    f"translate(regexp_replace(normalize(regexp_replace(translate({TEXT}, '\u2116\u00b4', ' '''), "
+    f"'[\u00bc-\u00be\u2150-\u215f\u2189]', ' \\&', 'g'), NFKD), '[{MARKS}]', '', 'g'), "
+    "'\u00f8\u00d8\u0111\u0110\u00f0\u00d0\u0142\u0141\u0127\u0126\u0167\u0166\u0131\u03c2"
+    "\u02bb\u02bc\u2018\u2044', 'oOdDdDlLhHtTi\u03c3'''''' ')"
 )
 for one, two in (
     ("\u00df", "ss"), ("\u1e9e", "SS"), ("\u00e6", "ae"), ("\u00c6", "AE"),
@@ -64,7 +70,8 @@ WORDS = (
     "' ' || regexp_replace(replace(replace(lower((CASE WHEN "
     f"octet_length({TEXT}) = length({TEXT}) THEN {TEXT} ELSE {LETTERS} END) COLLATE pg_c_utf8), "
     f"'''', ''), '\u2019', ''), '{OLD_BETWEEN}', ' ', 'g') || ' ' || "
-    "coalesce(nullif(canonical_zipcode(zipcode, state, zipcode_cut), zipcode), '')"
+    "coalesce(nullif(lower(canonical_zipcode(zipcode, state, zipcode_cut) COLLATE pg_c_utf8), "
+    "lower(zipcode COLLATE pg_c_utf8)), '')"
 )
 
 # Functions keep the columns' expressions short: for each row of an update that does not touch them
@@ -172,17 +179,17 @@ COLLIDING = """
     ORDER BY external_id
 """
 # One file's ZIP codes cannot be told from another's any more: a tenant's are taken together.
-FIND_CUT = r"""
-    UPDATE properties SET zipcode_cut = true WHERE zipcode ~ '^[0-9]{3,4}(-[0-9]{4}|\.0+)?$'
-    AND EXISTS (SELECT FROM properties WHERE zipcode ~ '^[0-9]{5}')
-    AND NOT EXISTS (SELECT FROM properties WHERE zipcode !~
-        '^([0-9]{5}([- ]?[0-9]{4}|-|\.0+)?|[0-9]{3,4}(-[0-9]{4}|\.0+)?)$')
+FIND_CUT = f"""
+    UPDATE properties SET zipcode_cut = true WHERE zipcode ~ '{SHORT_ZIP_CODE}'
+    AND EXISTS (SELECT FROM properties WHERE zipcode ~ '{ZIP_CODE}')
+    AND NOT EXISTS (
+        SELECT FROM properties WHERE zipcode !~ '{ZIP_CODE}' AND zipcode !~ '{SHORT_ZIP_CODE}'
+    )
 """
-NOTE_WORDS = """
+ALL_TEXT = "concat(external_id, address, city, state, zipcode)"
+NOTE_WORDS = f"""
     INSERT INTO changed_properties SELECT id FROM properties
-    WHERE zipcode <> canonical_zipcode
-        OR octet_length(concat(external_id, address, city, state)) <>
-            length(concat(external_id, address, city, state))
+    WHERE zipcode <> canonical_zipcode OR octet_length({ALL_TEXT}) <> length({ALL_TEXT})
     ON CONFLICT DO NOTHING
 """
 MARK = f"""
