@@ -11,6 +11,8 @@ import logging
 import sqlalchemy as sa
 from alembic import op
 
+from migrations.row_level_security import application_role
+
 logger = logging.getLogger(__name__)
 
 revision: str = "0008"
@@ -84,43 +86,70 @@ CREATE_FUNCTIONS = (
     f"LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN {WORDS}",
 )
 
-CANONICAL_TEXT = r"""
-    CREATE FUNCTION pg_temp.canonical_text(given text) RETURNS text IMMUTABLE LANGUAGE sql AS $$
-        SELECT normalize(btrim(
-            regexp_replace(given, '[\u00ad\u200b\u2060\ufeff]', '', 'g'), E' \t\n\r\u00a0\u3000'
-        ), NFC)
-    $$
+BLANK = r"[\t-\r\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+# In PL/pgSQL, which takes a tenth of the time of SQL here, and passes over what is plain.
+CANONICAL_TEXT = rf"""
+    CREATE OR REPLACE FUNCTION pg_temp.canonical_text(given text) RETURNS text
+    STRICT IMMUTABLE LANGUAGE plpgsql AS $$
+    DECLARE clean text := given;
+    BEGIN
+        IF clean ~ '^[0-9A-Za-z]([ -~]*[0-9A-Za-z.])?$' THEN RETURN clean; END IF;
+        clean := normalize(regexp_replace(clean, '[\u00ad\u200b\u2060\ufeff]', '', 'g'), NFC);
+        clean := regexp_replace(clean, '^{BLANK}+|{BLANK}+$', '', 'g');
+        CASE
+            WHEN clean ~ '^=".*"$' AND length(clean) > 2 THEN
+                clean := replace(substr(clean, 3, length(clean) - 3), '""', '"');
+            WHEN clean ~ '^''[0-9]' THEN clean := substr(clean, 2);
+            WHEN clean ~ '^"[^"]*"$' THEN clean := substr(clean, 2, length(clean) - 2);
+            ELSE RETURN clean;
+        END CASE;
+        RETURN regexp_replace(clean, '^{BLANK}+|{BLANK}+$', '', 'g');
+    END $$
 """
-CANONICAL_PHRASE = r"""
-    CREATE FUNCTION pg_temp.canonical_phrase(given text) RETURNS text IMMUTABLE LANGUAGE sql AS $$
-        SELECT CASE WHEN lower(phrase) = ANY(ARRAY[
+CANONICAL_PHRASE = rf"""
+    CREATE OR REPLACE FUNCTION pg_temp.canonical_phrase(given text) RETURNS text
+    STRICT IMMUTABLE LANGUAGE plpgsql AS $$
+    DECLARE clean text := pg_temp.canonical_text(given);
+    BEGIN
+        IF length(clean) < 16 AND lower(clean) = ANY(ARRAY[
             '', 'null', '(null)', '<null>', '[null]', '\n', '\\n', 'nan', '-nan', 'n/a', 'n / a',
             '#n/a', '#na', 'none', '(none)', '<none>', 'nil', 'undefined', '(blank)', '#null!',
             '#value!', '#ref!', '#div/0!', '#name?', '#num!', '-', '--', '---', '–', '—', '−', 'na',
             'n.a.', 'n.a', 'unknown', 'unk', 'unspecified', 'missing', 'tbd', 'tba', '.', '?', '??',
             'not available', 'not applicable', 'not provided', 'not disclosed', 'not specified'
-        ]) THEN NULL ELSE phrase END
-        FROM (SELECT regexp_replace(CASE
-            WHEN trimmed ~ '^="[^"]*"$' THEN btrim(substr(trimmed, 3, length(trimmed) - 3))
-            WHEN trimmed ~ '^''[0-9]' THEN substr(trimmed, 2)
-            ELSE trimmed END, '[\s\u00a0]+', ' ', 'g') AS phrase
-            FROM (SELECT pg_temp.canonical_text(given) AS trimmed) AS one) AS two
-    $$
+        ]) THEN RETURN NULL; END IF;
+        IF clean ~ '  |[^ -~]' THEN
+            RETURN regexp_replace(clean, '{BLANK}+', ' ', 'g');
+        END IF;
+        RETURN clean;
+    END $$
 """  # noqa: RUF001
-CANONICAL_ID = r"""
-    CREATE FUNCTION pg_temp.canonical_id(given text) RETURNS text IMMUTABLE LANGUAGE sql AS $$
-        SELECT regexp_replace(pg_temp.canonical_text(given), '^(0|[1-9][0-9]*)\.0*$', '\1')
-    $$
+CANONICAL_GIVEN_ZIPCODE = """
+    CREATE OR REPLACE FUNCTION pg_temp.canonical_given_zipcode(given text) RETURNS text
+    STRICT IMMUTABLE LANGUAGE plpgsql AS $$
+    DECLARE clean text := pg_temp.canonical_phrase(given);
+    BEGIN
+        RETURN CASE WHEN clean ~ '^0+$' THEN NULL ELSE clean END;
+    END $$
 """
+CANONICAL_ID = r"""
+    CREATE OR REPLACE FUNCTION pg_temp.canonical_id(given text) RETURNS text
+    STRICT IMMUTABLE LANGUAGE plpgsql AS $$
+    BEGIN
+        RETURN regexp_replace(pg_temp.canonical_text(given), '^(0|[1-9][0-9]*)\.0*$', '\1');
+    END $$
+"""
+
+CANONICALISING = (CANONICAL_TEXT, CANONICAL_PHRASE, CANONICAL_GIVEN_ZIPCODE, CANONICAL_ID)
 
 IS_SWAPPED = (
     "(latitude NOT BETWEEN -60 AND 84 AND longitude BETWEEN -60 AND 84 AND abs(latitude) <= 180)"
 )
 IS_NO_PLACE = (
     "((abs(latitude) < 0.01 AND abs(longitude) < 0.01) OR (abs(latitude) = 1 AND"
-    " abs(longitude) = 1) OR latitude > 84)"
+    " abs(longitude) = 1) OR (latitude > 84 AND longitude IS NOT NULL))"
 )
-PHRASES = ("address", "city", "state", "zipcode", "source_system")
+PHRASES = ("address", "city", "state", "source_system", "zipcode")
 PROVENANCE = " || ".join(
     f"CASE WHEN canonical.{name} IS NOT NULL AND new_{name} IS NULL THEN ARRAY['{name}'] "
     "ELSE '{}' END"
@@ -131,8 +160,9 @@ CANONICALISE = f"""
         SELECT id FROM properties WHERE id > CAST(:after AS uuid) ORDER BY id LIMIT {BATCH}
     ), canonical AS (
         SELECT id, {
-    ", ".join(f"{name}, pg_temp.canonical_phrase({name}) AS new_{name}" for name in PHRASES)
+    ", ".join(f"{name}, pg_temp.canonical_phrase({name}) AS new_{name}" for name in PHRASES[:-1])
 },
+            zipcode, pg_temp.canonical_given_zipcode(zipcode) AS new_zipcode,
             latitude, CASE WHEN {IS_SWAPPED} THEN longitude WHEN {IS_NO_PLACE} THEN NULL
                 ELSE latitude END AS new_latitude,
             longitude, CASE WHEN {IS_SWAPPED} THEN latitude WHEN {IS_NO_PLACE} THEN NULL
@@ -203,8 +233,8 @@ MARK = f"""
 """
 BUY_BOXES = """
     UPDATE users SET buy_box = buy_box || jsonb_strip_nulls(jsonb_build_object(
-        'zipcodes', (SELECT jsonb_agg(DISTINCT CASE WHEN code ~ '^[0-9]{5}([- ]?[0-9]{4}|-)?$'
-            THEN left(code, 5) ELSE code END)
+        'zipcodes', (
+            SELECT jsonb_agg(DISTINCT canonical_zipcode(pg_temp.canonical_text(code), NULL, false))
             FROM jsonb_array_elements_text(buy_box -> 'zipcodes') AS code),
         'cities', (SELECT jsonb_agg(DISTINCT pg_temp.canonical_text(city))
             FROM jsonb_array_elements_text(buy_box -> 'cities') AS city)
@@ -216,7 +246,7 @@ def upgrade() -> None:
     connection = op.get_bind()
     op.execute(f"SET LOCAL lock_timeout = '{WAIT}'")
     op.execute("LOCK TABLE properties IN ACCESS EXCLUSIVE MODE")
-    for function in (CANONICAL_TEXT, CANONICAL_PHRASE, CANONICAL_ID):
+    for function in CANONICALISING:
         connection.exec_driver_sql(function)
     connection.exec_driver_sql("CREATE TEMPORARY TABLE changed_properties (id uuid PRIMARY KEY)")
     tenants = list(connection.execute(sa.text("SELECT id, slug FROM tenants ORDER BY id")))
@@ -226,12 +256,15 @@ def upgrade() -> None:
         while after := connection.scalar(sa.text(CANONICALISE), {"after": after}):
             pass
         connection.exec_driver_sql(RENAME)
-        connection.exec_driver_sql(BUY_BOXES)
         _list(slug, list(connection.scalars(sa.text(COLLIDING))))
     _enter(connection, "")
     op.drop_index(OLD_INDEX, "properties")
     for function in CREATE_FUNCTIONS:
         connection.exec_driver_sql(function)
+    # Not every database lets everybody execute what is new.
+    op.execute(
+        f"GRANT EXECUTE ON FUNCTION canonical_zipcode, property_words TO {application_role()}"
+    )
     # One statement, so that the table is written once.
     connection.exec_driver_sql(
         "ALTER TABLE properties ADD COLUMN zipcode_cut boolean NOT NULL DEFAULT false, "
@@ -245,6 +278,7 @@ def upgrade() -> None:
         _enter(connection, tenant)
         connection.exec_driver_sql(FIND_CUT)
         connection.exec_driver_sql(NOTE_WORDS)
+        connection.exec_driver_sql(BUY_BOXES)
         connection.execute(sa.text(MARK), {"tenant": tenant})
     _enter(connection, "")
     connection.exec_driver_sql("DROP TABLE changed_properties")

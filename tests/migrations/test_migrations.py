@@ -194,6 +194,8 @@ STORED = {
     "12.0": "'1 A St', 'San Jose\u0301', 'CA', '95110', -121.9, 37.3, 1985",
     "15.0": "'1 A St', 'Kent', 'MA', '2139', 47.5, -122.3, 1985",
     "15": "'1 A St', 'Kent', 'WA', '98030-1234', 47.5, -122.3, 1985",
+    '="16"': "'  1  A St\u2003', '\"Kent\"', '=\"WA\"', '00000', 85, NULL, 1985",
+    "'17": "'1 A St', 'K\u200bent', '\u2014', '=\"02139\"', 47.5, -122.3, 1985",
 }
 COLUMNS = "address, city, state, zipcode, latitude, longitude, year_built"
 
@@ -207,7 +209,7 @@ def test_stored_values_become_canonical(
     for firm in firms:
         rows = (
             ", ".join(
-                f"('{firm}', '{name}', {values}, CAST('{{{{\"city\": {{{{}}}}}}}}' AS jsonb))"
+                f"('{firm}', $id${name}$id$, {values}, CAST('{{{{\"city\": {{{{}}}}}}}}' AS jsonb))"
                 for name, values in STORED.items()
             )
             .replace("{{", "{")
@@ -234,7 +236,7 @@ def test_stored_values_become_canonical(
                 f"SELECT external_id, {COLUMNS}, canonical_zipcode, provenance FROM properties",
             )
         }
-        assert found.keys() == {"kept", "null", "12", "15.0", "15"}
+        assert found.keys() == {"kept", "null", "12", "15.0", "15", "16", "17"}
         provenance: dict[str, object] = {"city": {}}
         kept = ["1 A St", "Kent", "WA", "98030", 47.5, -122.3, 1985]
         assert found["kept"] == [*kept, "98030", provenance]
@@ -244,12 +246,16 @@ def test_stored_values_become_canonical(
         ]  # fmt: skip
         assert (found["15.0"][3], found["15.0"][7]) == ("2139", "02139")
         assert (found["15"][3], found["15"][7]) == ("98030-1234", "98030")
+        assert found["16"] == ["1 A St", "Kent", "WA", None, 85, None, 1985, None, provenance]
+        assert found["17"][:4] == ["1 A St", "Kent", None, "02139"]
         marked = run_as_owner(
             empty,
             as_firm,
             "SELECT external_id FROM index_marks JOIN properties ON subject_id = properties.id",
         )
-        assert sorted(str(name) for (name,) in marked) == ["12", "15", "15.0", "null"]
+        assert sorted(str(name) for (name,) in marked) == [
+            "12", "15", "15.0", "16", "17", "null",
+        ]  # fmt: skip
         boxes = run_as_owner(empty, as_firm, "SELECT buy_box FROM users")
         assert boxes == [({"cities": ["San Jos\u00e9"], "zipcodes": ["02139"]},)]
     listed = [record.getMessage() for record in caplog.records if "external ids" in record.message]
