@@ -11,8 +11,8 @@ from domain.changes.changes import Noun
 from domain.contract.vocabulary import Role
 from domain.imports.report import PROBLEM_LIMIT
 from domain.interactions.interactions import Interaction
-from domain.properties.input import PROPERTY_COLUMNS
 from domain.properties.table import Property
+from domain.properties.upsert import RECORDED
 
 _TABLES = ("undo_writes", "undo_later", "undo_left", "undo_touched")
 STAGE = (
@@ -215,7 +215,7 @@ REMOVE_PROPERTIES = f"""
 _FIELDS_LEFT = """(
     SELECT array_agg(field ORDER BY field) FROM undo_later AS later
     CROSS JOIN LATERAL unnest(later.fields) AS field
-    WHERE later.subject_id = own.subject_id AND EXISTS (
+    WHERE later.subject_id = own.subject_id AND field <> 'zipcode_cut' AND EXISTS (
         SELECT FROM undo_writes AS any_write
         WHERE any_write.subject_id = own.subject_id AND any_write.before ? field
     )
@@ -235,7 +235,7 @@ LEAVE_UPDATED = _leave(
 )
 _VALUES = ", ".join(
     f"{column} = CASE WHEN own.before ? '{column}' THEN was.{column} ELSE existing.{column} END"
-    for column in PROPERTY_COLUMNS[1:]
+    for column in RECORDED
 )
 REVERT_PROPERTIES = f"""
     UPDATE properties AS existing SET {_VALUES},

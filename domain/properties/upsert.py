@@ -48,6 +48,9 @@ _SQL_TYPES = {"line": "bigint", "given": "integer", "id": "uuid", "provenance": 
 }
 _RANDOM_BITS = 0xFFF << 64 | (1 << 62) - 1
 
+RECORDED = (*PROPERTY_COLUMNS[1:], "zipcode_cut")
+"""The columns whose previous values are recorded when they change."""
+
 ROW_DEFINITION = ", ".join(f"{column} {_SQL_TYPES[column]}" for column in ROW)
 
 
@@ -130,10 +133,18 @@ def update_changed(rows: str, among: str = "true") -> str:
     differs = " OR ".join(
         (*(f"({_differs(column)})" for column in PROPERTY_COLUMNS[1:]), _FOUND_CUT)
     )
-    previous = ", ".join(f"'{column}', previous.{column}" for column in PROPERTY_COLUMNS[1:])
+    previous = ", ".join(f"'{column}', previous.{column}" for column in RECORDED)
+    # A ZIP code and whether it lost its zeros are recorded together, or neither.
+    zipcode = "(previous.zipcode, previous.zipcode_cut)", "(existing.zipcode, existing.zipcode_cut)"
+    compared = {
+        column: zipcode
+        if column.startswith("zipcode")
+        else (f"previous.{column}", f"existing.{column}")
+        for column in RECORDED
+    }
     unchanged = ", ".join(
-        f"CASE WHEN previous.{column} IS NOT DISTINCT FROM existing.{column} THEN '{column}' END"
-        for column in PROPERTY_COLUMNS[1:]
+        f"CASE WHEN {before} IS NOT DISTINCT FROM {after} THEN '{column}' END"
+        for column, (before, after) in compared.items()
     )
     return f"""
         UPDATE properties AS existing

@@ -104,6 +104,24 @@ async def test_changed_fields_get_their_values_and_stamps_back(
     assert await rows(database, tenant, "properties") == before
 
 
+async def test_a_zipcode_comes_back_as_one_that_lost_its_zeros(
+    database: Database, tenant: Tenant, load: Load, take_back: TakeBack
+) -> None:
+    await load("external_id,zipcode\nA,2139\nB,98101\n")
+    before = await rows(database, tenant, "properties")
+    assert {row["canonical_zipcode"] for row in before} == {"02139", "98101"}
+    await load("external_id,zipcode\nA,98102\n")
+    await take_back()
+    assert await rows(database, tenant, "properties") == before
+
+    await load("external_id,zipcode\nA,98102\n")
+    await send(database, tenant, external_id="A", zipcode="2480")
+    done = await take_back()
+    assert kinds(done) == {"property: changed since": 1}
+    found = await rows(database, tenant, "properties")
+    assert {row["canonical_zipcode"] for row in found} == {"2480", "98101"}
+
+
 async def test_what_changed_since_is_left_and_listed(
     database: Database, tenant: Tenant, load: Load, stored: Stored, take_back: TakeBack
 ) -> None:
