@@ -1,10 +1,10 @@
 """The floor: the three queries by hand, for ``bench.graphql_served`` to compare with.
 
 What is left of a request when nothing general is: raw ASGI, the HS256 check spelled out, statements
-for asyncpg that read the asked columns alone, messages for Qdrant's gRPC stub put together by hand,
-answers put together for orjson. It knows exactly the three queries of ``bench.graphql_served``, and
-no errors, cursors, fragments or other fields. Where the twin computes, it calls the same functions
-of ``ml``. Its answers are the server's.
+for asyncpg that read the asked columns alone, answers put together for orjson. It knows exactly the
+three queries of ``bench.graphql_served``, and no errors, cursors, fragments, changes or other
+fields. Where the twin computes, it calls the same functions of ``ml``. Its answers are the
+server's.
 """
 
 import asyncio
@@ -16,26 +16,21 @@ from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
 import numpy as np
 import orjson
 import torch
-from grpc import aio
-from qdrant_client import grpc
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import runtime
+from domain.contract.filters import PropertyFilter
 from domain.contract.snapshots import InvestorHistory, StoredModel
 from domain.contract.vocabulary import InteractionKind
 from domain.properties.snapshots import SNAPSHOT, columns
-from ml.index.candidates import gather
-from ml.index.index_rows import ROW
-from ml.serving.retrieval import ALIKE, NEAR, UNOWNED
 from ml.twin.artifacts import unpack as load_artifact
-from ml.twin.scoring import Investor, LoadedTwin
+from ml.twin.scoring import LoadedTwin
 from settings import load
 
 CARD = (
@@ -61,6 +56,7 @@ _HISTORY = f"""
     JOIN properties p ON p.id = a.property_id
     WHERE u.id = $1 AND a.created_at <= $2 ORDER BY a.occurred_at DESC, a.id DESC LIMIT 128
 """
+_EVERYTHING = f"SELECT {_SNAPSHOT} FROM properties p ORDER BY p.id"
 _EXCLUDED = """
     SELECT DISTINCT property_id FROM interactions
     WHERE user_id = $1 AND kind IN ('DEAL', 'DISMISS', 'THUMBS_DOWN')
@@ -77,6 +73,7 @@ class Floor:
 
     def __init__(self) -> None:
         self._twins: dict[UUID, LoadedTwin] = {}
+        self._catalogues: dict[UUID, Catalogue] = {}
 
     async def open(self) -> None:
         """Connect to the services."""
@@ -84,8 +81,6 @@ class Floor:
         self._secret = found.jwt_secret.encode()
         url = found.database_url.replace("postgresql+asyncpg", "postgresql")
         self._pool = await asyncpg.create_pool(url, min_size=16, max_size=20, reset=_nothing)
-        channel = aio.insecure_channel(urlsplit(found.qdrant_url).netloc)
-        self._points = grpc.PointsStub(channel)  # type: ignore[no-untyped-call]
         torch.set_num_threads(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -167,47 +162,26 @@ class Floor:
             self._twins[version] = LoadedTwin(load_artifact(stored), torch.device("cpu"))
         return self._twins[version]
 
+    async def _catalogue(self, connection: Any, version: UUID) -> Catalogue:
+        if version not in self._catalogues:
+            rows = await connection.fetch(_EVERYTHING)
+            properties = columns([tuple(row) for row in rows])
+            catalogue = Catalogue()
+            catalogue.load(properties, (await self._twin(connection, version)).items(properties))
+            catalogue.settle()
+            self._catalogues[version] = catalogue
+        return self._catalogues[version]
+
     async def _recommend(self, tenant: UUID, user: UUID) -> Any:
         async with self._transaction(tenant) as connection:
             version, history = await self._history(connection, user)
-            excluded = [str(row[0]) for row in await connection.fetch(_EXCLUDED, user)]
+            excluded = [row[0] for row in await connection.fetch(_EXCLUDED, user)]
             twin = await self._twin(connection, version)
-        investor = twin.investor(history)
-        positive = [
-            grpc.VectorInput(dense=grpc.DenseVector(data=one)) for one in investor.interests
-        ]
-        query = grpc.Query(
-            recommend=grpc.RecommendInput(
-                positive=positive, strategy=grpc.RecommendStrategy.BestScore
-            )
+            catalogue = await self._catalogue(connection, version)
+        investor = twin.investor(history, catalogue.items_of)
+        found = await catalogue.candidates(
+            investor.interests, PropertyFilter(), excluded, sources(investor)
         )
-        unowned = _matches("owned", grpc.Match(boolean=False))
-        searches: list[tuple[int, list[grpc.Condition]]] = [(ALIKE, []), (UNOWNED, [unowned])]
-        if investor.surroundings:
-            searches.append((NEAR, [_near(investor)]))
-        must_not = [
-            _matches("property_id", grpc.Match(keywords=grpc.RepeatedStrings(strings=excluded)))
-        ]
-        batches = await self._search(
-            [
-                grpc.QueryPoints(
-                    collection_name="property_embeddings",
-                    query=query,
-                    filter=grpc.Filter(
-                        must=[*_space(tenant, version), *further],
-                        must_not=must_not if excluded else [],
-                    ),
-                    limit=limit + 1,
-                    with_payload=_fields(ROW),
-                )
-                for limit, further in searches
-            ]
-        )
-        above = tuple(
-            points[-1].score if len(points) > limit else -1.0
-            for points, (limit, _) in zip(batches, searches, strict=True)
-        )
-        found = gather(batches, above, ())
         scores = twin.score(investor, found.items)
         order = np.argsort(-scores, kind="stable")[:20]
         affinity = twin.affinity(scores[order]).tolist()
@@ -234,34 +208,20 @@ class Floor:
             anchor = await connection.fetchrow(_ANCHOR, like)
             version = anchor[0]
             twin = await self._twin(connection, version)
-        vector = twin.embed(columns([tuple(anchor)[1:]]))[0]
-        keyword = grpc.Match(keywords=grpc.RepeatedStrings(strings=[str(like)]))
-        (points,) = await self._search(
-            [
-                grpc.QueryPoints(
-                    collection_name="property_embeddings",
-                    query=grpc.Query(nearest=grpc.VectorInput(dense=grpc.DenseVector(data=vector))),
-                    filter=grpc.Filter(
-                        must=_space(tenant, version), must_not=[_matches("property_id", keyword)]
-                    ),
-                    limit=22,
-                    with_payload=_fields("property_id"),
-                )
-            ]
-        )
-        hits = [(-point.score, point.payload["property_id"].string_value) for point in points]
-        hits = sorted(hits)[:20]
+            catalogue = await self._catalogue(connection, version)
+        vector = twin.embed(columns([tuple(anchor)[1:]]), catalogue.items_of)[0]
+        hits = await catalogue.query(vector, PropertyFilter(), [like], 20)
         async with self._transaction(tenant) as connection:
-            found = await connection.fetch(_CARDS, [UUID(one) for _, one in hits])
-            cards = {str(row[0]): row for row in found}
+            found = await connection.fetch(_CARDS, [one.property_id for one in hits])
+            cards = {row[0]: row for row in found}
         return {
             "similarProperties": {
                 "edges": [
                     {
-                        "similarity": min(1.0, max(0.0, (1 - score) / 2)),
-                        "node": _card(cards[one]),
+                        "similarity": min(1.0, max(0.0, (1 + hit.cosine) / 2)),
+                        "node": _card(cards[hit.property_id]),
                     }
-                    for score, one in hits
+                    for hit in hits
                 ]
             }
         }
@@ -272,20 +232,18 @@ class Floor:
             rows = {row[0]: row for row in await connection.fetch(_CARDS_AND_SNAPSHOT, wanted)}
             version, history = await self._history(connection, user)
             twin = await self._twin(connection, version)
+            catalogue = await self._catalogue(connection, version)
         found = columns([tuple(rows[one])[len(CARD) :] for one in wanted])
-        scores = twin.affinity(twin.score_properties(twin.investor(history), found))
+        known = catalogue.items_of
+        scores = twin.affinity(
+            twin.score_properties(twin.investor(history, known), found, twin.items(found, known))
+        )
         return {
             "affinity": [
                 {"score": score, "property": _card(rows[one])}
                 for one, score in zip(wanted, scores.tolist(), strict=True)
             ]
         }
-
-    async def _search(self, searches: list[grpc.QueryPoints]) -> list[Any]:
-        answer = await self._points.QueryBatch(
-            grpc.QueryBatchPoints(collection_name="property_embeddings", query_points=searches)
-        )
-        return [one.result for one in answer.result]
 
 
 async def _nothing(_connection: Any) -> None:
@@ -300,40 +258,6 @@ def _card(row: Any) -> dict[str, Any]:
     card = dict(zip(_NAMES, row, strict=False))
     card["id"] = base64.b64encode(b"Property:" + str(row[0]).encode()).decode()
     return card
-
-
-def _matches(key: str, match: grpc.Match) -> grpc.Condition:
-    return grpc.Condition(field=grpc.FieldCondition(key=key, match=match))
-
-
-def _space(tenant: UUID, version: UUID) -> list[grpc.Condition]:
-    return [
-        _matches("tenant_id", grpc.Match(keyword=str(tenant))),
-        _matches("model_version", grpc.Match(keyword=str(version))),
-    ]
-
-
-def _near(investor: Investor) -> grpc.Condition:
-    return grpc.Condition(
-        filter=grpc.Filter(
-            should=[
-                grpc.Condition(
-                    field=grpc.FieldCondition(
-                        key="location",
-                        geo_radius=grpc.GeoRadius(
-                            center=grpc.GeoPoint(lat=one.latitude, lon=one.longitude),
-                            radius=one.radius_km * 1000 + 0.001,
-                        ),
-                    )
-                )
-                for one in investor.surroundings
-            ]
-        )
-    )
-
-
-def _fields(*names: str) -> grpc.WithPayloadSelector:
-    return grpc.WithPayloadSelector(include=grpc.PayloadIncludeSelector(fields=names))
 
 
 def create_app() -> ASGIApp:

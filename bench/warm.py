@@ -20,14 +20,12 @@ from rich.table import Table
 
 from bench.sample_columns import as_columns, portfolio_columns
 from domain.contract.snapshots import InteractionLog, PropertyColumns
-from ml.measures.validation import RankingMetrics, ranking_metrics, two_stage_scorer
+from ml.measures.validation import RankingMetrics, ranking_metrics
 from ml.training.config import TrainingConfig
-from ml.training.reranker_training import owned_before
+from ml.training.gates import as_of, list_scorer
 from ml.training.training import Fit, fit
 from ml.twin.artifacts import Artifact
 from ml.twin.dataset import Events, Queries, queries
-from ml.twin.features import encode
-from ml.twin.scoring import items_of
 from sample.export import build_sample
 from sample.portfolios import REGIONS
 
@@ -71,16 +69,7 @@ def figures(
     artifact: Artifact, columns: PropertyColumns, data: Events, asked: Queries
 ) -> RankingMetrics:
     """The twin's, on the queries."""
-    items = items_of(artifact.tower, artifact.reranker, artifact.statistics, columns)
-    features = torch.from_numpy(encode(columns, artifact.statistics))
-    with torch.inference_mode():
-        items = replace(
-            items,
-            prior=artifact.reranker.prior(features, items.spacing),
-            taken=owned_before(data, asked.moment),
-        )
-    temperature = TrainingConfig().temperature
-    scorer = two_stage_scorer(artifact.reranker, items, asked, temperature)
+    scorer = list_scorer(artifact, as_of(columns, data, asked.moment), asked)
     return ranking_metrics(scorer, asked, len(columns))
 
 

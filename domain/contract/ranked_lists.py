@@ -15,8 +15,7 @@ class Key(NamedTuple):
     """Where a property stands; lists are in ascending order of keys.
 
     Attributes:
-        part: 0 for the first part of a list; then 1 for what scores less; last 2 for what scores
-            more than the end of the first part but was found too late for it.
+        part: 0 for the first part of a list, 1 for the second.
         place: within the part, a number of the list's own; smaller is better.
         id: the property or investor, among equals.
     """

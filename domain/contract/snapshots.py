@@ -4,7 +4,7 @@ Nothing here knows a database or a tensor library: NumPy columns go from the dom
 plain values come back, so that no ORM object leaves the domain.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
@@ -42,6 +42,10 @@ HISTORY_LIMIT = 128
 
 class OutdatedIndexError(RuntimeError):
     """The tenant's part of the index was written by another version of this program."""
+
+
+class IndexUnavailableError(RuntimeError):
+    """The index does not answer, and the tenant's properties are not in memory."""
 
 
 class ModelKey(NamedTuple):
@@ -105,6 +109,49 @@ class PropertyColumns:
             owners=self.owners[index],
             labels=tuple(self.labels[i] for i in index) if self.labels else (),
         )
+
+
+class Changes(NamedTuple):
+    """What changed of a tenant's properties since a position of its feed.
+
+    Attributes:
+        position: where to read on; its text means something to the feed alone.
+        columns: what changed and exists, with labels, in no particular order.
+        deleted: the ids of what changed and does not exist.
+    """
+
+    position: str
+    columns: PropertyColumns
+    deleted: tuple[UUID, ...]
+
+
+class PropertyFeed(Protocol):
+    """How a process loads a tenant's properties into memory, and keeps up with what changes.
+
+    Ask for the position, then load the batches, then ask again and again for the changes since the
+    last position. Whatever was committed is in one of them. What is committed between the position
+    and its batch is in both.
+    """
+
+    async def position(self, tenant_id: UUID) -> str:
+        """The position of now: what is committed later is a change since then."""
+        ...
+
+    async def count(self, tenant_id: UUID) -> int:
+        """The number of the tenant's properties."""
+        ...
+
+    def batches(self, tenant_id: UUID) -> AsyncIterator[PropertyColumns]:
+        """All properties of the tenant by id, with labels, converted off the event loop."""
+        ...
+
+    async def changes(self, tenant_id: UUID, since: str) -> Changes | None:
+        """What was committed since a position, of which nothing is lost and little told again.
+
+        Returns None if that can no longer be told, because the position is too old or too much
+        changed: take a new position and load everything anew.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -221,9 +268,8 @@ class Twin(Protocol):
         """A part of the investor's list of indexed properties, best first, ties by id.
 
         The first part is the hundred best of what the twin looks at first. If that is not all that
-        matches, the next is what it looks at then, up to a thousand: first what scores less, then
-        what scores more and was found too late. The filter and the exclusions hold inside the
-        search.
+        matches, the next is what it looks at then, up to a thousand, the best first: some of it may
+        score more, and was found too late. The filter and the exclusions hold inside the search.
 
         With a ``diversity`` above 0, up to 1, there is one part of at most three hundred. Its order
         is that of maximal marginal relevance (Carbonell and Goldstein 1998), and scores need not
@@ -241,7 +287,8 @@ class Twin(Protocol):
 
         Raises:
             ValueError: for an investor without any interaction of positive weight.
-            OutdatedIndexError: until the tenant is reindexed.
+            OutdatedIndexError: until the tenant is reindexed, where the index answers.
+            IndexUnavailableError: as all that search.
         """
         ...
 

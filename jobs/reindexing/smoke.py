@@ -13,7 +13,7 @@ from domain.interactions import interactions
 from domain.properties import snapshots
 from jobs.reindexing.comparison import marked
 from jobs.reindexing.writer import Writer
-from ml.index.candidates import Source
+from ml.catalogue.candidates import Source
 
 _SEARCHES = 20
 _INVESTORS = 100

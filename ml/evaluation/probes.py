@@ -46,15 +46,15 @@ class Fitted(Interface):
         ...
 
     def scores(self, query: Query) -> NDArray[np.float64]:
-        """Log-odds, float64 (n,); -inf for what is not retrieved."""
+        """Numbers in the order of the list, float64 (n,); -inf for what is not ranked."""
         ...
 
     def affinity(self, query: Query, rows: Rows) -> NDArray[np.float64]:
         """Calibrated affinity of those properties in [0, 1], float64 (len(rows),)."""
         ...
 
-    def diversify(self, scores: NDArray[np.float64], diversity: float, k: int) -> Rows:
-        """The best k of the properties with finite scores for a diversity in [0, 1], best first."""
+    def listed(self, query: Query, diversity: float, k: int) -> Rows:
+        """The first k candidates of the list for a diversity in [0, 1], best first."""
         ...
 
 
@@ -162,7 +162,7 @@ def variety(fitted: Fitted, split: Split, most: int = MOST_INVESTORS) -> list[Va
         scores = np.where(query.candidates, fitted.scores(query), -np.inf)
         ranked |= query.candidates
         for level in DIVERSITIES:
-            best = fitted.diversify(scores, level, SHORT)
+            best = fitted.listed(query, level, SHORT)
             figures = ranking_metrics(scores, query.candidates, query.relevant, best)
             found[level].append((float(figures[_NDCG]), _likeness(fitted.embeddings[best])))
             shown[level][best] = True

@@ -22,6 +22,17 @@ def nearest_to_any(vectors: NDArray[np.float32]) -> grpc.Query:
     )
 
 
+def to_cosine(score: float) -> float:
+    """The cosine that Qdrant's best-score strategy makes a score of: 0.75 is a cosine of 1."""
+    signed = 2 * score - 1
+    return signed / (1 - abs(signed))
+
+
+def to_score(cosine: float) -> float:
+    """The inverse of ``to_cosine``."""
+    return (cosine / (1 + abs(cosine)) + 1) / 2
+
+
 def only(*fields: str) -> grpc.WithPayloadSelector:
     """These fields of the payload."""
     return grpc.WithPayloadSelector(include=grpc.PayloadIncludeSelector(fields=fields))

@@ -1,7 +1,8 @@
 """The embeddings of one tenant's one model version: written, deleted and searched here alone."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -9,40 +10,41 @@ from numpy.typing import NDArray
 from qdrant_client import grpc
 
 from domain.contract.filters import PropertyFilter
-from domain.contract.snapshots import PropertyColumns
-from ml.index.candidates import (
+from domain.contract.snapshots import BuyBox, OutdatedIndexError, PropertyColumns
+from ml.catalogue.candidates import (
     BELOW,
     EVERYTHING,
     MOST_TIES,
     Candidates,
+    Hit,
     Source,
     exceeded,
-    gather,
     mostly_ties,
 )
 from ml.index.contents import Contents
-from ml.index.filters import among, at_least, both, conditions, either, payloads
-from ml.index.index_rows import ROW, pack
+from ml.index.filters import (
+    among,
+    at_least,
+    both,
+    conditions,
+    either,
+    payloads,
+    unowned,
+    within_any,
+)
+from ml.index.index_rows import ROW, pack, unpack
 from ml.index.points import PROPERTIES, USERS, aside, check_shape
-from ml.index.queries import nearest_to, nearest_to_any, only
+from ml.index.queries import nearest_to, nearest_to_any, only, to_cosine, to_score
+from ml.twin.buy_box import FIELDS, columns_of, share_met
 from ml.twin.items import Items
 from ml.twin.observing import searching
 
 
-class Hit(NamedTuple):
-    """A property that a search found, and its cosine with the query.
-
-    Attributes:
-        vector: its unit vector (16,); empty unless it was asked for.
-    """
-
-    property_id: UUID
-    cosine: float
-    vector: NDArray[np.float32]
-
-
 class Space(Contents):
-    """The points of one tenant's one model version; no call can reach another's."""
+    """The points of one tenant's one model version; no call can reach another's.
+
+    Implements ``CandidateGenerator``, up to the approximation of Qdrant's graph.
+    """
 
     async def upsert_properties(self, properties: PropertyColumns, items: Items) -> None:
         """Writes the properties as the space's version sees them; replaces those already there."""
@@ -108,11 +110,10 @@ class Space(Contents):
         *,
         with_vectors: bool = False,
     ) -> list[Hit]:
-        """The ``limit`` properties nearest to the vector (16,), best first.
+        """See ``CandidateGenerator``.
 
-        The filter and the exclusions hold inside the search: the list is full if matches exist.
-        Equal cosines are ordered by property id, and the smallest ids are the ones kept (among a
-        thousand ties at the end of the list; beyond, which are kept is left to Qdrant).
+        Among a thousand ties at the end of the list the smallest ids are kept; beyond, which are
+        kept is left to Qdrant.
         """
         if limit < 1:
             return []
@@ -141,38 +142,28 @@ class Space(Contents):
         where: PropertyFilter,
         exclude: Collection[UUID],
         sources: Sequence[Source],
-        fields: Sequence[str] = (),
+        box: BuyBox | None = None,
     ) -> Candidates:
-        """The properties that are most like any of the interests (k, 16), k at least 1.
-
-        The filter and the exclusions hold inside the search. All sources are searched in one call.
-
-        Args:
-            interests: unit vectors; a property counts by the nearest of them.
-            where: the filter.
-            exclude: ids that are not wanted.
-            sources: how many of what; a property that several bring is there once.
-            fields: further fields of the payload to bring along.
-        """
+        """See ``CandidateGenerator``. All sources are searched in one call."""
         query = nearest_to_any(interests)
+        fields = FIELDS if box else ()
 
         def search(source: Source, limit: int) -> grpc.QueryPoints:
             return grpc.QueryPoints(
                 query=query,
-                filter=self._wanted(where, exclude, source.conditions),
+                filter=self._wanted(where, exclude, _conditions(source)),
                 limit=limit,
-                score_threshold=None if source.above is None else source.above - BELOW,
+                score_threshold=None if source.above is None else to_score(source.above - BELOW),
                 with_payload=only(ROW, *fields),
             )
 
         limits = [one.limit + 1 if one.above is None else 2 * one.limit for one in sources]
         brought = await self._search(list(map(search, sources, limits)))
         for place, source in enumerate(sources):
-            if mostly_ties(source, brought[place], limits[place]):
+            if mostly_ties(source, _likeness(brought[place]), limits[place]):
                 limits[place] += MOST_TIES
                 (brought[place],) = await self._search([search(source, limits[place])])
-        above = tuple(map(exceeded, sources, brought, limits))
-        return gather(brought, above, fields)
+        return _gather(sources, limits, brought, box)
 
     @searching
     async def investors(
@@ -239,6 +230,56 @@ class Space(Contents):
         """What matches, is not excluded, and meets the further conditions."""
         unwanted = [among("property_id", exclude)] if exclude else None
         return self._filter(must=[*conditions(where), *further], must_not=unwanted)
+
+
+def _conditions(source: Source) -> list[grpc.Condition]:
+    found = [unowned()] if source.unowned else []
+    return found if source.near is None else [*found, within_any(source.near)]
+
+
+def _likeness(points: Sequence[grpc.ScoredPoint]) -> list[float]:
+    return [to_cosine(point.score) for point in points]
+
+
+def _gather(
+    sources: Sequence[Source],
+    limits: Sequence[int],
+    brought: Sequence[Sequence[grpc.ScoredPoint]],
+    box: BuyBox | None,
+) -> Candidates:
+    """The candidates of several searches, as far as they exceed their bounds.
+
+    Raises OutdatedIndexError for points that another version of this program wrote.
+    """
+    likeness = [_likeness(points) for points in brought]
+    above = tuple(map(exceeded, sources, likeness, limits))
+    kept = [
+        [point for point, cosine in zip(points, cosines, strict=True) if cosine > bound]
+        for points, cosines, bound in zip(brought, likeness, above, strict=True)
+    ]
+    points = list(chain.from_iterable(kept))
+    try:
+        found = unpack([point.payload[ROW].string_value for point in points])
+    except ValueError as error:
+        raise OutdatedIndexError(str(error)) from error
+    by_source = np.zeros((len(kept), len(found.ids)), dtype=np.bool_)
+    by_source[np.repeat(np.arange(len(kept)), list(map(len, kept))), found.row] = True
+    met = None
+    if box is not None:
+        fields = [
+            {
+                name: _plain(points[row].payload[name])
+                for name in FIELDS
+                if name in points[row].payload
+            }
+            for row in found.first.tolist()
+        ]
+        met = share_met(box, columns_of(found.ids, fields))
+    return Candidates(found.ids, found.items, met, by_source, above)
+
+
+def _plain(value: grpc.Value) -> Any:
+    return getattr(value, value.WhichOneof("kind") or "null_value")
 
 
 def _property_id(point: grpc.ScoredPoint) -> UUID:

@@ -25,10 +25,6 @@ METRICS: tuple[str, ...] = ("ndcg@10", "hr@10", "recall@100", "auc", "gain")
 property is ranked above an irrelevant one; and the mean of 1 / log2(2 + irrelevant ones above),
 which looks at the top like NDCG, but moves with every place and so is the steadiest of the five."""
 
-RETRIEVED = 300
-"""Properties that the first stage puts before the second."""
-
-_BELOW = 1e6
 _SHARE, _SHARES = 16, 256
 """Pairs of one query that are scored together, and how many such shares are at a time."""
 
@@ -45,26 +41,6 @@ def tower_scorer(catalogue: Tensor, histories: Histories, temperature: float) ->
         some = interests[torch.arange(first, last, device=catalogue.device)]
         scaled = (catalogue[some.item] / temperature) @ catalogue.T
         return interest_logits(scaled, some.present)
-
-    return score
-
-
-@torch.inference_mode()
-def two_stage_scorer(
-    reranker: Reranker, items: Items, queries: Queries, temperature: float
-) -> Scorer:
-    """What is served: the first stage's best re-ranked, all others below them in its order."""
-    first_stage = tower_scorer(items.embedding, queries.histories, temperature)
-
-    @torch.inference_mode()
-    def score(first: int, last: int) -> Tensor:
-        device = queries.user.device
-        logits = first_stage(first, last)
-        seen = _mask(queries.seen, first, last, logits.shape[1])
-        best = logits.masked_fill(seen, -torch.inf).topk(min(RETRIEVED, logits.shape[1])).indices
-        opinions = _opinions(reranker, items, queries, torch.arange(first, last, device=device))
-        reranked = reranker(opinions, items[best])
-        return (logits - _BELOW).scatter(1, best, reranked)
 
     return score
 

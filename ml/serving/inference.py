@@ -5,27 +5,40 @@ small batches run inline on one thread; only large ones leave the event loop.
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import TypeVar
 from uuid import UUID
 
 import numpy as np
 import torch
+from grpc.aio import AioRpcError
 from numpy.typing import NDArray
 
 from domain.contract.filters import PropertyFilter
-from domain.contract.ranked_lists import Key, Kin, Ranked, Reach, Shortlist, Similar
-from domain.contract.snapshots import Cause, InvestorHistory, ModelKey, ModelLoader, PropertyColumns
-from ml.index.candidates import EVERYTHING
+from domain.contract.ranked_lists import Key, Kin, Reach, Shortlist, Similar
+from domain.contract.snapshots import (
+    Cause,
+    IndexUnavailableError,
+    InvestorHistory,
+    ModelKey,
+    ModelLoader,
+    OutdatedIndexError,
+    PropertyColumns,
+    PropertyFeed,
+)
+from ml.catalogue import ranking
+from ml.catalogue.candidates import EVERYTHING, CandidateGenerator
+from ml.catalogue.catalogue import Catalogue
+from ml.catalogue.diversity import diversify
+from ml.catalogue.retrieval import DIVERSIFIED
 from ml.index.index import EmbeddingIndex
 from ml.serving.audience import AUDIENCE, kinship
-from ml.serving.diversity import diversify
+from ml.serving.catalogues import Catalogues
 from ml.serving.loaded import LoadedTwins
-from ml.serving.retrieval import DIVERSIFIED, sources, split
-from ml.twin.buy_box import FIELDS, columns_of, share_met
 from ml.twin.device import pick_device
 from ml.twin.items import Items
 from ml.twin.observing import inference
-from ml.twin.scoring import Investor, LoadedTwin
+from ml.twin.scoring import Investor, KnownItems, LoadedTwin
 
 _LARGE_BATCH = 4096
 """Properties above which embedding takes milliseconds and moves to a thread."""
@@ -37,8 +50,16 @@ _MANY_INVESTORS = 16
 """Investors above which reading them takes long enough to move to a thread."""
 
 
+Answer = TypeVar("Answer")
+
+
 class TwinService:
-    """Implements the domain's ``Twin`` over an index and a loader of stored versions."""
+    """Implements the domain's ``Twin`` over catalogues, an index and a loader of stored versions.
+
+    Attributes:
+        loaded: the versions in memory.
+        catalogues: the tenants' properties in memory; None where the index alone answers.
+    """
 
     def __init__(
         self,
@@ -46,6 +67,10 @@ class TwinService:
         load: ModelLoader,
         device: str = "auto",
         capacity: int = 8,
+        *,
+        feed: PropertyFeed | None = None,
+        memory: int = 2**30,
+        limit: int = 1_000_000,
     ) -> None:
         """Loads nothing yet. On the CPU it sets torch to one thread for the whole process.
 
@@ -54,6 +79,9 @@ class TwinService:
             load: fetches a version; what it raises reaches the caller of the request.
             device: "auto", "cpu" or "cuda".
             capacity: most versions kept loaded, at least 1; the least recently used one goes.
+            feed: where catalogues are loaded from; None to have the index alone answer.
+            memory: see ``Catalogues``.
+            limit: see ``Catalogues``.
 
         Raises:
             ValueError: if the capacity is below 1, or CUDA is asked for and absent.
@@ -61,6 +89,9 @@ class TwinService:
         self._index = index
         self._device = pick_device(device)
         self.loaded = LoadedTwins(load, self._device, capacity)
+        self.catalogues = (
+            Catalogues(feed, self.loaded, memory=memory, limit=limit) if feed else None
+        )
         if self._device.type == "cpu":
             torch.set_num_threads(1)
 
@@ -77,29 +108,13 @@ class TwinService:
     ) -> Shortlist:
         """See ``Twin.rank``."""
         twin = await self.loaded.get(model)
-        known = _with_approval(twin, investor)
-        box = investor.buy_box
-        searched = sources(known, reach, part)
-        found = await self._index.space(model).candidates(
-            known.interests, where, exclude, searched, FIELDS if box else ()
+        known = _with_approval(twin, investor, self._known(model))
+        return await self._found(
+            model,
+            lambda generator: ranking.rank(
+                twin, generator, known, where, exclude, diversity, reach, part
+            ),
         )
-        if not found.ids:
-            return Shortlist([], reach or Reach(found.above))
-        met = share_met(box, columns_of(found.ids, found.fields)) if box else None
-        scores = twin.score(known, found.items.to(self._device), met)
-        # Stable, so that equals stay in the order of their ids.
-        order = np.argsort(-scores, kind="stable").tolist()
-        if diversity:
-            pool = np.array(order[:DIVERSIFIED])
-            vectors = found.items.embedding.numpy()[pool]
-            order = pool[diversify(scores[pool], vectors, diversity, len(pool))].tolist()
-            reach = reach or Reach(found.above)
-            keyed = [(row, Key(0, place, found.ids[row])) for place, row in enumerate(order, 1)]
-        else:
-            keyed, reach = split(order, scores, found, reach, part)
-        affinity = twin.affinity(scores)
-        items = [Ranked(found.ids[row], float(affinity[row]), key) for row, key in keyed]
-        return Shortlist(items, reach)
 
     @inference
     async def similar(
@@ -118,7 +133,7 @@ class TwinService:
         """
         if len(anchor) != 1:
             raise ValueError(f"similar needs one anchor property, not {len(anchor)}")
-        vector = (await self.loaded.get(model)).embed(anchor)[0]
+        vector = (await self.loaded.get(model)).embed(anchor, self._known(model))[0]
         return await self.nearest(model, vector, where, {*exclude, *anchor.ids}, limit, diversity)
 
     @inference
@@ -133,8 +148,11 @@ class TwinService:
     ) -> list[Similar]:
         """See ``Twin.nearest``."""
         wanted = DIVERSIFIED if diversity else limit
-        hits = await self._index.space(model).query(
-            vector, where, exclude, wanted, with_vectors=diversity > 0
+        hits = await self._found(
+            model,
+            lambda generator: generator.query(
+                vector, where, exclude, wanted, with_vectors=diversity > 0
+            ),
         )
         if diversity and hits:
             cosines = np.array([hit.cosine for hit in hits])
@@ -155,12 +173,13 @@ class TwinService:
     ) -> NDArray[np.float64]:
         """See ``Twin.score``."""
         twin = await self.loaded.get(model)
+        known = self._known(model)
 
         def scores() -> list[NDArray[np.float64]]:
             # Nearly the same of the properties for every investor.
-            items = twin.items(properties)
+            items = twin.items(properties, known)
             return [
-                twin.score_properties(_with_approval(twin, investor), properties, items)
+                twin.score_properties(_with_approval(twin, investor, known), properties, items)
                 for investor in investors
             ]
 
@@ -175,7 +194,9 @@ class TwinService:
     ) -> list[tuple[Cause, ...]]:
         """See ``Twin.explain``."""
         twin = await self.loaded.get(model)
-        return twin.explain(_with_approval(twin, investor), properties)
+        known = self._known(model)
+        items = twin.items(properties, known)
+        return twin.explain(_with_approval(twin, investor, known), properties, items)
 
     @inference
     async def audience(
@@ -186,7 +207,7 @@ class TwinService:
         above: Sequence[float | None],
     ) -> list[tuple[list[UUID], float]]:
         """See ``Twin.audience``."""
-        vectors = (await self.loaded.get(model)).embed(found)
+        vectors = (await self.loaded.get(model)).embed(found, self._known(model))
         space = self._index.space(model)
         return await asyncio.gather(
             *(
@@ -218,6 +239,30 @@ class TwinService:
             return await asyncio.to_thread(twin.embed, properties)
         return twin.embed(properties)
 
+    def _catalogue(self, model: ModelKey) -> Catalogue | None:
+        return self.catalogues.get(model) if self.catalogues else None
+
+    def _known(self, model: ModelKey) -> KnownItems | None:
+        """What tells of properties what is in memory."""
+        catalogue = self._catalogue(model)
+        return catalogue.items_of if catalogue else None
+
+    async def _found(
+        self, model: ModelKey, search: Callable[[CandidateGenerator], Awaitable[Answer]]
+    ) -> Answer:
+        """What a search finds in the catalogue, or in the index while there is none."""
+        if (catalogue := self._catalogue(model)) is not None:
+            return await search(catalogue)
+        try:
+            return await search(self._index.space(model))
+        except (AioRpcError, OutdatedIndexError) as error:
+            # It may have been loaded meanwhile: calls of the index are tried again for seconds.
+            if (catalogue := self._catalogue(model)) is not None:
+                return await search(catalogue)
+            if isinstance(error, OutdatedIndexError):
+                raise
+            raise IndexUnavailableError(f"the index: {error.code().name}") from error
+
     async def items(self, model: ModelKey, properties: PropertyColumns) -> Items:
         """What the index keeps of the properties."""
         twin = await self.loaded.get(model)
@@ -241,8 +286,10 @@ class TwinService:
         return await asyncio.to_thread(read) if many else read()
 
 
-def _with_approval(twin: LoadedTwin, history: InvestorHistory) -> Investor:
-    investor = twin.investor(history)
+def _with_approval(
+    twin: LoadedTwin, history: InvestorHistory, known: KnownItems | None
+) -> Investor:
+    investor = twin.investor(history, known)
     if not len(investor.interests):
         raise ValueError(
             f"investor {history.user_id} has approved of nothing yet: "

@@ -8,22 +8,24 @@ of first, and better than the version before and than rankings that need no trai
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from domain.contract.snapshots import PropertyColumns
+from domain.contract.snapshots import InvestorHistory, PropertyColumns
+from ml.catalogue.ranking import PastRanker
 from ml.measures.baselines import baseline_scorers
 from ml.measures.intervals import ratio_interval
-from ml.measures.validation import measure, pair_scores, two_stage_scorer
+from ml.measures.validation import Scorer, measure, pair_scores
 from ml.training.reranker_training import owned_before
 from ml.twin.artifacts import Artifact
-from ml.twin.dataset import Events, Queries, histories, queries
+from ml.twin.dataset import YEAR, Events, Queries, histories, queries
 from ml.twin.items import Items
 from ml.twin.reranker import Reranker
-from ml.twin.scoring import items_of
+from ml.twin.scoring import LoadedTwin, items_of
 
 THRESHOLD = 0.5
 """The calibrated affinity from which a pair counts as an approval: fitted on as many approvals as
@@ -42,7 +44,6 @@ def gate_figures(
     properties: PropertyColumns,
     data: Events,
     test: Queries,
-    temperature: float,
     *,
     active: Artifact | None = None,
     seed: int = 0,
@@ -54,7 +55,6 @@ def gate_figures(
         properties: all of the tenant's.
         data: all that happened.
         test: the slice that the twin never learned from.
-        temperature: of the first stage's softmax.
         active: the version that answers now, if any: it ranks for the same queries, of a time that
             is new to it too.
         seed: of the random pairs.
@@ -69,7 +69,8 @@ def gate_figures(
         says so instead. "sure_loss" is, by the names of the best baseline and "active", what
         ``sure_loss`` gives.
     """
-    items = items_at(twin, properties, data, test.moment)
+    past = as_of(properties, data, test.moment)
+    items = items_of(twin.tower, twin.reranker, twin.statistics, past)
     broken = not_finite(twin.reranker, items, data)
     if broken:
         return {"not_finite": broken}
@@ -78,8 +79,7 @@ def gate_figures(
         _affinity(twin, items, test, pairs) >= THRESHOLD for pairs in (approvals, others)
     )
     baselines = baseline_scorers(properties, data, test)
-    scorer = two_stage_scorer(twin.reranker, items, test, temperature)
-    found = measure({"twin": scorer, **baselines}, test, data.items)
+    found = measure({"twin": list_scorer(twin, past, test), **baselines}, test, data.items)
     best = max(baselines, key=lambda name: found[name][_NDCG].mean())
     losses = {best: sure_loss(found["twin"][_NDCG], found[best][_NDCG])}
     figures: dict[str, Any] = {
@@ -103,9 +103,7 @@ def gate_figures(
                 f"{len(common)} investors of at least {LEAST_COMPARED} approved of anything"
             }
     scorers = {
-        name: two_stage_scorer(
-            one.reranker, items_at(one, properties, data, common.moment), common, temperature
-        )
+        name: list_scorer(one, as_of(properties, data, common.moment), common)
         for name, one in rankers.items()
     }
     beside = measure(scorers, common, data.items)
@@ -125,10 +123,43 @@ def sure_loss(values: NDArray[np.float64], reference: NDArray[np.float64]) -> fl
     return 0.0 if interval is None else max(0.0, 1 - interval.high)
 
 
-def items_at(twin: Artifact, properties: PropertyColumns, data: Events, moment: float) -> Items:
-    """What the stages read of the properties; taken is what had been bought by the moment."""
-    items = items_of(twin.tower, twin.reranker, twin.statistics, properties)
-    return replace(items, taken=owned_before(data, moment))
+def as_of(properties: PropertyColumns, data: Events, moment: float) -> PropertyColumns:
+    """The properties, owned by those who had bought one by the moment."""
+    owned = owned_before(data, moment).cpu().numpy()
+    return replace(properties, owners=owned.astype(np.int32))
+
+
+def list_scorer(twin: Artifact, properties: PropertyColumns, asked: Queries) -> Scorer:
+    """What is served: numbers in the order of each investor's list, as ``PastRanker.scores``.
+
+    Args:
+        twin: what ranks.
+        properties: as they were when the slice began.
+        asked: for whom.
+    """
+    device = asked.user.device
+    loaded = LoadedTwin(twin, device)
+    ranker = PastRanker(loaded, properties, loaded.items(properties))
+    past, seen = asked.histories, asked.seen.cpu().numpy()
+
+    def scores(query: int) -> NDArray[np.float64]:
+        present = past.present[query].cpu().numpy()
+        rows = past.item[query].cpu().numpy()[present]
+        history = InvestorHistory(
+            user_id=UUID(int=int(asked.user[query])),
+            properties=properties.take(rows),
+            kind=past.kind[query].cpu().numpy()[present].astype(np.int8),
+            occurred_at=asked.moment - YEAR * past.age[query].cpu().numpy()[present],
+            as_of=asked.moment,
+        )
+        wanted = np.ones(len(properties), dtype=np.bool_)
+        wanted[seen[1, seen[0] == query]] = False
+        return ranker.scores(history, wanted, all_scored=False)
+
+    def score(first: int, last: int) -> Tensor:
+        return torch.from_numpy(np.stack(list(map(scores, range(first, last))))).to(device)
+
+    return score
 
 
 @torch.inference_mode()

@@ -110,7 +110,6 @@ def train(
                 properties,
                 fitted.events,
                 fitted.test,
-                config.temperature,
                 active=active.to(fitted.events.time.device) if active else None,
                 seed=config.seed,
             ),

@@ -40,6 +40,10 @@ class Items:
         """The items at the index, in its shape; with None, as a batch of one."""
         return Items(*(getattr(self, field.name)[index] for field in fields(self)))
 
+    def rows(self, rows: NDArray[np.intp]) -> "Items":
+        """The items of those rows, on the same device."""
+        return self[torch.as_tensor(rows, device=self.prior.device)]
+
     def to(self, device: torch.device) -> "Items":
         """The same on another device."""
         return Items(*(getattr(self, field.name).to(device) for field in fields(self)))

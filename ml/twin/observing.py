@@ -26,6 +26,22 @@ SEARCH_SECONDS = Histogram(
 )
 LOADED = Gauge("twin_models_loaded", "Models kept in memory.", multiprocess_mode="livesum")
 LOADS = Counter("twin_model_loads", "Models loaded from the database.")
+CATALOGUE_LOAD_SECONDS = Histogram(
+    "twin_catalogue_load_seconds",
+    "Time until a tenant's properties are in memory.",
+    buckets=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0),
+)
+CATALOGUE_BYTES = Gauge(
+    "twin_catalogue_bytes", "Memory of the catalogues.", multiprocess_mode="livesum"
+)
+CATALOGUE_PROPERTIES = Gauge(
+    "twin_catalogue_properties", "Properties in the catalogues.", multiprocess_mode="livesum"
+)
+CATALOGUE_ANSWERS = Counter(
+    "twin_catalogue_requests",
+    "Searches by whether the catalogue answered, or the index because none was in memory.",
+    ("answer",),
+)
 EVICTIONS = Counter("twin_model_evictions", "Models let go for others, or as superseded.")
 
 Given = ParamSpec("Given")

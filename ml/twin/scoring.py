@@ -81,6 +81,10 @@ class Investor:
     buy_box_worth: float
 
 
+KnownItems = Callable[[PropertyColumns], Items | None]
+"""What both stages read of properties, on any device, where that is known of all of them."""
+
+
 class LoadedTwin:
     """One version on one device."""
 
@@ -93,8 +97,12 @@ class LoadedTwin:
         self.affinity = artifact.calibration
 
     @torch.inference_mode()
-    def embed(self, properties: PropertyColumns) -> NDArray[np.float32]:
+    def embed(
+        self, properties: PropertyColumns, known: KnownItems | None = None
+    ) -> NDArray[np.float32]:
         """Unit vectors, float32 (n, 16)."""
+        if known is not None and (found := known(properties)) is not None:
+            return found.embedding.cpu().numpy()
         return self.embed_features(encode(properties, self._statistics))
 
     @torch.inference_mode()
@@ -104,13 +112,18 @@ class LoadedTwin:
         vectors = _in_whole_blocks(tensor, lambda rows: self._tower(tensor[rows]))
         return cast(NDArray[np.float32], vectors.cpu().numpy())
 
-    def items(self, properties: PropertyColumns) -> Items:
+    def items(self, properties: PropertyColumns, known: KnownItems | None = None) -> Items:
         """All that both stages read of n properties; ``taken`` where anybody owns one."""
+        if known is not None and (found := known(properties)) is not None:
+            return found.to(self._device)
         return items_of(self._tower, self._reranker, self._statistics, properties)
 
     @torch.inference_mode()
-    def investor(self, history: InvestorHistory) -> Investor:
-        """The state of an investor, computed from the history alone."""
+    def investor(self, history: InvestorHistory, known: KnownItems | None = None) -> Investor:
+        """The state of an investor, computed from the history alone.
+
+        ``known`` gives what is known of properties already, so that it is not computed again.
+        """
         ids = history.properties.ids[:HISTORY_LIMIT]
         count = len(ids)
         place = {one: row for row, one in enumerate(dict.fromkeys(ids))}
@@ -134,7 +147,7 @@ class LoadedTwin:
             looked_at = torch.cat((strongest, taken_back[:INTERESTS]))
             approved = torch.arange(held, len(looked_at), device=self._device)
         # Of all that was ever done, only this is read more closely.
-        items = self.items(history.properties.take(looked_at.tolist()))
+        items = self.items(history.properties.take(looked_at.tolist()), known)
         interests = items[approved[:INTERESTS]]
         return Investor(
             history=history,
@@ -150,6 +163,7 @@ class LoadedTwin:
         self, investor: Investor, candidates: Items, buy_box_met: NDArray[np.float64] | None = None
     ) -> NDArray[np.float64]:
         """Log-odds, float64 (n,), of n candidates that meet those shares (n,) of the buy box."""
+        candidates = candidates.to(self._device)
         found = _in_whole_blocks(
             candidates.prior, lambda rows: self._folded(investor.opinions, candidates[rows])
         )
@@ -169,12 +183,18 @@ class LoadedTwin:
         return self.score(investor, self._items_for(investor.history, properties, items), met)
 
     @torch.inference_mode()
-    def explain(self, investor: Investor, properties: PropertyColumns) -> list[tuple[Cause, ...]]:
-        """What speaks for each of n properties, strongest first: see ``Twin.explain``."""
+    def explain(
+        self, investor: Investor, properties: PropertyColumns, items: Items | None = None
+    ) -> list[tuple[Cause, ...]]:
+        """What speaks for each of n properties, strongest first: see ``Twin.explain``.
+
+        ``items`` are as for ``score_properties``.
+        """
         count = len(properties)
         if not count:
             return []
-        items, opinions = self._items_for(investor.history, properties), investor.opinions
+        items = self._items_for(investor.history, properties, items)
+        opinions = investor.opinions
         candidates = items[None]
         scores = self._reranker(opinions, candidates)[0]
         causes: list[list[Cause]] = [[] for _ in range(count)]

@@ -32,7 +32,7 @@ from domain.tenants.tenants import active_version_id
 from domain.users import buy_boxes
 from graph.core.nodes import node_types, split_id
 from graph.schema import build_schema as build_own_schema
-from ml.index.candidates import Source
+from ml.catalogue.candidates import Source
 from ml.index.index import EmbeddingIndex
 from ml.index.space import Space
 from runtime import Runtime

@@ -23,8 +23,7 @@ from domain.members import members
 from domain.model_registry import model_versions
 from domain.properties import table
 from jobs.reindexing.indexer import Indexer
-from ml.index.candidates import Source
-from ml.index.filters import unowned
+from ml.catalogue.candidates import Source
 from ml.index.points import Points
 from ml.serving.inference import TwinService
 from ml.twin.items import Items
@@ -124,7 +123,7 @@ async def test_an_investor_is_followed_from_the_first_act_to_the_last(place: Pla
 async def unowned_ids(place: Place) -> set[UUID]:
     """What the index knows to be owned by nobody."""
     found = await place.space().candidates(
-        np.eye(1, 16, dtype=np.float32), PropertyFilter(), (), [Source(500, (unowned(),))]
+        np.eye(1, 16, dtype=np.float32), PropertyFilter(), (), [Source(500, unowned=True)]
     )
     assert not found.items.taken.any()
     return set(found.ids)

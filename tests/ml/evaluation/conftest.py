@@ -82,8 +82,9 @@ class NearestTwin:
         scores = self.scores(query)
         return np.asarray(np.searchsorted(np.sort(scores), scores[rows]) / len(scores))
 
-    def diversify(self, scores: NDArray[np.float64], diversity: float, k: int) -> Rows:
+    def listed(self, query: Query, diversity: float, k: int) -> Rows:
         """Every second, third and so on of the best."""
+        scores = np.where(query.candidates, self.scores(query), -np.inf)
         best = np.argsort(-scores, kind="stable")[: int(np.isfinite(scores).sum())]
         return best[:: 1 + int(2 * diversity)][:k]
 

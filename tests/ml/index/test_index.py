@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 from qdrant_client import AsyncQdrantClient, models
 
 from domain.contract.filters import Box, Circle, PropertyFilter, Range
-from domain.contract.snapshots import ModelKey, OutdatedIndexError, PropertyColumns
+from domain.contract.snapshots import BuyBox, ModelKey, OutdatedIndexError, PropertyColumns
 from domain.contract.vocabulary import ListingStatus, PropertyType
-from ml.index.candidates import Source
-from ml.index.filters import unowned, within_any
+from ml.catalogue.candidates import Hit, Source
 from ml.index.index import EmbeddingIndex
 from ml.index.index_rows import ROW
 from ml.index.points import PROPERTIES
-from ml.index.space import Hit, Space
+from ml.index.space import Space
+from ml.twin.buy_box import share_met
 from ml.twin.items import Items
 
 EVERYTHING = PropertyFilter()
 EVERYWHERE = Circle(0, 0, 20_100)
+BOX = BuyBox(zipcodes=("98101", "98103"), price=Range(max=5e5), bedrooms=Range(2, 3))
 
 
 def unit(count: int, seed: int = 0) -> NDArray[np.float32]:
@@ -339,10 +340,10 @@ async def test_candidates_are_what_the_sources_ask_for(
         [*exclude, uuid4()],
         [
             Source(limits[0]),
-            Source(limits[1], (unowned(),)),
-            Source(limits[2], (within_any([circle, Circle(47.7, -122.4, 5.0)]),)),
+            Source(limits[1], unowned=True),
+            Source(limits[2], near=(circle, Circle(47.7, -122.4, 5.0))),
         ],
-        ("zipcode",),
+        BOX,
     )
     keep = matches(columns, where) & ~np.isin(np.arange(len(columns)), np.arange(excluded))
     near = np.zeros(len(columns), dtype=bool)
@@ -357,9 +358,8 @@ async def test_candidates_are_what_the_sources_ask_for(
         expected |= {columns.ids[row] for row in order}
     assert len(set(found.ids)) == len(found.ids)
     assert set(found.ids) == expected
-    for property_id, payload in zip(found.ids, found.fields, strict=True):
-        zipcode = columns.zipcode[columns.ids.index(property_id)]
-        assert payload == ({"zipcode": zipcode} if zipcode else {})
+    rows = [columns.ids.index(one) for one in found.ids]
+    np.testing.assert_array_equal(found.met, share_met(BOX, columns)[rows])
 
 
 async def test_no_candidate_is_no_error(filled: Space) -> None:
@@ -379,7 +379,7 @@ async def test_candidates_never_come_from_another_space(
         await index.space(one).upsert_properties(
             columns.take(rows), seen_as(items, unit(10, seed=place))
         )
-    sources = [Source(50), Source(50, (unowned(),)), Source(50, (within_any([EVERYWHERE]),))]
+    sources = [Source(50), Source(50, unowned=True), Source(50, near=(EVERYWHERE,))]
     for place in range(3):  # also when asked with the vectors of the others
         found = await index.space(key).candidates(unit(10, seed=place), EVERYTHING, (), sources)
         assert set(found.ids) == set(columns.ids[:10])

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from domain.contract.ranked_lists import Reach
 from domain.contract.snapshots import PropertyColumns
-from ml.index.candidates import EVERYTHING, Candidates
-from ml.index.index_rows import PropertyIds
-from ml.serving.retrieval import PART, split
+from ml.catalogue.candidates import EVERYTHING, Candidates
+from ml.catalogue.property_ids import PropertyIds
+from ml.catalogue.retrieval import PART, split
 from ml.twin.items import Items
 from ml.twin.scoring import LoadedTwin
 from tests.ml.worlds import make_history
@@ -22,7 +22,7 @@ from tests.ml.worlds import make_history
 def found_by(sources: NDArray[np.bool_], ids: list[UUID], above: tuple[float, ...]) -> Candidates:
     empty = torch.empty(0)
     content = np.array([one.bytes for one in ids], dtype="S16")
-    return Candidates(PropertyIds(content), Items(*[empty] * 8), [], sources, above)
+    return Candidates(PropertyIds(content), Items(*[empty] * 8), None, sources, above)
 
 
 def listed(

@@ -5,14 +5,12 @@ import pytest
 import torch
 
 from domain.contract.snapshots import InteractionLog
-from ml.measures import validation
 from ml.measures.validation import (
     METRICS,
     compare,
     pair_scores,
     ranking_metrics,
     tower_scorer,
-    two_stage_scorer,
 )
 from ml.twin.artifacts import Artifact
 from ml.twin.dataset import KIND_WEIGHTS, Queries, events, queries
@@ -124,35 +122,6 @@ def by_hand(artifact: Artifact, items: Items, busy: Queries, query: int) -> torc
     )
     found: torch.Tensor = artifact.reranker(opinions, items[None])
     return found[0]
-
-
-def test_two_stages_are_the_reranker_on_the_best_of_the_tower(
-    artifact: Artifact, items: Items, busy: Queries, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert len(busy) > 10
-    logits = tower_scorer(items.embedding, busy.histories, 0.05)(0, len(busy))
-    for retrieved in (300, 20):
-        monkeypatch.setattr(validation, "RETRIEVED", retrieved)
-        scores = two_stage_scorer(artifact.reranker, items, busy, 0.05)(0, len(busy))
-        for query in range(len(busy)):
-            seen = busy.seen[1][busy.seen[0] == query]
-            first = logits[query].index_fill(0, seen, -torch.inf)
-            best = first.topk(min(retrieved, ITEMS - len(seen))).indices
-            expected = by_hand(artifact, items, busy, query)
-            torch.testing.assert_close(scores[query, best], expected[best], atol=1e-3, rtol=1e-5)
-            rest = torch.ones(ITEMS, dtype=torch.bool).index_fill(0, torch.cat((best, seen)), False)
-            if rest.any():
-                assert scores[query, rest].max() < scores[query, best].min()
-                torch.testing.assert_close(
-                    scores[query, rest].argsort(), logits[query, rest].sub(1e6).argsort()
-                )
-
-
-def test_a_block_of_queries_is_scored_as_all_are(
-    artifact: Artifact, items: Items, busy: Queries
-) -> None:
-    scorer = two_stage_scorer(artifact.reranker, items, busy, 0.05)
-    torch.testing.assert_close(scorer(3, 7), scorer(0, len(busy))[3:7], atol=1e-3, rtol=1e-5)
 
 
 def test_pairs_are_scored_as_the_reranker_does(

@@ -19,9 +19,9 @@ from domain.contract.snapshots import (
     Twin,
 )
 from domain.contract.vocabulary import InteractionKind
+from ml.catalogue.retrieval import PART
 from ml.index.index import EmbeddingIndex
 from ml.serving.inference import TwinService
-from ml.serving.retrieval import PART
 from ml.training.config import TrainingConfig
 from ml.training.training import train
 from ml.twin.artifacts import Artifact, ArtifactError, pack
@@ -105,9 +105,9 @@ async def test_rank_and_score_agree(
     rows = [columns.ids.index(one.property_id) for one in ranked]
     scores = (await service.score(key, [investor], columns.take(rows)))[0]
     np.testing.assert_allclose([one.score for one in ranked], scores, atol=1e-5)
-    in_time = [one.score for one in ranked if one.key.part < 2]
-    assert len(in_time) >= PART
-    assert (np.diff(in_time) <= 0).all()
+    parts = [[one.score for one in ranked if one.key.part == part] for part in (0, 1)]
+    assert [len(part) for part in parts] == [PART, len(ranked) - PART]
+    assert all((np.diff(part) <= 0).all() for part in parts)
     assert scores.min() >= 0
     assert scores.max() <= 1
 

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from domain.contract.filters import PropertyFilter, Range
 from domain.contract.snapshots import ModelKey, PropertyColumns
+from ml.catalogue.retrieval import ALIKE, sources
 from ml.index.index import EmbeddingIndex
-from ml.serving.retrieval import ALIKE, sources
 from ml.twin.scoring import Investor, LoadedTwin
 from tests.ml.worlds import make_columns, make_history, with_values
 

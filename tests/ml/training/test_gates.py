@@ -12,7 +12,7 @@ from domain.contract.snapshots import InteractionLog, PropertyColumns
 from domain.contract.vocabulary import InteractionKind
 from ml.measures.validation import METRICS
 from ml.training.config import TrainingConfig
-from ml.training.gates import balanced_pairs, f1, gate_figures, items_at, not_finite
+from ml.training.gates import as_of, balanced_pairs, f1, gate_figures, not_finite
 from ml.training.training import Fit, fit, train
 from ml.twin.dataset import Queries, events, queries
 from tests.ml.worlds import KINDS, make_streets
@@ -96,7 +96,7 @@ def test_f1_by_hand() -> None:
 def test_an_honest_twin_has_honest_figures(streets: World, fitted: Fit) -> None:
     columns, _ = streets
     found = gate_figures(
-        fitted.artifact, columns, fitted.events, held_out(fitted), 0.05, active=fitted.artifact
+        fitted.artifact, columns, fitted.events, held_out(fitted), active=fitted.artifact
     )
     dumps(found, allow_nan=False)
     assert found["not_finite"] == 0
@@ -115,7 +115,7 @@ def test_an_honest_twin_has_honest_figures(streets: World, fitted: Fit) -> None:
     assert found[best]["ndcg@10"] == max(found[name]["ndcg@10"] for name in others)
     assert found["sure_loss"].keys() == {best, "active"}
     assert found["sure_loss"]["active"] == 0
-    alone = gate_figures(fitted.artifact, columns, fitted.events, held_out(fitted), 0.05)
+    alone = gate_figures(fitted.artifact, columns, fitted.events, held_out(fitted))
     assert "active" not in alone
     assert alone["twin"] == found["twin"]
 
@@ -134,9 +134,9 @@ def test_both_versions_know_what_was_taken_when_the_slice_began(
     deals = replace(log, kind=np.full_like(log.kind, KINDS.index(InteractionKind.DEAL)))
     data = events(deals, len(columns), CPU)
     moment = float(np.median(log.occurred_at))
-    taken = items_at(fitted.artifact, columns, data, moment).taken
+    taken = as_of(columns, data, moment).owners
     bought = np.unique(log.property[log.occurred_at < moment])
-    assert taken.nonzero()[:, 0].tolist() == bought.tolist()
+    assert np.flatnonzero(taken).tolist() == bought.tolist()
     assert 0 < len(bought) < len(columns)
 
 

@@ -90,13 +90,10 @@ def test_one_that_learned_from_the_slice_ranks_for_what_came_later(
     later = queries(fitted.events, cut, np.inf, len(held_out), 0)
     assert LEAST_COMPARED <= len(later) < len(held_out)
     active = replace(fitted.artifact, held_out_from=cut)
-    found = gate_figures(fitted.artifact, columns, fitted.events, held_out, 0.05, active=active)
+    found = gate_figures(fitted.artifact, columns, fitted.events, held_out, active=active)
     # The same twin, on the very same queries, which are others than those of the slice.
     assert found["active"] == found["twin_beside_active"] != found["twin"]
-    assert (
-        found["active"]
-        == gate_figures(fitted.artifact, columns, fitted.events, later, 0.05)["twin"]
-    )
+    assert found["active"] == gate_figures(fitted.artifact, columns, fitted.events, later)["twin"]
     assert found["sure_loss"]["active"] == 0
     assert "active_left_out" not in found
 
@@ -107,7 +104,7 @@ def test_one_that_learned_from_all_of_the_slice_is_left_out_and_that_is_said(
     columns, _ = streets
     newest = float(fitted.events.time.max())
     active = replace(fitted.artifact, held_out_from=np.nextafter(newest, np.inf))
-    found = gate_figures(fitted.artifact, columns, fitted.events, held_out, 0.05, active=active)
+    found = gate_figures(fitted.artifact, columns, fitted.events, held_out, active=active)
     assert not {"active", "twin_beside_active"} & found.keys()
     assert "only 0 investors of at least 5" in found["active_left_out"]
     assert "active" not in found["sure_loss"]

@@ -5,12 +5,12 @@ same among what no investor of the tenant owns yet, since in most portfolios wha
 for sale; and the same among what lies near something the investor approved of, where the twin's
 idea of a place is coarser than a street.
 
-A list begins with the hundred best of what these searches bring. Behind them comes what scores
-less, of what a fourth, deeper search brings as well; and last what that one alone brings although
-it scores more, too late for its place. How much is looked at never depends on a page. Nor does it
-depend on how much there is, once the first page fixed the likeness that each search goes down to:
-which part a property belongs to, and where, is its own affair. So the pages of a list are those of
-one list, whatever is added or deleted between them.
+A list begins with the hundred best of what these searches bring. Behind them comes all else that
+they and a fourth, deeper search bring, the best first: what the fourth alone brings may score more
+than the hundred, but it was found too late for its place. How much is looked at never depends on a
+page. Nor does it depend on how much there is, once the first page fixed the likeness that each
+search goes down to: which part a property belongs to, and where, is its own affair. So the pages of
+a list are those of one list, whatever is added or deleted between them.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.contract.ranked_lists import Key, Reach
-from ml.index.candidates import EVERYTHING, Candidates, Source
-from ml.index.filters import unowned, within_any
+from ml.catalogue.candidates import EVERYTHING, Candidates, Source
 from ml.twin.scoring import Investor
 
 ALIKE, UNOWNED, NEAR = 100, 200, 100
@@ -38,9 +37,9 @@ DIVERSIFIED = 300
 
 def sources(investor: Investor, reach: Reach | None = None, part: int = 0) -> list[Source]:
     """What to search for, for a part of a list; ``reach`` is None for its first page."""
-    searches = [Source(ALIKE), Source(UNOWNED, (unowned(),))]
+    searches = [Source(ALIKE), Source(UNOWNED, unowned=True)]
     if investor.surroundings:
-        searches.append(Source(NEAR, (within_any(investor.surroundings),)))
+        searches.append(Source(NEAR, near=investor.surroundings))
     if part:
         searches.append(Source(DEEPER))
     known = reach.likeness if reach else ()
@@ -89,10 +88,5 @@ def split(
     ]
     if part == 0:
         return first, reach
-    rest = [keyed(row, 1) for row, high in zip(order, above, strict=True) if not high]
-    late = [
-        keyed(row, 2)
-        for row, high in zip(order, above, strict=True)
-        if high and row not in looked_at_first
-    ]
-    return rest + late, reach
+    listed = {row for row, _ in first}
+    return [keyed(row, 1) for row in order if row not in listed], reach

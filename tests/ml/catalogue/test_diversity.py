@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ml.serving.diversity import diversify
+from ml.catalogue.diversity import diversify
 
 # Coarse numbers, so that what is equal by definition is equal in floats.
 SOME = st.lists(st.tuples(st.integers(-50, 50), st.integers(0, 23)), min_size=0, max_size=9)

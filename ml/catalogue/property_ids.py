@@ -1,0 +1,83 @@
+"""Ids of properties as bytes in an array: hundreds are told apart, only a page of them is named."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import overload
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIZE = 16
+"""Bytes of an id."""
+
+
+class PropertyIds(Sequence[UUID]):
+    """Ids that are made only of the rows that are looked at."""
+
+    def __init__(self, content: NDArray[np.bytes_]) -> None:
+        """``content``: S16 (n,)."""
+        self.content = content
+
+    @classmethod
+    def of(cls, ids: Iterable[UUID]) -> "PropertyIds":
+        """The given ids, in their order."""
+        return cls(as_bytes(ids))
+
+    def __len__(self) -> int:
+        return len(self.content)
+
+    @overload
+    def __getitem__(self, row: int) -> UUID: ...
+    @overload
+    def __getitem__(self, row: slice) -> "PropertyIds": ...
+    def __getitem__(self, row: int | slice) -> "UUID | PropertyIds":
+        """The id of a row."""
+        if isinstance(row, slice):
+            return PropertyIds(self.content[row])
+        # NumPy takes zero bytes at the end for padding.
+        return UUID(bytes=self.content[row].ljust(SIZE, b"\0"))
+
+    def __iter__(self) -> Iterator[UUID]:
+        return (self[row] for row in range(len(self)))
+
+
+def as_bytes(ids: Iterable[UUID]) -> NDArray[np.bytes_]:
+    """The ids as S16 (n,); their order is that of the ids."""
+    return np.frombuffer(b"".join([one.bytes for one in ids]), dtype=f"S{SIZE}")
+
+
+class RowsById:
+    """Finds rows by id among ids that are sorted, by eight bytes of each and then by the rest."""
+
+    def __init__(self, ids: NDArray[np.bytes_]) -> None:
+        """``ids``: S16 (n,), ascending and each once."""
+        self._ids = ids
+        self._heads = _heads(ids)
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes of memory beside the ids."""
+        return self._heads.nbytes
+
+    def find(self, ids: Collection[UUID]) -> NDArray[np.intp]:
+        """The row of each id, -1 where it is absent."""
+        wanted = as_bytes(ids)
+        found = np.full(len(wanted), -1, dtype=np.intp)
+        if not len(self._ids):
+            return found
+        row = np.searchsorted(self._heads, heads := _heads(wanted))
+        open_ = np.arange(len(wanted))
+        # Once, unless ids begin alike.
+        while len(open_):
+            open_ = open_[row[open_] < len(self._ids)]
+            open_ = open_[self._heads[row[open_]] == heads[open_]]
+            same = self._ids[row[open_]] == wanted[open_]
+            found[open_[same]] = row[open_[same]]
+            open_ = open_[~same]
+            row[open_] += 1
+        return found
+
+
+def _heads(ids: NDArray[np.bytes_]) -> NDArray[np.uint64]:
+    """The first eight bytes of each id, as a number."""
+    return ids.view(">u8")[::2].astype(np.uint64)

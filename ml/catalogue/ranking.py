@@ -1,0 +1,141 @@
+"""The one ranking: requests, quality gates, evaluation and reports all rank here."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.contract.filters import PropertyFilter
+from domain.contract.ranked_lists import Key, Ranked, Reach, Shortlist
+from domain.contract.snapshots import InvestorHistory, PropertyColumns
+from ml.catalogue.candidates import CandidateGenerator, Candidates
+from ml.catalogue.catalogue import Catalogue
+from ml.catalogue.diversity import diversify
+from ml.catalogue.retrieval import DIVERSIFIED, sources, split
+from ml.twin.items import Items
+from ml.twin.scoring import Investor, LoadedTwin
+
+_BLOCK = 4096
+"""Properties that are scored at once where all are: bounds memory."""
+
+
+async def rank(
+    twin: LoadedTwin,
+    generator: CandidateGenerator,
+    investor: Investor,
+    where: PropertyFilter,
+    exclude: Collection[UUID],
+    diversity: float = 0.0,
+    reach: Reach | None = None,
+    part: int = 0,
+) -> Shortlist:
+    """A part of an investor's list: see ``domain.contract.snapshots.Twin.rank``."""
+    found = await generator.candidates(
+        investor.interests,
+        where,
+        exclude,
+        sources(investor, reach, part),
+        investor.history.buy_box,
+    )
+    return shortlist(twin, investor, found, diversity, reach, part)
+
+
+def shortlist(
+    twin: LoadedTwin,
+    investor: Investor,
+    found: Candidates,
+    diversity: float = 0.0,
+    reach: Reach | None = None,
+    part: int = 0,
+) -> Shortlist:
+    """A part of an investor's list, of what ``sources`` brought for it: the second stage."""
+    if not found.ids:
+        return Shortlist([], reach or Reach(found.above))
+    scores = twin.score(investor, found.items, found.met)
+    # Stable, so that equals stay in the order of their ids.
+    order = np.argsort(-scores, kind="stable").tolist()
+    if diversity:
+        pool = np.array(order[:DIVERSIFIED])
+        vectors = found.items.embedding.numpy()[pool]
+        order = pool[diversify(scores[pool], vectors, diversity, len(pool))].tolist()
+        reach = reach or Reach(found.above)
+        keyed = [(row, Key(0, place, found.ids[row])) for place, row in enumerate(order, 1)]
+    else:
+        keyed, reach = split(order, scores, found, reach, part)
+    affinity = twin.affinity(scores).tolist()
+    items = [Ranked(key.id, affinity[row], key) for row, key in keyed]
+    return Shortlist(items, reach)
+
+
+class PastRanker:
+    """Ranks for investors as they were, over the properties as they were, as requests are answered.
+
+    Rows are those of the properties that it is made of.
+    """
+
+    def __init__(self, twin: LoadedTwin, properties: PropertyColumns, items: Items) -> None:
+        """``items`` are what the stages read of the properties, on any device."""
+        self._twin = twin
+        self._catalogue = Catalogue()
+        self._catalogue.write(properties, items)
+        self._catalogue.settle()
+        self._row_of = {one: row for row, one in enumerate(properties.ids)}
+        self._items = items
+        self.embeddings: NDArray[np.float32] = items.embedding.cpu().numpy()
+
+    def listed(
+        self, history: InvestorHistory, wanted: NDArray[np.bool_], diversity: float = 0.0
+    ) -> NDArray[np.intp]:
+        """The rows of the first part of the list, best first.
+
+        Args:
+            history: of the investor.
+            wanted: bool (n,), which rows may be listed.
+            diversity: from 0 to 1.
+        """
+        return self._listed(self._investor(history), wanted, diversity)
+
+    def scores(
+        self, history: InvestorHistory, wanted: NDArray[np.bool_], *, all_scored: bool = True
+    ) -> NDArray[np.float64]:
+        """Numbers in the order of the investor's list, float64 (n,), -inf for what is not wanted.
+
+        What is not in the first part of the list comes below it, by the score of the second stage.
+
+        Args:
+            history: of the investor.
+            wanted: bool (n,), which rows may be listed.
+            all_scored: False to have what is below the first part ordered by likeness instead,
+                which costs a hundredth of the time.
+        """
+        investor = self._investor(history)
+        if all_scored:
+            rest = self._score(investor, np.arange(len(wanted)))
+        else:
+            rest = (self.embeddings @ investor.interests.T).max(axis=1).astype(np.float64)
+        scores = np.where(wanted, rest, -np.inf)
+        listed = self._listed(investor, wanted)
+        if len(listed):
+            scores[listed] = np.nanmax(scores) + np.arange(len(listed), 0, -1)
+        return scores
+
+    def affinity(self, history: InvestorHistory, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Calibrated affinity of those rows in [0, 1], float64 (len(rows),)."""
+        return self._twin.affinity(self._score(self._investor(history), rows))
+
+    def _investor(self, history: InvestorHistory) -> Investor:
+        return self._twin.investor(history, self._catalogue.items_of)
+
+    def _listed(
+        self, investor: Investor, wanted: NDArray[np.bool_], diversity: float = 0.0
+    ) -> NDArray[np.intp]:
+        found = self._catalogue.among(wanted).candidates(investor.interests, sources(investor))
+        items, _ = shortlist(self._twin, investor, found, diversity)
+        return np.array([self._row_of[one.property_id] for one in items], dtype=np.intp)
+
+    def _score(self, investor: Investor, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        blocks = np.array_split(rows, -(-len(rows) // _BLOCK) or 1)
+        return np.concatenate(
+            [self._twin.score(investor, self._items.rows(block)) for block in blocks]
+        )

@@ -1,0 +1,209 @@
+"""The catalogues of a process: loaded when they are first asked for, kept in step, and let go."""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from domain.contract.snapshots import ModelKey, PropertyColumns, PropertyFeed
+from ml.catalogue.catalogue import Catalogue
+from ml.serving.loaded import SUPERSEDED_FOR, LoadedTwins
+from ml.twin.items import Items
+from ml.twin.observing import (
+    CATALOGUE_ANSWERS,
+    CATALOGUE_BYTES,
+    CATALOGUE_LOAD_SECONDS,
+    CATALOGUE_PROPERTIES,
+)
+
+logger = logging.getLogger(__name__)
+
+LOADED_AT_ONCE = 2
+"""Catalogues that are loaded at a time; of the others the index answers meanwhile."""
+
+AGAIN_AFTER = 10.0
+"""Seconds after which a catalogue is tried again that could not be loaded or was too large."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    catalogue: Catalogue
+    position: str
+    used_at: float
+    nbytes: int = 0
+    """What the catalogue took of memory when it was last written."""
+
+
+class TooLargeError(Exception):
+    """A tenant has more properties than a catalogue may hold, or than there is memory for."""
+
+
+class Catalogues:
+    """The catalogues that this process answers from."""
+
+    def __init__(
+        self, feed: PropertyFeed, twins: LoadedTwins, *, memory: int = 2**30, limit: int = 1_000_000
+    ) -> None:
+        """Loads nothing yet.
+
+        Args:
+            feed: where the properties come from.
+            twins: what computes their embeddings.
+            memory: most bytes that all catalogues take; the least recently used one goes.
+            limit: most properties of a catalogue.
+        """
+        self._feed = feed
+        self._twins = twins
+        self._memory = memory
+        self._limit = limit
+        self._kept: OrderedDict[ModelKey, _Kept] = OrderedDict()
+        self._loading: dict[ModelKey, asyncio.Task[None]] = {}
+        self._refused: dict[ModelKey, float] = {}
+        self._turns = asyncio.Semaphore(LOADED_AT_ONCE)
+        self._following: dict[UUID, asyncio.Lock] = {}
+
+    def get(self, model: ModelKey) -> Catalogue | None:
+        """The catalogue; None while it is loaded, which begins now, and if it is too large."""
+        if (kept := self._kept.get(model)) is not None:
+            self._kept.move_to_end(model)
+            kept.used_at = time.monotonic()
+            CATALOGUE_ANSWERS.labels("hit").inc()
+            return kept.catalogue
+        CATALOGUE_ANSWERS.labels("miss").inc()
+        if time.monotonic() >= self._refused.get(model, 0.0):
+            self._begin(model)
+        return None
+
+    async def loaded(self, model: ModelKey) -> Catalogue | None:
+        """The catalogue once it is loaded; None if it cannot be."""
+        if self.get(model) is None and (task := self._loading.get(model)) is not None:
+            await asyncio.wait([task])
+        kept = self._kept.get(model)
+        return kept.catalogue if kept else None
+
+    def tenants(self) -> set[UUID]:
+        """Whose properties are in memory."""
+        return {model.tenant_id for model in self._kept}
+
+    async def catch_up(self, tenant_id: UUID) -> None:
+        """Have the tenant's catalogues hold what is committed by now.
+
+        Raises what the feed raises; they stay as they are then.
+        """
+        async with self._following.setdefault(tenant_id, asyncio.Lock()):
+            for model in [one for one in self._kept if one.tenant_id == tenant_id]:
+                kept = self._kept.get(model)
+                if kept is not None and not await self._apply(model, kept):
+                    # It answers until the new one is there.
+                    self._begin(model)
+
+    async def follow(self, active: Mapping[UUID, UUID | None]) -> None:
+        """Begin to load what became active of tenants in memory; let go of what it replaced.
+
+        Args:
+            active: the active version by tenant.
+        """
+        for tenant_id in self.tenants() & active.keys():
+            version_id = active[tenant_id]
+            if version_id is not None and ModelKey(tenant_id, version_id) not in self._kept:
+                self._begin(ModelKey(tenant_id, version_id))
+        idle_since = time.monotonic() - SUPERSEDED_FOR
+        for model, kept in list(self._kept.items()):
+            superseded = active.get(model.tenant_id, model.version_id) != model.version_id
+            if superseded and kept.used_at < idle_since:
+                self._forget(model)
+
+    async def close(self) -> None:
+        """Stop loading."""
+        for task in list(self._loading.values()):
+            task.cancel()
+        await asyncio.gather(*self._loading.values(), return_exceptions=True)
+
+    def _begin(self, model: ModelKey) -> None:
+        if model not in self._loading:
+            task = asyncio.create_task(self._load(model))
+            self._loading[model] = task
+            task.add_done_callback(lambda _: self._loading.pop(model, None))
+
+    async def _load(self, model: ModelKey) -> None:
+        try:
+            async with self._turns:
+                started = time.perf_counter()
+                kept = await self._read(model)
+                CATALOGUE_LOAD_SECONDS.observe(time.perf_counter() - started)
+        except TooLargeError as error:
+            logger.info("the index answers for version %s: %s", model.version_id, error)
+            self._refuse(model)
+        except Exception:
+            # The index answers meanwhile.
+            logger.warning("could not load the catalogue of version %s", model, exc_info=True)
+            self._refuse(model)
+        else:
+            self._kept[model] = kept
+            self._kept.move_to_end(model)
+            self._refused.pop(model, None)
+            self._make_room()
+
+    async def _read(self, model: ModelKey) -> _Kept:
+        count = await self._feed.count(model.tenant_id)
+        if count > self._limit:
+            raise TooLargeError(f"{count:,} properties, of at most {self._limit:,}")
+        catalogue = Catalogue()
+        position = await self._feed.position(model.tenant_id)
+        async for columns in self._feed.batches(model.tenant_id):
+            catalogue.load(columns, await self._items(model, columns))
+            if catalogue.nbytes > self._memory:
+                raise TooLargeError(f"{count:,} properties take more than {self._memory:,} bytes")
+        await asyncio.to_thread(catalogue.settle)
+        kept = _Kept(catalogue, position, time.monotonic())
+        if not await self._apply(model, kept):
+            raise RuntimeError("everything changed while it was loaded")
+        return kept
+
+    async def _apply(self, model: ModelKey, kept: _Kept) -> bool:
+        """Bring a catalogue up to now; False if it has to be loaded anew."""
+        changes = await self._feed.changes(model.tenant_id, kept.position)
+        if changes is None:
+            return False
+        items = await self._items(model, changes.columns)
+        kept.catalogue.delete(changes.deleted)
+        kept.catalogue.write(changes.columns, items)
+        kept.position = changes.position
+        await kept.catalogue.tidy()
+        kept.nbytes = kept.catalogue.nbytes
+        self._make_room()
+        return True
+
+    async def _items(self, model: ModelKey, columns: PropertyColumns) -> Items:
+        twin = await self._twins.get(model)
+        # Away from the event loop even where they are few: a change is nobody's request.
+        return await asyncio.to_thread(twin.items, columns)
+
+    def _refuse(self, model: ModelKey) -> None:
+        self._refused[model] = time.monotonic() + AGAIN_AFTER
+        for old in [one for one, until in self._refused.items() if until < time.monotonic()]:
+            del self._refused[old]
+        if model in self._kept:
+            # What it holds falls behind, for it could not be loaded anew.
+            self._forget(model)
+
+    def _make_room(self) -> None:
+        while len(self._kept) > 1 and self._bytes() > self._memory:
+            self._forget(next(iter(self._kept)))
+        self._report()
+
+    def _forget(self, model: ModelKey) -> None:
+        del self._kept[model]
+        if model.tenant_id not in self.tenants():
+            self._following.pop(model.tenant_id, None)
+        self._report()
+
+    def _bytes(self) -> int:
+        return sum(kept.nbytes for kept in self._kept.values())
+
+    def _report(self) -> None:
+        CATALOGUE_BYTES.set(self._bytes())
+        CATALOGUE_PROPERTIES.set(sum(len(kept.catalogue) for kept in self._kept.values()))
