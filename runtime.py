@@ -209,15 +209,27 @@ async def connect_reader(found: Services) -> "AsyncIterator[Database]":
 
 @asynccontextmanager
 async def connect(
-    settings: Settings, found: Services, *, statement_timeout: float | None = None
+    settings: Settings,
+    found: Services,
+    *,
+    statement_timeout: float | None = None,
+    catalogues: bool = False,
 ) -> AsyncIterator[Runtime]:
     """Open everything on the services, and close it in the end.
+
+    Args:
+        settings: how.
+        found: where the services are.
+        statement_timeout: see ``Database``.
+        catalogues: whether properties are held in memory: for a process that answers many requests
+            and follows what changes. For others the index answers.
 
     Raises:
         domain.core.driver.UnsafeRoleError: the database role could read across tenants.
         domain.core.database.PoolerError: a pooler keeps the process from hearing notifications.
     """
     from domain.model_registry import model_versions
+    from domain.properties.feed import DatabaseFeed
     from domain.recommendations.recommender import Recommender
     from ml.index import client as qdrant
     from ml.index.index import EmbeddingIndex
@@ -233,9 +245,18 @@ async def connect(
             async with database.work(key.tenant_id) as work:
                 return await model_versions.stored(work, key.version_id)
 
-        twin = TwinService(index, load, device=settings.device, capacity=settings.twin_cache_size)
+        twin = TwinService(
+            index,
+            load,
+            device=settings.device,
+            capacity=settings.twin_cache_size,
+            feed=DatabaseFeed(database) if catalogues else None,
+            memory=settings.catalogue_memory,
+            limit=settings.catalogue_limit,
+        )
         try:
             recommender = Recommender(database, twin)
             yield Runtime(found, database, queue, broker, index, twin, recommender)
         finally:
+            await twin.close()
             await client.close()

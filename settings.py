@@ -61,6 +61,10 @@ class Settings(BaseSettings):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     twin_cache_size: int = Field(default=32, ge=1)
+    # Properties that a server process holds in memory: bytes of all, and most of one tenant. Qdrant
+    # answers for tenants beyond.
+    catalogue_memory: int = Field(default=2**30, ge=0)
+    catalogue_limit: int = Field(default=1_000_000, ge=0)
 
     # Of the workers, in seconds: without a sign of life for so long, a job or a lease is taken over
     # by another process; pause before the second attempt; between two sweeps of what was lost or is

@@ -29,6 +29,8 @@ from domain.contract.filters import PropertyFilter
 from domain.contract.snapshots import InvestorHistory, StoredModel
 from domain.contract.vocabulary import InteractionKind
 from domain.properties.snapshots import SNAPSHOT, columns
+from ml.catalogue.catalogue import Catalogue
+from ml.catalogue.retrieval import sources
 from ml.twin.artifacts import unpack as load_artifact
 from ml.twin.scoring import LoadedTwin
 from settings import load

@@ -22,8 +22,9 @@ from starlette.types import Scope
 import telemetry
 from domain.contract import log_context
 from domain.core.errors import DomainError
-from domain.model_registry.following import following
+from domain.model_registry import following as versions
 from domain.monitoring.collector import Collector, read_database, read_queues
+from domain.properties import following as properties
 from domain.tenants import tenants
 from graph.core.context import Context
 from graph.core.strawberry_internals import graphql_schema
@@ -71,8 +72,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
         # Where an operation is ended but its statement is not, PostgreSQL ends that.
         seconds = wanted.operation_timeout + 1
         async with (
-            connect(wanted, found, statement_timeout=seconds) as runtime,
-            following(runtime.database, runtime.twin.loaded),
+            connect(wanted, found, statement_timeout=seconds, catalogues=True) as runtime,
+            versions.following(runtime.database, runtime.twin),
+            properties.following(runtime.database, runtime.twin),
         ):
             with before_stopping(server.state.connections.close):
                 yield runtime

@@ -12,6 +12,7 @@ class ErrorCode(StrEnum):
     INVALID_INPUT = "INVALID_INPUT"
     CURSOR_EXPIRED = "CURSOR_EXPIRED"
     NO_ACTIVE_MODEL = "NO_ACTIVE_MODEL"
+    UNAVAILABLE = "UNAVAILABLE"
 
 
 class DomainError(Exception):

@@ -64,7 +64,7 @@ def _position(value: ColumnElement[Any], kind: Sequence[str]) -> ColumnElement[A
 
 
 def _packed(wanted: Select[tuple[Property]]) -> Statement:
-    """The statement that packs the wanted rows into one: their ids, then the columns; null if none."""
+    """The statement that packs the wanted rows into one, ids first; nulls if there are none."""
     row = wanted.subquery("property").c
     packed = (
         _position(row.property_type, list(PropertyType)),

@@ -35,6 +35,7 @@ from domain.recommendations.paging import (
 )
 from domain.recommendations.ranking import has_approvals, state_of
 from domain.recommendations.reasons import FOLLOWED, no_active_model
+from domain.recommendations.searching import searching
 from domain.tenants import tenants
 from domain.users import users
 from domain.users.users import User
@@ -150,7 +151,8 @@ class Audience:
                 check_version(str(version_id), place)
             gone = await _deactivated(work)
         bound = place.reach.likeness[0] if place and place.reach.likeness else None
-        kin = await self._twin.kin(ModelKey(tenant_id, version_id), user_id, gone, bound)
+        with searching():
+            kin = await self._twin.kin(ModelKey(tenant_id, version_id), user_id, gone, bound)
         origin = Origin(str(version_id), 0.0, digest(kin.state))
         if place is not None:
             check_state(origin, place)
@@ -179,7 +181,8 @@ class Audience:
         columns = snapshots.columns_of(found)
         places = [ask.before or ask.after for ask in asked]
         bounds = [one.reach.likeness[0] if one and one.reach.likeness else None for one in places]
-        audiences = await self._twin.audience(model, columns, unwanted, bounds)
+        with searching():
+            audiences = await self._twin.audience(model, columns, unwanted, bounds)
         everyone = list(dict.fromkeys(one for near, _ in audiences for one in near))
         async with self._database.work(model.tenant_id) as work:
             known = await histories.get_many(work, everyone, datetime.fromtimestamp(as_of, UTC))

@@ -33,6 +33,7 @@ from domain.recommendations.paging import (
 )
 from domain.recommendations.ranking import SimilarProperty, state_of
 from domain.recommendations.reasons import no_active_model
+from domain.recommendations.searching import searching
 from domain.recommendations.vectors import unit_vector
 from domain.tenants import tenants
 
@@ -78,7 +79,10 @@ class Likeness:
         where = await search.resolved(self._database, tenant_id, where)
 
         async def most_alike(limit: int) -> list[Similar]:
-            return await self._twin.similar(model, columns, where, [property_id], limit, diversity)
+            with searching():
+                return await self._twin.similar(
+                    model, columns, where, [property_id], limit, diversity
+                )
 
         origin = Origin(str(version_id), 0.0, state_of(columns))
         return await self._page(model, most_alike, origin, where, first, after, before, diversity)
@@ -122,7 +126,8 @@ class Likeness:
         where = await search.resolved(self._database, tenant_id, where)
 
         async def most_alike(limit: int) -> list[Similar]:
-            return await self._twin.nearest(model, unit, where, (), limit, diversity)
+            with searching():
+                return await self._twin.nearest(model, unit, where, (), limit, diversity)
 
         origin = Origin(str(version_id), 0.0, digest(unit.tobytes()))
         return await self._page(model, most_alike, origin, where, first, after, before, diversity)

@@ -6,9 +6,8 @@ from uuid import UUID
 
 from domain.contract.filters import PropertyFilter
 from domain.contract.ranked_lists import Ranked, Reach, Shortlist
-from domain.contract.snapshots import InvestorHistory, ModelKey, OutdatedIndexError, Twin
+from domain.contract.snapshots import InvestorHistory, ModelKey, Twin
 from domain.core.database import Database
-from domain.core.errors import DomainError, ErrorCode
 from domain.interactions import histories
 from domain.properties import rows as property_rows
 from domain.properties import search, snapshots
@@ -46,9 +45,8 @@ from domain.recommendations.ranking import (
     ranking_of,
 )
 from domain.recommendations.reasons import Reason, cold_reason, cold_reasons
+from domain.recommendations.searching import searching
 from domain.tenants import tenants
-
-REWRITING = "The index of the active model is being written anew; ask again in some minutes."
 
 
 class Recommender:
@@ -207,12 +205,10 @@ class Recommender:
         assert model is not None
 
         async def rank(reach: Reach | None, part: int) -> Shortlist:
-            try:
+            with searching():
                 return await self._twin.rank(
                     model, ranking.history, ranking.where, ranking.exclude, diversity, reach, part
                 )
-            except OutdatedIndexError as error:
-                raise DomainError(ErrorCode.NO_ACTIVE_MODEL, REWRITING) from error
 
         async def shown(ids: Collection[UUID]) -> set[UUID]:
             # Ranked with what was excluded at first, so that no diverse list is another.

@@ -63,7 +63,6 @@ class Catalogues:
         self._loading: dict[ModelKey, asyncio.Task[None]] = {}
         self._refused: dict[ModelKey, float] = {}
         self._turns = asyncio.Semaphore(LOADED_AT_ONCE)
-        self._following: dict[UUID, asyncio.Lock] = {}
 
     def get(self, model: ModelKey) -> Catalogue | None:
         """The catalogue; None while it is loaded, which begins now, and if it is too large."""
@@ -77,13 +76,6 @@ class Catalogues:
             self._begin(model)
         return None
 
-    async def loaded(self, model: ModelKey) -> Catalogue | None:
-        """The catalogue once it is loaded; None if it cannot be."""
-        if self.get(model) is None and (task := self._loading.get(model)) is not None:
-            await asyncio.wait([task])
-        kept = self._kept.get(model)
-        return kept.catalogue if kept else None
-
     def tenants(self) -> set[UUID]:
         """Whose properties are in memory."""
         return {model.tenant_id for model in self._kept}
@@ -91,14 +83,13 @@ class Catalogues:
     async def catch_up(self, tenant_id: UUID) -> None:
         """Have the tenant's catalogues hold what is committed by now.
 
-        Raises what the feed raises; they stay as they are then.
+        One call at a time for a tenant. Raises what the feed raises; they stay as they are then.
         """
-        async with self._following.setdefault(tenant_id, asyncio.Lock()):
-            for model in [one for one in self._kept if one.tenant_id == tenant_id]:
-                kept = self._kept.get(model)
-                if kept is not None and not await self._apply(model, kept):
-                    # It answers until the new one is there.
-                    self._begin(model)
+        for model in [one for one in self._kept if one.tenant_id == tenant_id]:
+            kept = self._kept.get(model)
+            if kept is not None and not await self._apply(model, kept):
+                # It answers until the new one is there.
+                self._begin(model)
 
     async def follow(self, active: Mapping[UUID, UUID | None]) -> None:
         """Begin to load what became active of tenants in memory; let go of what it replaced.
@@ -197,8 +188,6 @@ class Catalogues:
 
     def _forget(self, model: ModelKey) -> None:
         del self._kept[model]
-        if model.tenant_id not in self.tenants():
-            self._following.pop(model.tenant_id, None)
         self._report()
 
     def _bytes(self) -> int:

@@ -5,7 +5,7 @@ small batches run inline on one thread; only large ones leave the event loop.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 from uuid import UUID
 
@@ -58,7 +58,6 @@ class TwinService:
 
     Attributes:
         loaded: the versions in memory.
-        catalogues: the tenants' properties in memory; None where the index alone answers.
     """
 
     def __init__(
@@ -89,11 +88,35 @@ class TwinService:
         self._index = index
         self._device = pick_device(device)
         self.loaded = LoadedTwins(load, self._device, capacity)
-        self.catalogues = (
+        self._catalogues = (
             Catalogues(feed, self.loaded, memory=memory, limit=limit) if feed else None
         )
         if self._device.type == "cpu":
             torch.set_num_threads(1)
+
+    def tenants(self) -> set[UUID]:
+        """Who has a version or properties in memory."""
+        held = self._catalogues.tenants() if self._catalogues else set()
+        return self.loaded.tenants() | held
+
+    async def follow(self, active: Mapping[UUID, UUID | None]) -> None:
+        """Load what became active before a request asks for it, and let go of what it replaced.
+
+        See ``LoadedTwins.follow`` and ``Catalogues.follow``.
+        """
+        await self.loaded.follow(active)
+        if self._catalogues:
+            await self._catalogues.follow(active)
+
+    async def catch_up(self, tenant_id: UUID) -> None:
+        """See ``Catalogues.catch_up``."""
+        if self._catalogues:
+            await self._catalogues.catch_up(tenant_id)
+
+    async def close(self) -> None:
+        """Stop loading."""
+        if self._catalogues:
+            await self._catalogues.close()
 
     @inference
     async def rank(
@@ -209,10 +232,12 @@ class TwinService:
         """See ``Twin.audience``."""
         vectors = (await self.loaded.get(model)).embed(found, self._known(model))
         space = self._index.space(model)
-        return await asyncio.gather(
-            *(
-                space.investors(vector[None], unwanted, AUDIENCE, bound)
-                for vector, unwanted, bound in zip(vectors, exclude, above, strict=True)
+        return await _asked(
+            asyncio.gather(
+                *(
+                    space.investors(vector[None], unwanted, AUDIENCE, bound)
+                    for vector, unwanted, bound in zip(vectors, exclude, above, strict=True)
+                )
             )
         )
 
@@ -222,12 +247,12 @@ class TwinService:
     ) -> Kin:
         """See ``Twin.kin``."""
         space = self._index.space(model)
-        own = (await space.interests([user_id])).get(user_id)
+        own = (await _asked(space.interests([user_id]))).get(user_id)
         if own is None:
             return Kin({}, b"", EVERYTHING)
         # The index has its own order of an investor's points, which is always the same.
-        near, above = await space.investors(own, {user_id, *exclude}, AUDIENCE, above)
-        others = await space.interests(near)
+        near, above = await _asked(space.investors(own, {user_id, *exclude}, AUDIENCE, above))
+        others = await _asked(space.interests(near))
         likeness = kinship(own, list(others.values()))
         return Kin(dict(zip(others, likeness, strict=True)), own.tobytes(), above)
 
@@ -240,7 +265,7 @@ class TwinService:
         return twin.embed(properties)
 
     def _catalogue(self, model: ModelKey) -> Catalogue | None:
-        return self.catalogues.get(model) if self.catalogues else None
+        return self._catalogues.get(model) if self._catalogues else None
 
     def _known(self, model: ModelKey) -> KnownItems | None:
         """What tells of properties what is in memory."""
@@ -254,14 +279,12 @@ class TwinService:
         if (catalogue := self._catalogue(model)) is not None:
             return await search(catalogue)
         try:
-            return await search(self._index.space(model))
-        except (AioRpcError, OutdatedIndexError) as error:
+            return await _asked(search(self._index.space(model)))
+        except (IndexUnavailableError, OutdatedIndexError):
             # It may have been loaded meanwhile: calls of the index are tried again for seconds.
             if (catalogue := self._catalogue(model)) is not None:
                 return await search(catalogue)
-            if isinstance(error, OutdatedIndexError):
-                raise
-            raise IndexUnavailableError(f"the index: {error.code().name}") from error
+            raise
 
     async def items(self, model: ModelKey, properties: PropertyColumns) -> Items:
         """What the index keeps of the properties."""
@@ -301,3 +324,11 @@ def _with_approval(
 def _likeness(cosine: float) -> float:
     """A cosine mapped to [0, 1]."""
     return min(1.0, max(0.0, (1 + cosine) / 2))
+
+
+async def _asked(answer: Awaitable[Answer]) -> Answer:
+    """What the index answers. Raises IndexUnavailableError if it does not."""
+    try:
+        return await answer
+    except AioRpcError as error:
+        raise IndexUnavailableError(f"the index: {error.code().name}") from error
