@@ -6,8 +6,9 @@
 Run by ``Checkout.script`` on the modules of whatever checkout is measured: it uses only what older
 ones have, too. ``sample`` loads the sample and trains on it. ``firms`` makes tenants of simulated
 properties. All of them have the weights of one short training, each in a version of its own that is
-active and indexed, and 16 investors with histories. The same numbers give the same data. A folder
-that is filled already is left as it is.
+active and indexed, and 16 investors with histories. ``--unindexed`` leaves the index of all but the
+first empty, which takes most of the time: nothing may be asked then that the index would answer.
+The same numbers give the same data. A folder that is filled already is left as it is.
 """
 
 import argparse
@@ -24,11 +25,13 @@ from uuid import UUID, uuid4
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import select
 
 import runtime
 from bench.generate_properties import write
 from bench.reindex import trained
 from bench.server import INVESTORS, silent, trained_sample
+from cli.first_start import SLUG
 from domain.contract.snapshots import ModelKey, StoredModel
 from domain.contract.vocabulary import InteractionKind, Role
 from domain.core.work import Work
@@ -38,6 +41,7 @@ from domain.imports.properties import import_properties
 from domain.imports.sources import FileSource
 from domain.model_registry import model_versions
 from domain.properties import snapshots
+from domain.properties.table import Property
 from domain.tenants import tenants
 from domain.users import users
 from graph.core.nodes import global_id
@@ -56,12 +60,23 @@ _LIFETIME = timedelta(hours=6)
 
 
 async def sample(data_dir: Path, *, quick: bool) -> dict[str, Any]:
-    """Tokens of the sample's investors and ids of properties, as in ``bench.server.Sample``."""
+    """Tokens of the sample's investors, and global ids of the same properties in each checkout."""
+    settings = Settings(_env_file=None, data_dir=data_dir)
     async with trained_sample(data_dir, quick=quick) as found:
-        return {"tokens": found.tokens, "properties": found.properties}
+        services = await asyncio.to_thread(runtime.services, settings)
+        async with runtime.connect_reader(services) as database:
+            async with database.work(None) as work:
+                tenant_id = (await tenants.by_slug(work, SLUG)).id
+            async with database.work(tenant_id) as work:
+                # Ids are drawn anew by each import.
+                by_name = select(Property.id).order_by(Property.external_id).limit(ANCHORS)
+                ids = list(await work.session.scalars(by_name))
+    return {"tokens": found.tokens, "properties": [global_id("Property", one) for one in ids]}
 
 
-async def firms(data_dir: Path, count: int, properties: int) -> list[dict[str, Any]]:
+async def firms(
+    data_dir: Path, count: int, properties: int, *, indexed: bool = True
+) -> list[dict[str, Any]]:
     """Make the tenants after a small one that trains; see ``firm`` for what is told of each."""
     kept = data_dir / f"firms-{count}-{properties}.json"
     if kept.exists():
@@ -73,12 +88,12 @@ async def firms(data_dir: Path, count: int, properties: int) -> list[dict[str, A
     with TemporaryDirectory(prefix="twin-bench-") as name:
         folder = Path(name)
         async with runtime.connect(settings, services) as rt:
-            files = _files(folder, 1000)
-            model = await _trained(rt, files[0])
-            small = await firm(rt, f"small-{properties}", *files, model)
-            files = _files(folder, properties)
+            made_of = files(folder, 1000)
+            model = await train(rt, made_of[0])
+            small = await firm(rt, f"small-{properties}", *made_of, model)
+            made_of = files(folder, properties)
             made = [
-                await firm(rt, f"firm-{properties}-{number}", *files, model)
+                await firm(rt, f"firm-{properties}-{number}", *made_of, model, indexed=indexed)
                 for number in range(count)
             ]
     kept.write_text(json.dumps([small, *made]))
@@ -86,7 +101,13 @@ async def firms(data_dir: Path, count: int, properties: int) -> list[dict[str, A
 
 
 async def firm(
-    rt: runtime.Runtime, slug: str, properties: Path, acts: Path, model: StoredModel
+    rt: runtime.Runtime,
+    slug: str,
+    properties: Path,
+    acts: Path,
+    model: StoredModel,
+    *,
+    indexed: bool = True,
 ) -> dict[str, Any]:
     """Make one tenant from files of properties and interactions.
 
@@ -108,16 +129,22 @@ async def firm(
         # Nothing takes jobs here.
         work.jobs.clear()
     imported = time.perf_counter()
-    indexer = await Indexer.open(rt.database, rt.index, rt.twin)
-    await indexer.activate(tenant_id, version.id, silent)
-    indexed = time.perf_counter()
+    if indexed:
+        indexer = await Indexer.open(rt.database, rt.index, rt.twin)
+        await indexer.activate(tenant_id, version.id, silent)
+    else:
+        async with rt.database.work(tenant_id) as work:
+            await model_versions.begin_filling(work, version.id)
+            await model_versions.complete(work, version.id)
+            await model_versions.activate(work, version.id)
+    active = time.perf_counter()
     async with rt.database.work(tenant_id) as work:
         tokens = await _tokens(work, rt.services.jwt_secret)
     return {
         "tokens": tokens,
         "count": report.inserted,
         "import_seconds": imported - start,
-        "index_seconds": indexed - imported,
+        "index_seconds": active - imported if indexed else None,
         "nearest": await nearest(rt, ModelKey(tenant_id, version.id)),
     }
 
@@ -149,7 +176,7 @@ async def _tokens(work: Work, secret: str) -> list[str]:
     return [mint(secret, work.tenant_id, one.id, [one.role], _LIFETIME) for one in some]
 
 
-async def _trained(rt: runtime.Runtime, properties: Path) -> StoredModel:
+async def train(rt: runtime.Runtime, properties: Path) -> StoredModel:
     """The weights of a short training on properties, which no tenant keeps."""
     tenant_id = uuid4()
     async with rt.database.work(tenant_id) as work:
@@ -160,7 +187,7 @@ async def _trained(rt: runtime.Runtime, properties: Path) -> StoredModel:
     return await asyncio.to_thread(trained, columns)
 
 
-def _files(folder: Path, count: int) -> tuple[Path, Path]:
+def files(folder: Path, count: int) -> tuple[Path, Path]:
     """Files of so many properties and of what 16 investors did with some of them."""
     properties, acts = folder / f"{count}-properties.csv", folder / f"{count}-acts.csv"
     write(properties, count)
@@ -188,11 +215,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a smaller sample")
     parser.add_argument("--firms", type=int, default=1)
     parser.add_argument("--properties", type=int, default=1000, help="of each firm")
+    parser.add_argument("--unindexed", action="store_true")
     asked = parser.parse_args()
     if asked.what == "sample":
         told: Any = asyncio.run(sample(asked.data, quick=asked.quick))
     else:
-        told = asyncio.run(firms(asked.data, asked.firms, asked.properties))
+        making = firms(asked.data, asked.firms, asked.properties, indexed=not asked.unindexed)
+        told = asyncio.run(making)
     print(json.dumps(told))
 
 
