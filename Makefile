@@ -38,7 +38,7 @@ PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope
 SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test test-fast test-random coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-freshness bench-start bench-warm bench-served bench-cli bench-import prior evaluate evaluate-simulation schema schema-check docs migrate migration constraints clean
+.PHONY: help setup serve test test-fast test-random coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-freshness bench-start bench-warm bench-served bench-cli bench-import bench-recommendations bench-catalogue bench-tenants prior evaluate evaluate-simulation schema schema-check docs migrate migration constraints clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-20s %s\n", $$1, $$2}' Makefile
@@ -130,7 +130,7 @@ bench-reindex: $(SERVE) ## measure how fast an index is written (ARGS="--propert
 bench-quantization: $(SERVE) ## measure what quantized vectors save and cost (ARGS="--properties 100000")
 	$(BIN)/python -m bench.quantization $(ARGS)
 
-bench-freshness: $(SERVE) ## measure how soon a change is found (ARGS="--properties 100000")
+bench-freshness: $(SERVE) ## measure how soon a change is found and answered (ARGS="--properties 100000")
 	$(BIN)/python -m bench.freshness $(ARGS)
 
 bench-start: $(SERVE) ## measure how soon a fresh clone answers (ARGS="--python python3.13 --cached")
@@ -142,11 +142,20 @@ bench-warm: $(SERVE) ## measure what continuing from a version brings beside tra
 bench-served: $(EVALUATION) ## measure real portfolios over HTTP beside the offline figure
 	$(BIN)/python -m bench.served $(ARGS)
 
-bench-cli: $(SERVE) ## measure how long commands take (ARGS="--rounds 10 --beside CHECKOUT")
+bench-cli: $(SERVE) ## measure how long commands take (ARGS="--rounds 10 --beside REVISION")
 	$(BIN)/python -m bench.cli $(ARGS)
 
-bench-import: $(SERVE) ## measure how fast files load (ARGS="--rows 100000 --rounds 3 --beside CHECKOUT")
+bench-import: $(SERVE) ## measure how fast files load (ARGS="--rows 100000 --rounds 3 --beside REVISION")
 	$(BIN)/python -m bench.imports $(ARGS)
+
+bench-recommendations: $(SERVE) ## measure what ranked lists cost, all processes counted (ARGS="--beside REVISION")
+	$(BIN)/python -m bench.recommendations $(ARGS)
+
+bench-catalogue: $(SERVE) ## measure large tenants (ARGS="--properties 200000 --properties 1000000 --beside REVISION")
+	$(BIN)/python -m bench.catalogue $(ARGS)
+
+bench-tenants: $(SERVE) ## measure a thousand tenants on memory for a hundred (ARGS="--tenants 1000")
+	$(BIN)/python -m bench.tenants $(ARGS)
 
 prior: $(EVALUATION) ## learn the re-ranker's starting weights, ml/twin/prior.json, from the sample data
 	$(BIN)/python -m bench.prior

@@ -13,19 +13,18 @@ import json
 import os
 import platform
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-import psutil
 from rich.console import Console
 from rich.table import Table
 
 from bench.checkouts import Checkout, add_beside, checkouts
 from bench.generate_properties import open_text, write
+from bench.processes import cpu, service
 
 FIRST_ACT = datetime(2024, 1, 1, tzinfo=UTC)
 ACTS_OF_A_USER = 50
@@ -95,27 +94,15 @@ def interactions(rows: int) -> Iterator[tuple[str, ...]]:
 def load(checkout: Checkout, tenant: str, what: Load, rows: int) -> Cost:
     """Import a file. Raises RuntimeError if the report counts another number of rows."""
     extra = "--create-users" if what.noun == "interactions" else "--create-tenant"
-    before = postgres_cpu(checkout.data_dir)
+    postgres = service(checkout.data_dir, "postgres")
+    before = cpu(postgres)
     run = checkout.run(
         "import", what.noun, str(what.path), "--tenant", tenant, extra, "--json"
     )  # fmt: skip
     report = json.loads(run.output)
     if report[what.counted] != rows:
         raise RuntimeError(f"{checkout.root}: {what.name}: {rows} rows, but {report}")
-    return Cost(run.wall, run.cpu, postgres_cpu(checkout.data_dir) - before)
-
-
-def postgres_cpu(data_dir: Path) -> float:
-    """CPU seconds that PostgreSQL has used so far, those of ended connections included."""
-    (pid_file,) = data_dir.rglob("postmaster.pid")
-    server = psutil.Process(int(pid_file.read_text().split()[0]))
-    own = server.cpu_times()
-    used = own.user + own.system + own.children_user + own.children_system
-    for child in server.children():
-        with suppress(psutil.NoSuchProcess):
-            times = child.cpu_times()
-            used += times.user + times.system
-    return float(used)
+    return Cost(run.wall, run.cpu, cpu(postgres) - before)
 
 
 def measure(sources: Sequence[Checkout], rows: int, rounds: int) -> None:

@@ -12,7 +12,6 @@ import os
 import platform
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -26,6 +25,7 @@ from rich.table import Table
 
 import runtime
 from bench.generate_properties import write
+from bench.processes import cpu, service
 from bench.server import silent
 from bench.twin import invent
 from domain.contract.snapshots import ModelKey, PropertyColumns, StoredModel
@@ -69,33 +69,17 @@ class Round(NamedTuple):
 
 
 class Processes:
-    """The three processes that a reindex keeps busy."""
+    """The processes that a reindex keeps busy."""
 
     def __init__(self, data_dir: Path) -> None:
         self._job = psutil.Process()
-        folder = str(data_dir)
-        ours = [
-            process
-            for process in psutil.process_iter(["cmdline"])
-            if any(folder in part for part in process.info["cmdline"] or ())
-        ]
-        self.qdrant = next(p for p in ours if "embedded.qdrant" in p.info["cmdline"])
-        self._postgres = next(p for p in ours if "postgres" in Path(p.info["cmdline"][0]).name)
+        self.qdrant = service(data_dir, "qdrant")
+        self._postgres = service(data_dir, "postgres")
 
     def usage(self) -> Usage:
-        """What they have used so far. Qdrant's includes no optimisation: its process is another."""
-        return Usage(
-            _cpu(self._job),
-            _cpu(self.qdrant),
-            _cpu(self._postgres) + sum(map(_cpu, self._postgres.children())),
-        )
-
-
-def _cpu(process: psutil.Process) -> float:
-    with suppress(psutil.NoSuchProcess):
-        times = process.cpu_times()
-        return float(times.user + times.system)
-    return 0.0
+        """What they have used so far; Qdrant's includes its optimisation, a process of its own."""
+        job = self._job.cpu_times()
+        return Usage(job.user + job.system, cpu(self.qdrant), cpu(self._postgres))
 
 
 class Bench:
@@ -224,10 +208,10 @@ async def bench(folder: Path, count: int, rounds: int) -> None:
         ):
             took = [await measured.run(stage) for _ in range(rounds)]
             seconds = median(one.seconds for one in took)
-            cpu = [f"{median(each):.2f}" for each in zip(*(o.cpu for o in took), strict=True)]
-            table.add_row(name, f"{count / seconds:,.0f}", f"{seconds:.2f}", *cpu)
+            used = [f"{median(each):.2f}" for each in zip(*(o.cpu for o in took), strict=True)]
+            table.add_row(name, f"{count / seconds:,.0f}", f"{seconds:.2f}", *used)
             # A stage may take minutes.
-            console.print(f"{name}: {seconds:.2f} s, CPU {', '.join(cpu)}", style="dim")
+            console.print(f"{name}: {seconds:.2f} s, CPU {', '.join(used)}", style="dim")
         console.print(table)
         console.print(
             f"Memory: this process {psutil.Process().memory_info().rss / _MIB:,.0f} MiB, "

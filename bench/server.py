@@ -6,7 +6,7 @@ be told from the client's.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -102,9 +102,14 @@ async def silent(_share: float, _message: str) -> None:
 
 
 @contextmanager
-def server(data_dir: Path, factory: str = OURS, root: Path = ROOT) -> Iterator["Server"]:
-    """A server process, ended in the end."""
-    with own_server(data_dir, factory=factory, root=root) as started:
+def server(
+    data_dir: Path,
+    factory: str = OURS,
+    root: Path = ROOT,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator["Server"]:
+    """A server process, ended in the end; ``settings`` are variables of its environment."""
+    with own_server(data_dir, factory=factory, root=root, settings=settings) as started:
         yield Server(started.port, psutil.Process(started.pid))
 
 
