@@ -251,10 +251,10 @@ class TwinService:
         if own is None:
             return Kin({}, b"", EVERYTHING)
         # The index has its own order of an investor's points, which is always the same.
-        near, above = await _asked(space.investors(own, {user_id, *exclude}, AUDIENCE, above))
+        near, bound = await _asked(space.investors(own, {user_id, *exclude}, AUDIENCE, above))
         others = await _asked(space.interests(near))
         likeness = kinship(own, list(others.values()))
-        return Kin(dict(zip(others, likeness, strict=True)), own.tobytes(), above)
+        return Kin(dict(zip(others, likeness, strict=True)), own.tobytes(), bound)
 
     @inference
     async def embed(self, model: ModelKey, properties: PropertyColumns) -> NDArray[np.float32]:
