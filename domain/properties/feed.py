@@ -1,4 +1,4 @@
-"""The feed of properties for the processes that hold them in memory: ``PropertyFeed`` on PostgreSQL.
+"""The feed of properties for processes that hold them in memory: ``PropertyFeed`` on PostgreSQL.
 
 A hundred thousand rows and more go through the event loop of a server that answers requests
 meanwhile. So PostgreSQL packs a batch into one row, a value for each column: numbers as the bytes
