@@ -49,8 +49,6 @@ _INLINE = 50_000
 _SPARE = 0.25
 """Share of dead rows and of rows out of order from which the arrays are rebuilt."""
 
-_LEAST_REBUILT = 1024
-
 Found = TypeVar("Found")
 
 
@@ -142,9 +140,12 @@ class Catalogue:
         self._by_latitude = order, latitudes[order]
         self._ordered = len(self._ids)
 
-    async def tidy(self) -> None:
-        """Rebuild the arrays if much is dead or out of order; nobody may write meanwhile."""
-        if len(self._moved) > max(_LEAST_REBUILT, _SPARE * len(self)):
+    async def tidy(self, above: int = 1024) -> None:
+        """Rebuild the arrays if much is dead or out of order; nobody may write meanwhile.
+
+        Much is a quarter of the rows, and more than ``above`` of them.
+        """
+        if len(self._moved) > max(above, _SPARE * len(self)):
             rebuilt = await _aside(len(self._ids), self._rebuilt)
             self.__dict__.update(rebuilt.__dict__)
 
