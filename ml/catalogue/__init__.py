@@ -1,0 +1,1 @@
+"""A tenant's properties as arrays in memory."""

@@ -1,0 +1,179 @@
+"""What filters read of a tenant's properties, as one array a column."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.contract.filters import RANGES
+from domain.contract.snapshots import PropertyColumns
+
+NUMBERS: tuple[str, ...] = (*RANGES.values(), "latitude", "longitude", "listed_at")
+"""The columns of numbers, NaN where missing: float64, as PostgreSQL compares them."""
+
+CODED: tuple[str, ...] = ("zipcode", "city", "state")
+"""The columns of text that many properties share: each text is kept once."""
+
+UNKNOWN = -1
+"""The code of a missing value."""
+
+_TYPES: dict[str, type[np.generic]] = {
+    **dict.fromkeys(NUMBERS, np.float64),
+    **dict.fromkeys(CODED, np.int32),
+    "external_id": np.int64,
+    "property_type": np.int8,
+    "listing_status": np.int8,
+    "renovation_needed": np.int8,
+    "owned": np.bool_,
+}
+_CHUNK = 16_384
+"""Rows whose words are copied at once: the places of their bytes take eight times as much."""
+_GROWTH = 1.25
+"""A full array is replaced by one so much larger: appending costs constant time a row."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FilterView:
+    """The filter columns of n properties at one moment. Nothing written later changes them.
+
+    Attributes:
+        columns: arrays (n,) by name: float64 for ``NUMBERS``, NaN where missing; int32 codes for
+            ``CODED``; int8 ``property_type`` and ``listing_status``, positions in the vocabulary,
+            and ``renovation_needed``; bool ``owned``; int64 ``external_id``, the hash of the id in
+            this process. A missing value has the code ``UNKNOWN``.
+        codes: for each of ``CODED`` the code of each text; may hold texts that no row has.
+        text: uint8, the words of all rows in UTF-8, each behind a space.
+        bounds: int64 (n + 1,), where in ``text`` the words of each row begin, and where the last
+            row's end.
+    """
+
+    columns: Mapping[str, NDArray[Any]]
+    codes: Mapping[str, Mapping[str, int]]
+    text: NDArray[np.uint8]
+    bounds: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+
+class FilterColumns:
+    """The filter columns of a tenant's properties: rows are appended, and never change.
+
+    One thread at a time may append. Views may be read in any thread meanwhile.
+    """
+
+    def __init__(self, capacity: int = 0) -> None:
+        """Makes room for ``capacity`` rows; more rows than that make the arrays grow."""
+        self._count = 0
+        self._columns = {name: np.empty(capacity, dtype=kind) for name, kind in _TYPES.items()}
+        self._codes: dict[str, dict[str, int]] = {name: {} for name in CODED}
+        self._text = np.empty(0, dtype=np.uint8)
+        self._bounds = np.zeros(capacity + 1, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the arrays take, room for further rows included, without ``codes``."""
+        arrays = (*self._columns.values(), self._text, self._bounds)
+        return sum(array.nbytes for array in arrays)
+
+    def append(self, properties: PropertyColumns) -> None:
+        """Adds rows at the end.
+
+        Raises:
+            ValueError: the properties have no labels.
+        """
+        if len(properties.labels) != len(properties):
+            raise ValueError(
+                f"{len(properties)} properties with {len(properties.labels)} labels: filters need "
+                "the labels; read the properties with them"
+            )
+        first, last = self._count, self._count + len(properties)
+        if first == last:
+            return
+        for name, values in self._values(properties):
+            column = self._columns[name] = _with_room(self._columns[name], first, last)
+            column[first:last] = values
+        words = ["".join([f" {word}" for word in one.words]).encode() for one in properties.labels]
+        self._bounds = _with_room(self._bounds, first + 1, last + 1)
+        ends = self._bounds[first : last + 1]
+        np.cumsum(np.fromiter(map(len, words), np.int64, len(words)), out=ends[1:])
+        ends[1:] += ends[0]
+        self._text = _with_room(self._text, int(ends[0]), int(ends[-1]))
+        self._text[ends[0] : ends[-1]] = np.frombuffer(b"".join(words), dtype=np.uint8)
+        self._count = last
+
+    def take(self, rows: NDArray[np.intp]) -> "FilterColumns":
+        """New columns of the given rows in the given order, without room for more."""
+        taken = FilterColumns(len(rows))
+        taken._count = len(rows)
+        for name, column in self._columns.items():
+            taken._columns[name] = column[rows]
+        for name in CODED:
+            # Texts that no row has any more are left out.
+            used, codes = np.unique(taken._columns[name], return_inverse=True)
+            known = used != UNKNOWN
+            texts = list(self._codes[name])
+            taken._codes[name] = {texts[code]: at for at, code in enumerate(used[known])}
+            taken._columns[name][:] = codes - np.count_nonzero(~known)
+        np.cumsum(self._bounds[rows + 1] - self._bounds[rows], out=taken._bounds[1:])
+        taken._text = np.empty(taken._bounds[-1], dtype=np.uint8)
+        for first in range(0, len(rows), _CHUNK):
+            chunk = rows[first : first + _CHUNK]
+            lying = places(self._bounds, chunk)
+            start = taken._bounds[first]
+            taken._text[start : start + len(lying)] = self._text[lying]
+        return taken
+
+    def view(self, count: int | None = None) -> FilterView:
+        """The first ``count`` rows, all rows if None, as they are now."""
+        count = self._count if count is None else count
+        return FilterView(
+            {name: column[:count] for name, column in self._columns.items()},
+            self._codes,
+            self._text[: self._bounds[count]],
+            self._bounds[: count + 1],
+        )
+
+    def _values(self, properties: PropertyColumns) -> Iterable[tuple[str, Any]]:
+        for name in NUMBERS:
+            yield name, properties.listed_at if name == "listed_at" else properties.column(name)
+        yield "property_type", properties.property_type
+        yield "listing_status", properties.listing_status
+        needed = properties.column("renovation_needed")
+        yield "renovation_needed", np.where(np.isnan(needed), UNKNOWN, needed != 0)
+        yield "owned", properties.owners > 0
+        labels, count = properties.labels, len(properties)
+        # Eight bytes instead of a string: two ids share a hash once in 2 ** 64 pairs.
+        yield "external_id", np.fromiter((hash(one.external_id) for one in labels), np.int64, count)
+        yield "zipcode", self._coded("zipcode", properties.zipcode)
+        yield "city", self._coded("city", properties.city)
+        yield "state", self._coded("state", [one.state for one in labels])
+
+    def _coded(self, name: str, texts: Iterable[str | None]) -> list[int]:
+        codes = self._codes[name]
+        return [UNKNOWN if text is None else codes.setdefault(text, len(codes)) for text in texts]
+
+
+def places(bounds: NDArray[np.int64], rows: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Where in the text each byte of the words of some rows lies, row after row."""
+    starts = bounds[rows]
+    lengths = bounds[rows + 1] - starts
+    ends = np.cumsum(lengths)
+    found: NDArray[np.int64] = np.arange(lengths.sum()) - np.repeat(
+        ends - lengths - starts, lengths
+    )
+    return found
+
+
+def _with_room(array: NDArray[Any], used: int, wanted: int) -> NDArray[Any]:
+    """The array, or a larger copy if it has no room for the wanted length."""
+    if wanted <= len(array):
+        return array
+    larger = np.empty(max(wanted, int(len(array) * _GROWTH)), dtype=array.dtype)
+    larger[:used] = array[:used]
+    return larger

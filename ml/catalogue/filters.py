@@ -1,0 +1,249 @@
+"""The domain's property filter over the arrays of a catalogue.
+
+It finds what the conditions of ``domain.properties.search`` find in PostgreSQL, borders included:
+numbers are compared as float64, and what is computed from coordinates is computed by the same
+operations in the same order.
+"""
+
+import math
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.contract.filters import (
+    EARTH_RADIUS_KM,
+    KM_PER_DEGREE,
+    RANGES,
+    Circle,
+    Polygon,
+    PropertyFilter,
+    Range,
+)
+from domain.contract.vocabulary import ListingStatus, PropertyType
+from ml.catalogue.columns import CODED, FilterView, places
+
+RowsOf = Callable[[Collection[UUID]], NDArray[np.intp]]
+"""Gives the rows of ids in a view; ids that it lacks are left out."""
+
+Mask = NDArray[np.bool_]
+
+_FEW = 8
+"""Up to so many values, comparing each is faster than looking each row's value up."""
+_CHUNK = 16_384
+"""Rows whose words are searched at once: their text fits into a processor's cache."""
+_SPARSE = 4
+"""Where fewer than one row in so many is wanted, its text is copied before it is searched."""
+_DOUBT = 1e-9
+"""How far two computations of a distance may differ, in parts of it: an ulp or two, with a margin.
+"""
+
+
+def matching(where: PropertyFilter, view: FilterView, rows_of: RowsOf) -> Mask | None:
+    """Which rows match, bool (n,); None if the filter restricts nothing.
+
+    ``where.added`` is not read: it is to be resolved to ids before.
+
+    Args:
+        where: the filter.
+        view: the rows.
+        rows_of: gives the rows of ids.
+    """
+    mask: Mask | None = None
+    for part in _cheap(where, view, rows_of):
+        mask = part if mask is None else np.logical_and(mask, part, out=mask)
+    for matches in _expensive(where, view):
+        rows = np.arange(len(view)) if mask is None else np.flatnonzero(mask)
+        mask = np.zeros(len(view), dtype=np.bool_)
+        mask[rows] = matches(rows)
+    return mask
+
+
+def _cheap(where: PropertyFilter, view: FilterView, rows_of: RowsOf) -> Iterator[Mask]:
+    """The parts that take a pass or two over an array, each as a new mask."""
+    columns = view.columns
+    yield from _chosen(where, view, rows_of)
+    if where.property_types:
+        places = list(map(list(PropertyType).index, where.property_types))
+        yield _among(columns["property_type"], places, len(PropertyType))
+    if where.listing_statuses:
+        places = list(map(list(ListingStatus).index, where.listing_statuses))
+        yield _among(columns["listing_status"], places, len(ListingStatus))
+    for name, texts in zip(CODED, (where.zipcodes, where.cities, where.states), strict=True):
+        if texts:
+            codes = view.codes[name]
+            known = [codes[text] for text in dict.fromkeys(texts) if text in codes]
+            yield _among(columns[name], known, len(codes))
+    for part, name in RANGES.items():
+        wanted: Range | None = getattr(where, part)
+        if wanted is not None and wanted.min is not None:
+            yield columns[name] >= float(wanted.min)
+        if wanted is not None and wanted.max is not None:
+            yield columns[name] <= float(wanted.max)
+    if where.listed_after is not None:
+        yield columns["listed_at"] > where.listed_after.timestamp()
+    if where.listed_before is not None:
+        yield columns["listed_at"] < where.listed_before.timestamp()
+    if where.renovation_needed is not None:
+        yield columns["renovation_needed"] == where.renovation_needed
+    if where.owned is not None:
+        yield columns["owned"] == where.owned
+    for lowest, highest, name in _bands(where):
+        yield columns[name] >= lowest
+        yield columns[name] <= highest
+
+
+def _chosen(where: PropertyFilter, view: FilterView, rows_of: RowsOf) -> Iterator[Mask]:
+    """The parts that name properties by id."""
+    if where.ids:
+        mask = np.zeros(len(view), dtype=np.bool_)
+        mask[rows_of(where.ids)] = True
+        yield mask
+    if where.exclude_ids:
+        mask = np.ones(len(view), dtype=np.bool_)
+        mask[rows_of(where.exclude_ids)] = False
+        yield mask
+
+
+def _bands(where: PropertyFilter) -> Iterator[tuple[float, float, str]]:
+    """Between which latitudes and longitudes the areas lie."""
+    if (box := where.box) is not None:
+        yield box.south, box.north, "latitude"
+        yield box.west, box.east, "longitude"
+    if (circle := where.circle) is not None:
+        reach = circle.radius_km / KM_PER_DEGREE
+        yield circle.latitude - reach, circle.latitude + reach, "latitude"
+    if where.polygon is not None:
+        latitudes, longitudes = zip(*where.polygon.ring(), strict=True)
+        yield min(latitudes), max(latitudes), "latitude"
+        yield min(longitudes), max(longitudes), "longitude"
+
+
+Narrow = Callable[[NDArray[np.intp]], Mask]
+"""Tells of ascending rows which match."""
+
+
+def _expensive(where: PropertyFilter, view: FilterView) -> Iterator[Narrow]:
+    """The parts that take more of each row: they look at the rows that all else left."""
+    if where.external_ids:
+        hashes = np.array(list(map(hash, where.external_ids)), dtype=np.int64)
+        external_ids = view.columns["external_id"]
+        yield lambda rows: np.isin(external_ids[rows], hashes)
+    if where.circle is not None:
+        yield partial(_within_circle, where.circle, view)
+    if where.polygon is not None:
+        yield partial(_within_polygon, where.polygon, view)
+    # The longest first, which leaves the fewest.
+    for word in sorted(where.words, key=len, reverse=True):
+        yield partial(_with_word, word, view)
+
+
+def _among(codes: NDArray[np.signedinteger], wanted: Collection[int], count: int) -> Mask:
+    """Which of the codes, below ``count``, are wanted; the code of a missing value never is."""
+    mask: Mask = np.zeros(len(codes), dtype=np.bool_)
+    if len(wanted) <= _FEW:
+        for code in wanted:
+            mask |= codes == code
+        return mask
+    table = np.zeros(count + 1, dtype=np.bool_)
+    table[list(wanted)] = True
+    # -1, the code of a missing value, is the last.
+    return np.take(table, codes, out=mask, mode="wrap")
+
+
+def _within_circle(circle: Circle, view: FilterView, rows: NDArray[np.intp]) -> Mask:
+    latitudes, longitudes = view.columns["latitude"][rows], view.columns["longitude"][rows]
+    found = _distance_km(circle, latitudes, longitudes)
+    mask = found <= circle.radius_km
+    # NumPy's functions may differ by an ulp from those of the C library, which PostgreSQL uses.
+    (doubtful,) = np.nonzero(np.abs(found - circle.radius_km) <= _DOUBT * circle.radius_km)
+    if len(doubtful):
+        places = np.stack([latitudes[doubtful], longitudes[doubtful]], axis=1)
+        distinct, of = np.unique(places, axis=0, return_inverse=True)
+        exact = [_exact_distance_km(circle, *place) for place in distinct.tolist()]
+        mask[doubtful] = (np.array(exact) <= circle.radius_km)[of]
+    return mask
+
+
+def _distance_km(
+    circle: Circle, latitudes: NDArray[np.float64], longitudes: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The great-circle distance of places from a circle's centre, as PostgreSQL rounds degrees."""
+
+    def radians(degrees: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        return np.radians(np.rint(np.multiply(degrees, 1e7)) / 1e7)
+
+    half_latitude = radians(latitudes - circle.latitude) / 2
+    half_longitude = radians(longitudes - circle.longitude) / 2
+    scale = np.cos(radians(circle.latitude)) * np.cos(radians(latitudes))
+    chord = np.sin(half_latitude) ** 2 + scale * np.sin(half_longitude) ** 2
+    found: NDArray[np.float64] = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.fmin(1, chord)))
+    return found
+
+
+def _exact_distance_km(circle: Circle, latitude: float, longitude: float) -> float:
+    """The same of one place, by the C library."""
+
+    def radians(degrees: float) -> float:
+        return math.radians(round(degrees * 1e7) / 1e7)
+
+    half_latitude = radians(latitude - circle.latitude) / 2
+    half_longitude = radians(longitude - circle.longitude) / 2
+    scale = math.cos(radians(circle.latitude)) * math.cos(radians(latitude))
+    chord = math.pow(math.sin(half_latitude), 2) + scale * math.pow(math.sin(half_longitude), 2)
+    return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(min(1.0, chord)))
+
+
+def _within_polygon(polygon: Polygon, view: FilterView, rows: NDArray[np.intp]) -> Mask:
+    latitudes, longitudes = view.columns["latitude"][rows], view.columns["longitude"][rows]
+    order = np.argsort(latitudes)
+    latitudes, longitudes = latitudes[order], longitudes[order]
+    starts = np.array(polygon.ring())
+    ends = np.roll(starts, -1, axis=0)
+    lowest, highest = np.minimum(starts, ends)[:, 0], np.maximum(starts, ends)[:, 0]
+    firsts, lasts = np.searchsorted(latitudes, lowest), np.searchsorted(latitudes, highest)
+    # Counted are the lines to the east of each: 1 for each upwards, -1 for each downwards.
+    windings = np.zeros(len(order), dtype=np.int32)
+    for (south, west), (north_by, east_by), first, last in zip(
+        starts.tolist(), (ends - starts).tolist(), firsts.tolist(), lasts.tolist(), strict=True
+    ):
+        across = slice(first, last)
+        # Above 0 where the place lies to the left of a line that goes upwards.
+        turn = east_by * (latitudes[across] - south) - (longitudes[across] - west) * north_by
+        if north_by >= 0:
+            windings[across] += turn > 0
+        else:
+            windings[across] -= turn < 0
+    mask = np.empty(len(order), dtype=np.bool_)
+    mask[order] = windings != 0
+    return mask
+
+
+def _with_word(word: str, view: FilterView, rows: NDArray[np.intp]) -> Mask:
+    """Which of the ascending rows have a word that begins so."""
+    wanted = f" {word}".encode()
+    found = np.zeros(len(view), dtype=np.bool_)
+    for first in range(0, len(rows), _CHUNK):
+        chunk = rows[first : first + _CHUNK]
+        if chunk[-1] - chunk[0] < _SPARSE * len(chunk):
+            start = view.bounds[chunk[0]]
+            hits = start + _begins(view.text[start : view.bounds[chunk[-1] + 1]], wanted)
+        else:
+            lying = places(view.bounds, chunk)
+            hits = lying[_begins(view.text[lying], wanted)]
+        found[np.searchsorted(view.bounds, hits, side="right") - 1] = True
+    return found[rows]
+
+
+def _begins(text: NDArray[np.uint8], wanted: bytes) -> NDArray[np.intp]:
+    """Where in the text the wanted bytes, two at least, begin.
+
+    They never reach from one row's words into the next row's: those begin with a space.
+    """
+    count = max(len(text) - len(wanted) + 1, 0)
+    (found,) = np.nonzero((text[:count] == wanted[0]) & (text[1 : count + 1] == wanted[1]))
+    for ahead, byte in enumerate(wanted[2:], 2):
+        found = found[text[found + ahead] == byte]
+    return found
