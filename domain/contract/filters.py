@@ -10,6 +10,12 @@ from uuid import UUID
 
 from domain.contract.vocabulary import ListingStatus, PropertyType
 
+EARTH_RADIUS_KM = 6371.0088
+KM_PER_DEGREE = 111.19
+"""Kilometres of a degree of latitude, rounded down."""
+
+_BEYOND = 1 + 1e-11
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -55,6 +61,19 @@ class Polygon:
     """
 
     corners: tuple[tuple[float, float], ...]
+
+    def ring(self) -> list[tuple[float, float]]:
+        """The corners, those at a pole or at the 180th meridian moved beyond all that lies there.
+
+        Whether a place lies within is computed with these, and not with ``corners``.
+        """
+        return [
+            (
+                latitude if abs(latitude) < 90 else latitude * _BEYOND,
+                longitude if abs(longitude) < 180 else longitude * _BEYOND,
+            )
+            for latitude, longitude in self.corners
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,6 @@ Bind = Callable[[str, TypeEngine[Any]], ColumnElement[Any]]
 """Makes of a name and its type a value of a statement."""
 
 _FLOAT, _FLOATS, _INTEGERS = Float(53), ARRAY(Float(53)), ARRAY(Integer())
-_LIMITS = np.array([90.0, 180.0])
-_BEYOND = 1 + 1e-11
 
 
 def values(polygon: Polygon) -> dict[str, Any]:
@@ -31,9 +29,7 @@ def values(polygon: Polygon) -> dict[str, Any]:
     are the latitudes, rising; the lines across a band are those from ``first`` to ``last``, from 1,
     each with where it starts, how far it goes, and whether upwards (1) or downwards (-1).
     """
-    starts = np.array(polygon.corners, dtype=np.float64)
-    # A line along the edge of the map does not restrict, so it passes beyond what lies there.
-    starts = np.where(np.abs(starts) < _LIMITS, starts, starts * _BEYOND)
+    starts = np.array(polygon.ring(), dtype=np.float64)
     ends = np.roll(starts, -1, axis=0)
     lowest, highest = np.minimum(starts, ends)[:, 0], np.maximum(starts, ends)[:, 0]
     borders = np.unique(starts[:, 0])

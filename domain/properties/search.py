@@ -25,17 +25,19 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, column_property, undefer
 
-from domain.contract.filters import RANGES, PropertyFilter, Range
+from domain.contract.filters import (
+    EARTH_RADIUS_KM,
+    KM_PER_DEGREE,
+    RANGES,
+    PropertyFilter,
+    Range,
+)
 from domain.core.database import Database
 from domain.core.errors import invalid
 from domain.core.work import Work
 from domain.properties import polygons
 from domain.properties.polygons import Bind
 from domain.properties.table import Property
-
-EARTH_RADIUS_KM = 6371.0088
-KM_PER_DEGREE = 111.19
-
 
 _BOX = ("box_south", "box_north", "box_west", "box_east")
 _LISTS: dict[str, InstrumentedAttribute[Any]] = {

@@ -134,7 +134,7 @@ class Catalogue:
     def settle(self) -> None:
         """Prepare for searches after many properties were added."""
         self._sorted = RowsById(self._ids.upto(self._in_order))
-        latitudes = self._filters.view(len(self._ids)).column("latitude")
+        latitudes = self._filters.view().columns["latitude"]
         rows = np.flatnonzero(np.isfinite(latitudes))
         order = rows[np.argsort(latitudes[rows], kind="stable")]
         self._by_latitude = order, latitudes[order]
@@ -202,9 +202,9 @@ class Catalogue:
     def items_of(self, properties: PropertyColumns) -> Items | None:
         """What the stages read of properties, if all are here as they are given; else None."""
         rows = self.rows_of(properties.ids)
-        if (rows < 0).any() or not self._filters.hold(rows, properties):
-            return None
         view = self._view()
+        if (rows < 0).any() or not view.filters.hold(rows, properties):
+            return None
         return _items(view, rows)
 
     @searching
@@ -330,7 +330,7 @@ class Wanted:
         """The rows that a source brings, and what all of them exceed."""
         rows = self._rows
         if source.unowned:
-            free = ~self._view.filters.owned[rows]
+            free = ~self._view.filters.columns["owned"][rows]
             rows, likeness = rows[free], likeness[free]
         if source.near is not None:
             near = np.zeros(len(self._mask), dtype=np.bool_)
@@ -413,7 +413,7 @@ def _met(filters: FilterView, rows: NDArray[np.intp], box: BuyBox) -> NDArray[np
         PropertyFilter(price=box.price),
         PropertyFilter(bedrooms=box.bedrooms),
     ]
-    some = filters.take(rows)
+    some = filters.at(rows)
     met = [matching(one, some, lambda _: rows) for one in criteria if one != PropertyFilter()]
     stated = [one for one in met if one is not None]
     return np.mean(stated, axis=0) if stated else np.zeros(len(rows))

@@ -1,166 +1,199 @@
-"""What filters read of properties, as arrays: one array for each column, in the order of the rows.
+"""What filters read of a tenant's properties, as one array a column.
 
-Text is kept as it is, and names of few values (ZIP codes, cities, states) as numbers that stand for
-them. Numbers are float64, as in the database: a bound decides alike in both.
+With ``confidence``, it is all that a model reads, so that a row tells whether a property changed.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.dtypes import StringDType
 from numpy.typing import NDArray
 
-from domain.contract.snapshots import NUMERIC_COLUMNS, PropertyColumns
-from ml.catalogue.growing import Growing
+from domain.contract.filters import RANGES
+from domain.contract.snapshots import PropertyColumns
+
+NUMBERS: tuple[str, ...] = (*RANGES.values(), "latitude", "longitude", "listed_at", "confidence")
+"""The columns of numbers, NaN where missing: float64, as PostgreSQL compares them."""
+
+CODED: tuple[str, ...] = ("zipcode", "city", "state")
+"""The columns of text that many properties share: each text is kept once."""
 
 UNKNOWN = -1
-"""Stands for a name or a flag that is missing."""
+"""The code of a missing value."""
 
-_TEXT = StringDType()
-_TEXT_BYTES = 16
-"""Bytes of an array's element that refers to a text; short texts lie within it."""
+_TYPES: dict[str, type[np.generic]] = {
+    **dict.fromkeys(NUMBERS, np.float64),
+    **dict.fromkeys(CODED, np.int32),
+    "external_id": np.int64,
+    "property_type": np.int8,
+    "listing_status": np.int8,
+    "renovation_needed": np.int8,
+    "owned": np.bool_,
+}
+_CHUNK = 16_384
+"""Rows whose words are copied at once: the places of their bytes take eight times as much."""
+_GROWTH = 1.25
+"""A full array is replaced by one so much larger: appending costs constant time a row."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FilterView:
-    """Columns of n rows that are never written to again.
+    """The filter columns of n properties at one moment. Nothing written later changes them.
 
     Attributes:
-        numeric: float64 (15, n), the columns of ``NUMERIC_COLUMNS``, NaN where missing.
-        property_type: int8 (n,), position in ``PropertyType``, -1 where missing.
-        listing_status: int8 (n,), position in ``ListingStatus``, -1 where missing.
-        listed_at: float64 (n,), seconds since 1970 UTC, NaN where missing.
-        owned: bool (n,), whether an investor of the tenant made a deal on it.
-        zipcode: int32 (n,), the number of the ZIP code in ``names``, -1 where missing.
-        city: the same of the city.
-        state: the same of the state.
-        external_id: text (n,).
-        words: text (n,), the words that a search looks at, each behind a space.
-        names: the number of each ZIP code, city and state.
+        columns: arrays (n,) by name: float64 for ``NUMBERS``, NaN where missing; int32 codes for
+            ``CODED``; int8 ``property_type`` and ``listing_status``, positions in the vocabulary,
+            and ``renovation_needed``; bool ``owned``; int64 ``external_id``, the hash of the id in
+            this process. A missing value has the code ``UNKNOWN``.
+        codes: for each of ``CODED`` the code of each text; may hold texts that no row has.
+        text: uint8, the words of all rows in UTF-8, each behind a space.
+        bounds: int64 (n + 1,), where in ``text`` the words of each row begin, and where the last
+            row's end.
     """
 
-    numeric: NDArray[np.float64]
-    property_type: NDArray[np.int8]
-    listing_status: NDArray[np.int8]
-    listed_at: NDArray[np.float64]
-    owned: NDArray[np.bool_]
-    zipcode: NDArray[np.int32]
-    city: NDArray[np.int32]
-    state: NDArray[np.int32]
-    external_id: NDArray[Any]
-    words: NDArray[Any]
-    names: dict[str, int]
+    columns: Mapping[str, NDArray[Any]]
+    codes: Mapping[str, Mapping[str, int]]
+    text: NDArray[np.uint8]
+    bounds: NDArray[np.int64]
 
     def __len__(self) -> int:
-        return len(self.owned)
+        return len(self.bounds) - 1
 
-    def column(self, name: str) -> NDArray[np.float64]:
-        """The numeric column of that name, or ``price_per_square_foot``, float64 (n,)."""
-        if name == "price_per_square_foot":
-            price, area = self.column("listing_price"), self.column("square_feet")
-            return np.where((price >= 1) & (area >= 1), price, np.nan) / np.fmax(area, 1)
-        values: NDArray[np.float64] = self.numeric[NUMERIC_COLUMNS.index(name)]
-        return values
+    def at(self, rows: NDArray[np.intp]) -> "FilterView":
+        """The given rows, in the given order, as if they had no words."""
+        columns = {name: column[rows] for name, column in self.columns.items()}
+        return FilterView(columns, self.codes, self.text[:0], np.zeros(len(rows) + 1, np.int64))
 
-    def take(self, rows: NDArray[np.intp]) -> "FilterView":
-        """The given rows, in the given order."""
-        taken = {
-            field.name: getattr(self, field.name)[..., rows]
-            for field in fields(self)
-            if field.name != "names"
-        }
-        return FilterView(**taken, names=self.names)
+    def hold(self, rows: NDArray[np.intp], properties: PropertyColumns) -> bool:
+        """Whether the rows say what n properties say, as far as a model reads it."""
+        return all(
+            np.array_equal(self.columns[name][rows], values, equal_nan=name in NUMBERS)
+            for name, values in _model_values(properties)
+        )
 
 
 class FilterColumns:
-    """The columns of all rows of a catalogue."""
+    """The filter columns of a tenant's properties: rows are appended, and never change.
 
-    def __init__(self) -> None:
-        self._names: dict[str, int] = {}
-        self._arrays: dict[str, Growing[Any]] = {
-            "numeric": Growing(np.float64, (len(NUMERIC_COLUMNS),), axis=1),
-            "property_type": Growing(np.int8),
-            "listing_status": Growing(np.int8),
-            "listed_at": Growing(np.float64),
-            "owned": Growing(np.bool_),
-            "zipcode": Growing(np.int32),
-            "city": Growing(np.int32),
-            "state": Growing(np.int32),
-            "external_id": Growing(_TEXT),
-            "words": Growing(_TEXT),
-        }
-        self._text_bytes = 0
+    One thread at a time may append. Views may be read in any thread meanwhile.
+    """
+
+    def __init__(self, capacity: int = 0) -> None:
+        """Makes room for ``capacity`` rows; more rows than that make the arrays grow."""
+        self._count = 0
+        self._columns = {name: np.empty(capacity, dtype=kind) for name, kind in _TYPES.items()}
+        self._codes: dict[str, dict[str, int]] = {name: {} for name in CODED}
+        self._text = np.empty(0, dtype=np.uint8)
+        self._bounds = np.zeros(capacity + 1, dtype=np.int64)
 
     def __len__(self) -> int:
-        return len(self._arrays["owned"])
+        return self._count
 
     @property
     def nbytes(self) -> int:
-        """What they take of memory, up to what a dictionary of names does."""
-        return sum(one.nbytes for one in self._arrays.values()) + self._text_bytes
+        """Bytes that the arrays take, room for further rows included, without ``codes``."""
+        arrays = (*self._columns.values(), self._text, self._bounds)
+        return sum(array.nbytes for array in arrays)
 
     def append(self, properties: PropertyColumns) -> None:
-        """Add rows; without labels, no filter about what those say matches them."""
-        labels = properties.labels or [("", None, ())] * len(properties)
-        external_ids, states, words = zip(*labels, strict=True) if labels else ((), (), ())
-        texts = [" ".join(("", *some)) for some in words]
-        self._extend(
-            numeric=properties.numeric,
-            property_type=properties.property_type,
-            listing_status=properties.listing_status,
-            listed_at=properties.listed_at,
-            owned=properties.owners > 0,
-            zipcode=self._numbers(properties.zipcode),
-            city=self._numbers(properties.city),
-            state=self._numbers(states),
-            external_id=np.array(external_ids, dtype=_TEXT),
-            words=np.array(texts, dtype=_TEXT),
-        )
+        """Adds rows at the end.
 
-    def _extend(self, **rows: NDArray[Any]) -> None:
-        for name, values in rows.items():
-            self._arrays[name].append(values)
-            if values.dtype == _TEXT:
-                lengths = np.strings.str_len(values)
-                self._text_bytes += int(lengths[lengths >= _TEXT_BYTES].sum())
-
-    def _numbers(self, names: Iterable[str | None]) -> NDArray[np.int32]:
-        known = self._names
-        return np.array(
-            [UNKNOWN if one is None else known.setdefault(one, len(known)) for one in names],
-            dtype=np.int32,
-        )
-
-    def view(self, count: int) -> FilterView:
-        """The first ``count`` rows; what is added later does not change them."""
-        arrays = {name: values.upto(count) for name, values in self._arrays.items()}
-        return FilterView(**arrays, names=self._names)
+        Raises:
+            ValueError: the properties have no labels.
+        """
+        if len(properties.labels) != len(properties):
+            raise ValueError(
+                f"{len(properties)} properties with {len(properties.labels)} labels: filters need "
+                "the labels; read the properties with them"
+            )
+        first, last = self._count, self._count + len(properties)
+        if first == last:
+            return
+        for name, values in self._values(properties):
+            column = self._columns[name] = _with_room(self._columns[name], first, last)
+            column[first:last] = values
+        words = ["".join([f" {word}" for word in one.words]).encode() for one in properties.labels]
+        self._bounds = _with_room(self._bounds, first + 1, last + 1)
+        ends = self._bounds[first : last + 1]
+        np.cumsum(np.fromiter(map(len, words), np.int64, len(words)), out=ends[1:])
+        ends[1:] += ends[0]
+        self._text = _with_room(self._text, int(ends[0]), int(ends[-1]))
+        self._text[ends[0] : ends[-1]] = np.frombuffer(b"".join(words), dtype=np.uint8)
+        self._count = last
 
     def take(self, rows: NDArray[np.intp]) -> "FilterColumns":
-        """Columns of the given rows alone, in the given order."""
-        taken, view = FilterColumns(), self.view(len(self)).take(rows)
-        taken._names = self._names
-        taken._extend(
-            **{
-                name: view.numeric.T if name == "numeric" else getattr(view, name)
-                for name in self._arrays
-            }
-        )
+        """New columns of the given rows in the given order, without room for more."""
+        taken = FilterColumns(len(rows))
+        taken._count = len(rows)
+        for name, column in self._columns.items():
+            taken._columns[name] = column[rows]
+        for name in CODED:
+            # Texts that no row has any more are left out.
+            used, codes = np.unique(taken._columns[name], return_inverse=True)
+            known = used != UNKNOWN
+            texts = list(self._codes[name])
+            taken._codes[name] = {texts[code]: at for at, code in enumerate(used[known])}
+            taken._columns[name][:] = codes - np.count_nonzero(~known)
+        np.cumsum(self._bounds[rows + 1] - self._bounds[rows], out=taken._bounds[1:])
+        taken._text = np.empty(taken._bounds[-1], dtype=np.uint8)
+        for first in range(0, len(rows), _CHUNK):
+            chunk = rows[first : first + _CHUNK]
+            lying = places(self._bounds, chunk)
+            start = taken._bounds[first]
+            taken._text[start : start + len(lying)] = self._text[lying]
         return taken
 
-    def hold(self, rows: NDArray[np.intp], properties: PropertyColumns) -> bool:
-        """Whether all that a model reads of the properties is as in the rows."""
-        view = self.view(len(self))
-        return (
-            np.array_equal(view.numeric[:, rows].T, properties.numeric, equal_nan=True)
-            and np.array_equal(view.property_type[rows], properties.property_type)
-            and np.array_equal(view.listing_status[rows], properties.listing_status)
-            and np.array_equal(view.owned[rows], properties.owners > 0)
+    def view(self, count: int | None = None) -> FilterView:
+        """The first ``count`` rows, all rows if None, as they are now."""
+        count = self._count if count is None else count
+        return FilterView(
+            {name: column[:count] for name, column in self._columns.items()},
+            self._codes,
+            self._text[: self._bounds[count]],
+            self._bounds[: count + 1],
         )
 
+    def _values(self, properties: PropertyColumns) -> Iterable[tuple[str, Any]]:
+        yield from _model_values(properties)
+        labels, count = properties.labels, len(properties)
+        # Eight bytes instead of a string: two ids share a hash once in 2 ** 64 pairs.
+        yield "external_id", np.fromiter((hash(one.external_id) for one in labels), np.int64, count)
+        yield "zipcode", self._coded("zipcode", properties.zipcode)
+        yield "city", self._coded("city", properties.city)
+        yield "state", self._coded("state", [one.state for one in labels])
 
-def numbers_of(names: Sequence[str], known: dict[str, int]) -> list[int]:
-    """The numbers of those of the names that any row has."""
-    return [known[one] for one in names if one in known]
+    def _coded(self, name: str, texts: Iterable[str | None]) -> list[int]:
+        codes = self._codes[name]
+        return [UNKNOWN if text is None else codes.setdefault(text, len(codes)) for text in texts]
+
+
+def _model_values(properties: PropertyColumns) -> Iterable[tuple[str, NDArray[Any]]]:
+    """The columns that a model reads of properties."""
+    for name in NUMBERS:
+        yield name, properties.listed_at if name == "listed_at" else properties.column(name)
+    yield "property_type", properties.property_type
+    yield "listing_status", properties.listing_status
+    needed = properties.column("renovation_needed")
+    yield "renovation_needed", np.where(np.isnan(needed), UNKNOWN, needed != 0).astype(np.int8)
+    yield "owned", properties.owners > 0
+
+
+def places(bounds: NDArray[np.int64], rows: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Where in the text each byte of the words of some rows lies, row after row."""
+    starts = bounds[rows]
+    lengths = bounds[rows + 1] - starts
+    ends = np.cumsum(lengths)
+    found: NDArray[np.int64] = np.arange(lengths.sum()) - np.repeat(
+        ends - lengths - starts, lengths
+    )
+    return found
+
+
+def _with_room(array: NDArray[Any], used: int, wanted: int) -> NDArray[Any]:
+    """The array, or a larger copy if it has no room for the wanted length."""
+    if wanted <= len(array):
+        return array
+    larger = np.empty(max(wanted, int(len(array) * _GROWTH)), dtype=array.dtype)
+    larger[:used] = array[:used]
+    return larger

@@ -1,155 +1,250 @@
-"""The domain's property filter over arrays, as ``domain.properties.search`` decides in SQL."""
+"""The domain's property filter over the arrays of a catalogue.
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from itertools import chain
+It finds what the conditions of ``domain.properties.search`` find in PostgreSQL, borders included:
+numbers are compared as float64, and what is computed from coordinates is computed by the same
+operations in the same order.
+"""
+
+import math
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.contract.filters import RANGES, Box, Circle, Polygon, PropertyFilter, Range
+from domain.contract.filters import (
+    EARTH_RADIUS_KM,
+    KM_PER_DEGREE,
+    RANGES,
+    Circle,
+    Polygon,
+    PropertyFilter,
+    Range,
+)
 from domain.contract.vocabulary import ListingStatus, PropertyType
-from ml.catalogue.columns import FilterView, numbers_of
-from ml.twin.items import EARTH_RADIUS_KM
+from ml.catalogue.columns import CODED, FilterView, places
+
+RowsOf = Callable[[Collection[UUID]], NDArray[np.intp]]
+"""Gives the rows of ids in a view; ids that it lacks are left out."""
 
 Mask = NDArray[np.bool_]
-RowsOf = Callable[[Collection[UUID]], NDArray[np.intp]]
-"""The rows of those of the properties that are there."""
 
-_CELLS = 1_000_000
-"""Pairs of a property and a line that are looked at together."""
-
-_TYPES, _STATUSES = list(PropertyType), list(ListingStatus)
-_LIMITS = np.array([90.0, 180.0])
-_BEYOND = 1 + 1e-11
+_FEW = 8
+"""Up to so many values, comparing each is faster than looking each row's value up."""
+_CHUNK = 16_384
+"""Rows whose words are searched at once: their text fits into a processor's cache."""
+_SPARSE = 4
+"""Where fewer than one row in so many is wanted, its text is copied before it is searched."""
+_DOUBT = 1e-9
+"""How far two computations of a distance may differ, in parts of it: an ulp or two, with a margin.
+"""
 
 
 def matching(where: PropertyFilter, view: FilterView, rows_of: RowsOf) -> Mask | None:
-    """Which rows match a filter, bool (n,); None for all.
+    """Which rows match, bool (n,); None if the filter restricts nothing.
 
-    What is ``added`` to the filter is not known here.
+    ``where.added`` is not read: it is to be resolved to ids before.
+
+    Args:
+        where: the filter.
+        view: the rows.
+        rows_of: gives the rows of ids.
     """
-    found: Mask | None = None
-    for part in chain(_listed(where, view, rows_of), _named(where, view), _measured(where, view)):
-        found = part if found is None else np.logical_and(found, part, out=found)
-    for decide in _dear(where):
-        # Of the rows that the others left, for these look at each row for long.
-        rows = np.arange(len(view)) if found is None else np.flatnonzero(found)
-        kept = rows[decide(view, rows)]
-        found = np.zeros(len(view), dtype=np.bool_)
-        found[kept] = True
-    return found
+    mask: Mask | None = None
+    for part in _cheap(where, view, rows_of):
+        mask = part if mask is None else np.logical_and(mask, part, out=mask)
+    for matches in _expensive(where, view):
+        rows = np.arange(len(view)) if mask is None else np.flatnonzero(mask)
+        mask = np.zeros(len(view), dtype=np.bool_)
+        mask[rows] = matches(rows)
+    return mask
 
 
-def _listed(where: PropertyFilter, view: FilterView, rows_of: RowsOf) -> Iterator[Mask]:
-    if where.ids:
-        listed = np.zeros(len(view), dtype=np.bool_)
-        listed[rows_of(where.ids)] = True
-        yield listed
-    if where.exclude_ids:
-        others = np.ones(len(view), dtype=np.bool_)
-        others[rows_of(where.exclude_ids)] = False
-        yield others
-
-
-def _named(where: PropertyFilter, view: FilterView) -> Iterator[Mask]:
+def _cheap(where: PropertyFilter, view: FilterView, rows_of: RowsOf) -> Iterator[Mask]:
+    """The parts that take a pass or two over an array, each as a new mask."""
+    columns = view.columns
+    yield from _chosen(where, view, rows_of)
     if where.property_types:
-        yield _among(view.property_type, [_TYPES.index(one) for one in where.property_types])
+        places = list(map(list(PropertyType).index, where.property_types))
+        yield _among(columns["property_type"], places, len(PropertyType))
     if where.listing_statuses:
-        yield _among(view.listing_status, [_STATUSES.index(one) for one in where.listing_statuses])
-    for names, numbers in (
-        (where.zipcodes, view.zipcode),
-        (where.cities, view.city),
-        (where.states, view.state),
-    ):
-        if names:
-            yield _among(numbers, numbers_of(names, view.names))
-    if where.renovation_needed is not None:
-        yield view.column("renovation_needed") == float(where.renovation_needed)
-    if where.owned is not None:
-        yield view.owned == where.owned
-
-
-def _measured(where: PropertyFilter, view: FilterView) -> Iterator[Mask]:
-    for part, column in RANGES.items():
-        interval: Range | None = getattr(where, part)
-        if interval is not None and (interval.min is not None or interval.max is not None):
-            yield from _within(view.column(column), interval)
+        places = list(map(list(ListingStatus).index, where.listing_statuses))
+        yield _among(columns["listing_status"], places, len(ListingStatus))
+    for name, texts in zip(CODED, (where.zipcodes, where.cities, where.states), strict=True):
+        if texts:
+            codes = view.codes[name]
+            known = [codes[text] for text in dict.fromkeys(texts) if text in codes]
+            yield _among(columns[name], known, len(codes))
+    for part, name in RANGES.items():
+        wanted: Range | None = getattr(where, part)
+        if wanted is not None and wanted.min is not None:
+            yield columns[name] >= float(wanted.min)
+        if wanted is not None and wanted.max is not None:
+            yield columns[name] <= float(wanted.max)
     if where.listed_after is not None:
-        yield view.listed_at > where.listed_after.timestamp()
+        yield columns["listed_at"] > where.listed_after.timestamp()
     if where.listed_before is not None:
-        yield view.listed_at < where.listed_before.timestamp()
-    if where.box is not None:
-        yield from _boxed(view, where.box)
+        yield columns["listed_at"] < where.listed_before.timestamp()
+    if where.renovation_needed is not None:
+        yield columns["renovation_needed"] == where.renovation_needed
+    if where.owned is not None:
+        yield columns["owned"] == where.owned
+    for lowest, highest, name in _bands(where):
+        yield columns[name] >= lowest
+        yield columns[name] <= highest
 
 
-def _dear(where: PropertyFilter) -> Iterator[Callable[[FilterView, NDArray[np.intp]], Mask]]:
-    circle, polygon = where.circle, where.polygon
+def _chosen(where: PropertyFilter, view: FilterView, rows_of: RowsOf) -> Iterator[Mask]:
+    """The parts that name properties by id."""
+    if where.ids:
+        mask = np.zeros(len(view), dtype=np.bool_)
+        mask[rows_of(where.ids)] = True
+        yield mask
+    if where.exclude_ids:
+        mask = np.ones(len(view), dtype=np.bool_)
+        mask[rows_of(where.exclude_ids)] = False
+        yield mask
+
+
+def _bands(where: PropertyFilter) -> Iterator[tuple[float, float, str]]:
+    """Between which latitudes and longitudes the areas lie."""
+    if (box := where.box) is not None:
+        yield box.south, box.north, "latitude"
+        yield box.west, box.east, "longitude"
+    if (circle := where.circle) is not None:
+        reach = circle.radius_km / KM_PER_DEGREE
+        yield circle.latitude - reach, circle.latitude + reach, "latitude"
+    if where.polygon is not None:
+        latitudes, longitudes = zip(*where.polygon.ring(), strict=True)
+        yield min(latitudes), max(latitudes), "latitude"
+        yield min(longitudes), max(longitudes), "longitude"
+
+
+Narrow = Callable[[NDArray[np.intp]], Mask]
+"""Tells of ascending rows which match."""
+
+
+def _expensive(where: PropertyFilter, view: FilterView) -> Iterator[Narrow]:
+    """The parts that take more of each row: they look at the rows that all else left."""
     if where.external_ids:
-        wanted = np.array(where.external_ids, dtype=object)
-        yield lambda view, rows: np.isin(view.external_id[rows].astype(object), wanted)
-    if circle is not None:
-        yield lambda view, rows: within_circle(circle, view, rows)
-    if polygon is not None:
-        yield lambda view, rows: _within_polygon(polygon, view, rows)
-    for word in where.words:
-        yield lambda view, rows, word=word: np.strings.find(view.words[rows], f" {word}") >= 0  # type: ignore[misc]
+        hashes = np.array(list(map(hash, where.external_ids)), dtype=np.int64)
+        external_ids = view.columns["external_id"]
+        yield lambda rows: np.isin(external_ids[rows], hashes)
+    if where.circle is not None:
+        yield partial(within_circle, where.circle, view)
+    if where.polygon is not None:
+        yield partial(_within_polygon, where.polygon, view)
+    # The longest first, which leaves the fewest.
+    for word in sorted(where.words, key=len, reverse=True):
+        yield partial(_with_word, word, view)
 
 
-def _among(codes: NDArray[np.int8] | NDArray[np.int32], wanted: Sequence[int]) -> Mask:
-    """Which of the codes, -1 or more, are wanted."""
-    # Missing ones look up the last place.
-    table = np.zeros(int(codes.max(initial=0)) + 2, dtype=np.bool_)
-    table[[one for one in wanted if one < len(table) - 1]] = True
-    return table[codes]
-
-
-def _within(values: NDArray[np.float64], interval: Range) -> Iterator[Mask]:
-    # NaN, a missing value, compares as false.
-    if interval.min is not None:
-        yield values >= interval.min
-    if interval.max is not None:
-        yield values <= interval.max
-
-
-def _boxed(view: FilterView, box: Box) -> Iterator[Mask]:
-    yield from _within(view.column("latitude"), Range(box.south, box.north))
-    yield from _within(view.column("longitude"), Range(box.west, box.east))
+def _among(codes: NDArray[np.signedinteger], wanted: Collection[int], count: int) -> Mask:
+    """Which of the codes, below ``count``, are wanted; the code of a missing value never is."""
+    mask: Mask = np.zeros(len(codes), dtype=np.bool_)
+    if len(wanted) <= _FEW:
+        for code in wanted:
+            mask |= codes == code
+        return mask
+    table = np.zeros(count + 1, dtype=np.bool_)
+    table[list(wanted)] = True
+    # -1, the code of a missing value, is the last.
+    return np.take(table, codes, out=mask, mode="wrap")
 
 
 def within_circle(circle: Circle, view: FilterView, rows: NDArray[np.intp]) -> Mask:
-    """Which of the rows lie within a circle, its border included."""
-    latitude, longitude = view.column("latitude")[rows], view.column("longitude")[rows]
-    # Haversine, with angles rounded as in SQL.
-    half_latitude = _radians(latitude - circle.latitude) / 2
-    half_longitude = _radians(longitude - circle.longitude) / 2
-    centre = _radians(np.float64(circle.latitude))
-    chord = np.sin(half_latitude) ** 2 + np.cos(centre) * np.cos(_radians(latitude)) * (
-        np.sin(half_longitude) ** 2
-    )
-    apart = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.minimum(1.0, chord)))
-    return np.asarray(apart <= circle.radius_km)
+    """Which of the rows lie within the circle."""
+    latitudes, longitudes = view.columns["latitude"][rows], view.columns["longitude"][rows]
+    found = _distance_km(circle, latitudes, longitudes)
+    mask = found <= circle.radius_km
+    # NumPy's functions may differ by an ulp from those of the C library, which PostgreSQL uses.
+    (doubtful,) = np.nonzero(np.abs(found - circle.radius_km) <= _DOUBT * circle.radius_km)
+    if len(doubtful):
+        places = np.stack([latitudes[doubtful], longitudes[doubtful]], axis=1)
+        distinct, of = np.unique(places, axis=0, return_inverse=True)
+        exact = [_exact_distance_km(circle, *place) for place in distinct.tolist()]
+        mask[doubtful] = (np.array(exact) <= circle.radius_km)[of]
+    return mask
 
 
-def _radians(degrees: "NDArray[np.float64] | np.float64") -> "NDArray[np.float64]":
-    return np.radians(np.asarray(np.round(degrees * 1e7) / 1e7))
+def _distance_km(
+    circle: Circle, latitudes: NDArray[np.float64], longitudes: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The great-circle distance of places from a circle's centre, as PostgreSQL rounds degrees."""
+
+    def radians(degrees: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        return np.radians(np.rint(np.multiply(degrees, 1e7)) / 1e7)
+
+    half_latitude = radians(latitudes - circle.latitude) / 2
+    half_longitude = radians(longitudes - circle.longitude) / 2
+    scale = np.cos(radians(circle.latitude)) * np.cos(radians(latitudes))
+    chord = np.sin(half_latitude) ** 2 + scale * np.sin(half_longitude) ** 2
+    found: NDArray[np.float64] = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.fmin(1, chord)))
+    return found
+
+
+def _exact_distance_km(circle: Circle, latitude: float, longitude: float) -> float:
+    """The same of one place, by the C library."""
+
+    def radians(degrees: float) -> float:
+        return math.radians(round(degrees * 1e7) / 1e7)
+
+    half_latitude = radians(latitude - circle.latitude) / 2
+    half_longitude = radians(longitude - circle.longitude) / 2
+    scale = math.cos(radians(circle.latitude)) * math.cos(radians(latitude))
+    chord = math.pow(math.sin(half_latitude), 2) + scale * math.pow(math.sin(half_longitude), 2)
+    return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(min(1.0, chord)))
 
 
 def _within_polygon(polygon: Polygon, view: FilterView, rows: NDArray[np.intp]) -> Mask:
-    """Which of the rows the polygon's ring winds around; see ``domain.properties.polygons``."""
-    corners = np.array(polygon.corners, dtype=np.float64)
-    # A line along the edge of the map does not restrict, so it passes beyond what lies there.
-    starts = np.where(np.abs(corners) < _LIMITS, corners, corners * _BEYOND)
+    latitudes, longitudes = view.columns["latitude"][rows], view.columns["longitude"][rows]
+    order = np.argsort(latitudes)
+    latitudes, longitudes = latitudes[order], longitudes[order]
+    starts = np.array(polygon.ring())
     ends = np.roll(starts, -1, axis=0)
-    (south, west), (north_by, east_by) = starts.T, (ends - starts).T
     lowest, highest = np.minimum(starts, ends)[:, 0], np.maximum(starts, ends)[:, 0]
-    direction = np.sign(north_by)
-    inside = []
-    for some in np.array_split(rows, -(-len(rows) * len(starts) // _CELLS) or 1):
-        latitude = view.column("latitude")[some][:, None]
-        longitude = view.column("longitude")[some][:, None]
-        across = (lowest <= latitude) & (latitude < highest)
-        # Above 0 where the property lies to the left of a line that goes upwards.
-        turn = direction * (east_by * (latitude - south) - (longitude - west) * north_by)
-        inside.append((direction * (across & (turn > 0))).sum(axis=1) != 0)
-    return np.concatenate(inside)
+    firsts, lasts = np.searchsorted(latitudes, lowest), np.searchsorted(latitudes, highest)
+    # Counted are the lines to the east of each: 1 for each upwards, -1 for each downwards.
+    windings = np.zeros(len(order), dtype=np.int32)
+    for (south, west), (north_by, east_by), first, last in zip(
+        starts.tolist(), (ends - starts).tolist(), firsts.tolist(), lasts.tolist(), strict=True
+    ):
+        across = slice(first, last)
+        # Above 0 where the place lies to the left of a line that goes upwards.
+        turn = east_by * (latitudes[across] - south) - (longitudes[across] - west) * north_by
+        if north_by >= 0:
+            windings[across] += turn > 0
+        else:
+            windings[across] -= turn < 0
+    mask = np.empty(len(order), dtype=np.bool_)
+    mask[order] = windings != 0
+    return mask
+
+
+def _with_word(word: str, view: FilterView, rows: NDArray[np.intp]) -> Mask:
+    """Which of the ascending rows have a word that begins so."""
+    wanted = f" {word}".encode()
+    found = np.zeros(len(view), dtype=np.bool_)
+    for first in range(0, len(rows), _CHUNK):
+        chunk = rows[first : first + _CHUNK]
+        if chunk[-1] - chunk[0] < _SPARSE * len(chunk):
+            start = view.bounds[chunk[0]]
+            hits = start + _begins(view.text[start : view.bounds[chunk[-1] + 1]], wanted)
+        else:
+            lying = places(view.bounds, chunk)
+            hits = lying[_begins(view.text[lying], wanted)]
+        found[np.searchsorted(view.bounds, hits, side="right") - 1] = True
+    return found[rows]
+
+
+def _begins(text: NDArray[np.uint8], wanted: bytes) -> NDArray[np.intp]:
+    """Where in the text the wanted bytes, two at least, begin.
+
+    They never reach from one row's words into the next row's: those begin with a space.
+    """
+    count = max(len(text) - len(wanted) + 1, 0)
+    (found,) = np.nonzero((text[:count] == wanted[0]) & (text[1 : count + 1] == wanted[1]))
+    for ahead, byte in enumerate(wanted[2:], 2):
+        found = found[text[found + ahead] == byte]
+    return found

@@ -1,12 +1,13 @@
 """The one ranking: requests, quality gates, evaluation and reports all rank here."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.contract.filters import PropertyFilter
+from domain.contract.filters import Labels, PropertyFilter
 from domain.contract.ranked_lists import Key, Ranked, Reach, Shortlist
 from domain.contract.snapshots import InvestorHistory, PropertyColumns
 from ml.catalogue.candidates import CandidateGenerator, Candidates
@@ -78,7 +79,9 @@ class PastRanker:
         """``items`` are what the stages read of the properties, on any device."""
         self._twin = twin
         self._catalogue = Catalogue()
-        self._catalogue.write(properties, items)
+        # No filter asks for what the labels say.
+        labels = (Labels("", None, ()),) * len(properties)
+        self._catalogue.write(replace(properties, labels=labels), items)
         self._catalogue.settle()
         self._row_of = {one: row for row, one in enumerate(properties.ids)}
         self._items = items

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from domain.contract.filters import PropertyFilter, Range
+from domain.contract.filters import EARTH_RADIUS_KM, PropertyFilter, Range
 from domain.contract.snapshots import BuyBox
 from domain.contract.vocabulary import InteractionKind, PropertyType
 from domain.core.database import Database
@@ -20,7 +20,6 @@ from domain.interactions import interactions
 from domain.model_registry import model_versions
 from domain.properties import table
 from domain.properties.rows import PropertyValues
-from domain.properties.search import EARTH_RADIUS_KM
 from domain.properties.table import Property
 from domain.recommendations.audience import AudienceAsk, FoundUser
 from domain.recommendations.cold_start import (
