@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from domain.contract.filters import PropertyFilter
+from domain.contract.filters import KM_PER_DEGREE, Circle, PropertyFilter
 from domain.contract.snapshots import BuyBox, PropertyColumns
 from ml.catalogue.candidates import (
     BELOW,
@@ -26,11 +26,11 @@ from ml.catalogue.candidates import (
     mostly_ties,
 )
 from ml.catalogue.columns import FilterColumns, FilterView
-from ml.catalogue.filters import matching, within_circle
+from ml.catalogue.filters import distance_km, matching
 from ml.catalogue.growing import Growing
 from ml.catalogue.property_ids import SIZE, PropertyIds, RowsById, as_bytes
 from ml.twin.item_rows import EMBEDDING, from_rows, to_rows
-from ml.twin.items import EARTH_RADIUS_KM, Items
+from ml.twin.items import Items
 from ml.twin.observing import searching
 from ml.twin.towers import DIMENSIONS
 
@@ -280,7 +280,6 @@ class Wanted:
     def __init__(self, view: _View, mask: NDArray[np.bool_]) -> None:
         self._view = view
         self._mask = mask
-        self._rows = np.flatnonzero(mask)
 
     def candidates(
         self,
@@ -311,69 +310,77 @@ class Wanted:
     def nearest(self, vector: NDArray[np.float32], limit: int) -> _Nearest:
         """The rows nearest to a vector (16,), best first, ties by id."""
         view, queries = self._view, vector[None]
-        rows, cosines = self._best(self._rows, self._likeness(queries), queries, limit)
-        order = np.lexsort((view.ids[rows], -cosines))[:limit]
-        rows = rows[order]
-        return _Nearest(PropertyIds(view.ids[rows]), cosines[order], view.vectors[:, rows].T)
+        rows, cosines = self._best(self._likeness(queries), None, queries, limit)
+        rows, cosines = rows[:limit], cosines[:limit]
+        return _Nearest(PropertyIds(view.ids[rows]), cosines, view.vectors[:, rows].T)
 
     def _likeness(self, interests: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Roughly how alike the wanted rows are to the nearest of the interests, float32 (m,)."""
-        vectors = self._view.vectors
-        if len(self._rows) <= _FEW * vectors.shape[1]:
-            return _rough(interests, vectors[:, self._rows])
-        every = _rough(interests, vectors)
-        return every if len(self._rows) == len(every) else every[self._rows]
+        """Roughly how alike each row is to the nearest of the interests, (n,); -inf if unwanted."""
+        vectors, mask = self._view.vectors, self._mask
+        if np.count_nonzero(mask) > _FEW * len(mask):
+            likeness = _rough(interests, vectors)
+            likeness[~mask] = -np.inf
+            return likeness
+        rows = np.flatnonzero(mask)
+        likeness = np.full(len(mask), -np.inf, dtype=np.float32)
+        likeness[rows] = _rough(interests, vectors[:, rows])
+        return likeness
 
     def _brought(
         self, source: Source, likeness: NDArray[np.float32], interests: NDArray[np.float32]
     ) -> tuple[NDArray[np.intp], float]:
         """The rows that a source brings, and what all of them exceed."""
-        rows = self._rows
-        if source.unowned:
-            free = ~self._view.filters.columns["owned"][rows]
-            rows, likeness = rows[free], likeness[free]
+        rows: NDArray[np.intp] | None = None
         if source.near is not None:
-            near = np.zeros(len(self._mask), dtype=np.bool_)
-            near[_near(self._view, source)] = True
-            inside = near[rows]
-            rows, likeness = rows[inside], likeness[inside]
+            rows = _near(self._view, source.near)
+            likeness = likeness[rows]
+        if source.unowned:
+            owned = self._view.filters.columns["owned"]
+            likeness = np.where(
+                owned if rows is None else owned[rows], np.float32(-np.inf), likeness
+            )
         if source.above is not None:
             limit = 2 * source.limit
-            some = likeness > source.above - BELOW - _ROUNDING
-            found, exact = self._best(rows[some], likeness[some], interests, limit)
+            bound = np.float32(source.above - BELOW - _ROUNDING)
+            likeness = np.where(likeness > bound, likeness, np.float32(-np.inf))
         else:
             limit = source.limit + 1
-            found, exact = self._best(rows, likeness, interests, limit)
-            falling = np.sort(exact)[::-1][:limit].tolist()
-            if mostly_ties(source, falling, limit):
-                limit += MOST_TIES
-                found, exact = self._best(rows, likeness, interests, limit)
-        order = np.lexsort((self._view.ids[found], -exact))[:limit]
-        found, exact = found[order], exact[order]
-        above = exceeded(source, exact.tolist(), limit)
-        return found[exact > above], above
+        found, cosines = self._best(likeness, rows, interests, limit)
+        if mostly_ties(source, cosines[:limit].tolist(), limit):
+            limit += MOST_TIES
+            found, cosines = self._best(likeness, rows, interests, limit)
+        found, cosines = found[:limit], cosines[:limit]
+        above = exceeded(source, cosines.tolist(), limit)
+        return found[cosines > above], above
 
     def _best(
         self,
-        rows: NDArray[np.intp],
         likeness: NDArray[np.float32],
+        rows: NDArray[np.intp] | None,
         interests: NDArray[np.float32],
         limit: int,
     ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        """The rows that the ``limit`` most alike are among, all ties included, and their cosines.
+        """The ``limit`` most alike rows, and perhaps some more, best first, and their cosines.
 
         A rough cosine depends on which rows are compared together; the cosines that are returned
         depend on the row alone.
+
+        Args:
+            likeness: of the rows, -inf for what is not wanted.
+            rows: None for all.
+            interests: what they are like.
+            limit: how many.
         """
-        if len(rows) > limit > 0:
-            last = np.partition(likeness, len(rows) - limit)[len(rows) - limit]
-            rows = rows[likeness >= last - _ROUNDING]
-        vectors = self._view.vectors[:, rows].astype(np.float64)
-        cosines = np.zeros((len(interests), len(rows)))
-        # Sums in one order, whatever the number of rows.
-        for dimension, values in zip(interests.T.astype(np.float64), vectors, strict=True):
-            cosines += dimension[:, None] * values
-        return rows, cosines.max(axis=0).astype(np.float32)
+        least = np.float32(-np.inf)
+        if len(likeness) > limit > 0:
+            least = np.partition(likeness, len(likeness) - limit)[len(likeness) - limit]
+        best = np.flatnonzero((likeness >= least - _ROUNDING) & (likeness > -np.inf))
+        found = best if rows is None else rows[best]
+        vectors = self._view.vectors[:, found].astype(np.float64)
+        # Of 64 bits, so that all that differs is rounded away.
+        cosines = (interests.astype(np.float64) @ vectors).max(axis=0).astype(np.float32)
+        order = np.lexsort((self._view.ids[found], -cosines))
+        return found[order], cosines[order]
 
 
 def _rough(interests: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -386,18 +393,24 @@ def _rough(interests: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDAr
     return found.numpy()
 
 
-def _near(view: _View, source: Source) -> NDArray[np.intp]:
-    """Rows within any of a source's circles, perhaps several times."""
+def _near(view: _View, circles: Sequence[Circle]) -> NDArray[np.intp]:
+    """The rows within any of the circles."""
     order, latitudes = view.by_latitude
-    found: list[NDArray[np.intp]] = []
-    for circle in source.near or ():
-        reach = np.degrees(circle.radius_km / EARTH_RADIUS_KM) * (1 + 1e-9) + 1e-6
-        low, high = np.searchsorted(
-            latitudes, (circle.latitude - reach, circle.latitude + reach), "left"
-        )
-        rows = np.concatenate((order[low:high], np.arange(view.ordered, len(view.ids))))
-        found.append(rows[within_circle(circle, view.filters, rows)])
-    return np.concatenate(found) if found else np.empty(0, dtype=np.intp)
+    places = [(one.latitude, one.longitude, one.radius_km) for one in circles]
+    latitude, longitude, radius = np.array(places, dtype=np.float64).reshape(-1, 3).T
+    reach = radius / KM_PER_DEGREE
+    low, high = np.searchsorted(latitudes, (latitude - reach, latitude + reach))
+    late = np.arange(view.ordered, len(view.ids))
+    rows = np.concatenate(
+        [part for one, other in zip(low, high, strict=True) for part in (order[one:other], late)]
+    )
+    circle = np.repeat(np.arange(len(circles)), high - low + len(late))
+    columns = view.filters.columns
+    apart = distance_km(
+        latitude[circle], longitude[circle], columns["latitude"][rows], columns["longitude"][rows]
+    )
+    # NaN, an unknown place, compares as false.
+    return np.unique(rows[apart <= radius[circle]])
 
 
 def _items(view: _View, rows: NDArray[np.intp]) -> Items:

@@ -132,7 +132,7 @@ def _expensive(where: PropertyFilter, view: FilterView) -> Iterator[Narrow]:
         external_ids = view.columns["external_id"]
         yield lambda rows: np.isin(external_ids[rows], hashes)
     if where.circle is not None:
-        yield partial(within_circle, where.circle, view)
+        yield partial(_within_circle, where.circle, view)
     if where.polygon is not None:
         yield partial(_within_polygon, where.polygon, view)
     # The longest first, which leaves the fewest.
@@ -153,10 +153,9 @@ def _among(codes: NDArray[np.signedinteger], wanted: Collection[int], count: int
     return np.take(table, codes, out=mask, mode="wrap")
 
 
-def within_circle(circle: Circle, view: FilterView, rows: NDArray[np.intp]) -> Mask:
-    """Which of the rows lie within the circle."""
+def _within_circle(circle: Circle, view: FilterView, rows: NDArray[np.intp]) -> Mask:
     latitudes, longitudes = view.columns["latitude"][rows], view.columns["longitude"][rows]
-    found = _distance_km(circle, latitudes, longitudes)
+    found = distance_km(circle.latitude, circle.longitude, latitudes, longitudes)
     mask = found <= circle.radius_km
     # NumPy's functions may differ by an ulp from those of the C library, which PostgreSQL uses.
     (doubtful,) = np.nonzero(np.abs(found - circle.radius_km) <= _DOUBT * circle.radius_km)
@@ -168,17 +167,23 @@ def within_circle(circle: Circle, view: FilterView, rows: NDArray[np.intp]) -> M
     return mask
 
 
-def _distance_km(
-    circle: Circle, latitudes: NDArray[np.float64], longitudes: NDArray[np.float64]
+def distance_km(
+    latitude: NDArray[np.float64] | float,
+    longitude: NDArray[np.float64] | float,
+    latitudes: NDArray[np.float64],
+    longitudes: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """The great-circle distance of places from a circle's centre, as PostgreSQL rounds degrees."""
+    """The great-circle distances of places from a place, or of each from a place of its own.
+
+    Degrees are rounded as PostgreSQL rounds them.
+    """
 
     def radians(degrees: NDArray[np.float64] | float) -> NDArray[np.float64]:
         return np.radians(np.rint(np.multiply(degrees, 1e7)) / 1e7)
 
-    half_latitude = radians(latitudes - circle.latitude) / 2
-    half_longitude = radians(longitudes - circle.longitude) / 2
-    scale = np.cos(radians(circle.latitude)) * np.cos(radians(latitudes))
+    half_latitude = radians(latitudes - latitude) / 2
+    half_longitude = radians(longitudes - longitude) / 2
+    scale = np.cos(radians(latitude)) * np.cos(radians(latitudes))
     chord = np.sin(half_latitude) ** 2 + scale * np.sin(half_longitude) ** 2
     found: NDArray[np.float64] = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.fmin(1, chord)))
     return found
