@@ -12,13 +12,13 @@ from typing import Protocol
 from uuid import UUID
 
 from domain.core.database import Database
+from domain.core.listening import LISTEN_AGAIN_AFTER, notifications
 from domain.model_registry.model_versions import ACTIVATED
 from domain.tenants import tenants
 
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 10.0
-LISTEN_AGAIN_AFTER = 1.0
 
 
 class LoadedVersions(Protocol):
@@ -86,19 +86,10 @@ class _Follower:
                 logger.warning("could not see which versions are active", exc_info=True)
 
     async def listen(self, again_after: float) -> None:
-        """Listen, over one connection after the other."""
-        while True:
-            try:
-                async with self._database.listen(ACTIVATED) as payloads:
-                    # Of what went before nothing was heard.
-                    self._heard.set()
-                    async for payload in payloads:
-                        if self._concerns(payload):
-                            self._heard.set()
-                logger.warning("the connection that active versions are heard over was lost")
-            except Exception:
-                logger.warning("cannot listen to which versions are active", exc_info=True)
-            await asyncio.sleep(again_after)
+        """Note what is heard of those who are concerned, and when something may be missed."""
+        async for payload in notifications(self._database, ACTIVATED, again_after):
+            if payload is None or self._concerns(payload):
+                self._heard.set()
 
     def _concerns(self, payload: str) -> bool:
         tenant, _, _ = payload.partition(":")
