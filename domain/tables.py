@@ -8,6 +8,7 @@ from domain.imports.reso.feeds import ResoFeed
 from domain.interactions.interactions import Interaction
 from domain.jobs.index_outbox import IndexMark
 from domain.jobs.job_runs import JobRun
+from domain.jobs.property_log import PropertyChange
 from domain.model_registry.drift import DriftMeasurement
 from domain.model_registry.model_versions import ModelVersion
 from domain.properties.table import Property
@@ -27,6 +28,7 @@ __all__ = [
     "Lease",
     "ModelVersion",
     "Property",
+    "PropertyChange",
     "ResoFeed",
     "Tenant",
     "User",

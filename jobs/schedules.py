@@ -18,7 +18,7 @@ from domain.core.database import Database
 from domain.core.errors import DomainError
 from domain.core.work import Work
 from domain.imports import purging
-from domain.jobs import index_outbox, job_runs
+from domain.jobs import index_outbox, job_runs, property_log
 from domain.model_registry import gates, learning, model_versions
 from domain.tenants import policies, tenants
 from jobs.queue.pace import Pace
@@ -179,6 +179,7 @@ async def sweep_tenant(context: Context, tenant_id: UUID, now: datetime | None =
     async with database.work(tenant_id) as work:
         now = now or await clock.now(work)
         await _pick_up(work, now - timedelta(seconds=pace.silence))
+        await property_log.purge(work, now)
     turns = decided.open(tenant_id, now)
     if not turns:
         return

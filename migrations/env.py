@@ -8,12 +8,17 @@ import asyncio
 
 from alembic import context
 from sqlalchemy import Connection, make_url, pool, text
+from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import runtime
 import settings
 from domain.core.database import UNNAMED_STATEMENTS
+from domain.jobs.property_log import TransactionId
 from domain.tables import Base
+
+# SQLAlchemy does not know the type, and the tables are compared with the models.
+ischema_names["xid8"] = TransactionId
 
 
 def run(connection: Connection) -> None:

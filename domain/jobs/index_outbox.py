@@ -11,12 +11,26 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Index, Uuid, all_, any_, cast, column, delete, func, select, text
+from sqlalchemy import (
+    ARRAY,
+    Index,
+    TextClause,
+    Uuid,
+    all_,
+    any_,
+    cast,
+    column,
+    delete,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.core.base import Base, TenantScoped, one_of, vocabulary
 from domain.core.events import Event, Topic
 from domain.core.work import Work
+from domain.jobs import property_log
 
 REINDEX_ABOVE = 5000
 """Above so many changes one mark says that everything changed."""
@@ -62,10 +76,16 @@ class Settled:
     marked: list[UUID]
 
 
-_MARK = text(
-    "INSERT INTO index_marks (tenant_id, kind, subject_id)"
-    " SELECT :tenant_id, :kind, unnest(CAST(:ids AS uuid[]))"
-)
+_INSERT = """
+    INSERT INTO index_marks (tenant_id, kind, subject_id)
+    SELECT CAST(:tenant_id AS uuid), CAST(:kind AS text), unnest(CAST(:ids AS uuid[]))
+"""
+_LOGGED = f"""(
+    SELECT CASE CAST(:kind AS text) WHEN '{Marked.PROPERTY}' THEN id END AS property_id
+    FROM unnest(CAST(:ids AS uuid[])) AS id
+) AS changed"""  # noqa: S608
+_MARK = text(_INSERT)
+_MARK_AND_LOG = text(f"WITH marked AS ({_INSERT}), {property_log.log(_LOGGED)}")
 _MARK_INVESTORS = text(
     "INSERT INTO index_marks (tenant_id, kind, subject_id)"
     " SELECT DISTINCT CAST(:tenant_id AS uuid), :kind, user_id FROM interactions"
@@ -94,23 +114,34 @@ _TOPICS = {
 
 
 async def mark(work: Work, kind: Marked, ids: Sequence[UUID]) -> None:
-    """Have the index follow a change of the ids, or of everything where they are too many."""
+    """Have the index follow a change of the ids, or of everything where they are too many.
+
+    Properties are logged as well, for the processes that hold them in memory.
+    """
     if not ids:
         return
     if len(ids) > REINDEX_ABOVE:
         await mark_everything(work)
     else:
-        await _mark(work, kind, ids)
+        await _mark(work, kind, ids, _MARK if kind is Marked.USER else _MARK_AND_LOG)
 
 
 async def mark_everything(work: Work) -> None:
-    """Have everything of the tenant written into the index anew."""
-    await _mark(work, Marked.EVERYTHING, [work.tenant_id])
+    """Have everything of the tenant written into the index anew, and read anew into memory."""
+    await _mark(work, Marked.EVERYTHING, [work.tenant_id], _MARK_AND_LOG)
 
 
-async def _mark(work: Work, kind: Marked, ids: Sequence[UUID]) -> None:
+async def mark_again(work: Work, kind: Marked, ids: Sequence[UUID]) -> None:
+    """Have the index write ids anew that did not change."""
+    if len(ids) > REINDEX_ABOVE:
+        await _mark(work, Marked.EVERYTHING, [work.tenant_id], _MARK)
+    elif ids:
+        await _mark(work, kind, ids, _MARK)
+
+
+async def _mark(work: Work, kind: Marked, ids: Sequence[UUID], statement: TextClause) -> None:
     values = {"tenant_id": work.tenant_id, "kind": kind, "ids": list(ids)}
-    await work.session.execute(_MARK, values)
+    await work.session.execute(statement, values)
     work.enqueue(INDEX_MARKED)
 
 

@@ -173,7 +173,7 @@ async def mark_unwritable(work: Work, counts: Counts) -> set[UUID]:
     """Mark what cannot be written; the ids of its marks."""
     found: set[UUID] = set()
     for kind, unwritable in counts.unwritable.items():
-        await index_outbox.mark(work, kind, list(unwritable))
+        await index_outbox.mark_again(work, kind, list(unwritable))
         found |= {one.id for one in await index_outbox.marks_of(work, unwritable)}
     return found
 

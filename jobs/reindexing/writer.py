@@ -138,7 +138,7 @@ class Writer:
             async with lock.database.work(lock.tenant_id) as work:
                 if await work.hold_tenant():
                     for kind, ids in lock.touched.items():
-                        await index_outbox.mark(work, kind, sorted(ids))
+                        await index_outbox.mark_again(work, kind, sorted(ids))
         except Exception:
             # The comparison of the next nights finds what is out of date.
             found = {str(kind): len(ids) for kind, ids in lock.touched.items()}

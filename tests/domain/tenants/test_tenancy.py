@@ -33,6 +33,7 @@ from domain.interactions import histories, interactions
 from domain.interactions.interactions import Interaction
 from domain.jobs import job_runs
 from domain.jobs.index_outbox import IndexMark, Marked
+from domain.jobs.property_log import PropertyChange
 from domain.model_registry import comparison, drift, model_versions
 from domain.model_registry.drift import DriftLevel, DriftMeasurement
 from domain.properties import rows, search, snapshots
@@ -80,7 +81,8 @@ async def row_ids(database: Database, tenant: Tenant) -> dict[str, Any]:
             subject_id=found.id,
             before={},
         )
-        work.session.add_all([mark, measured, experiment, lease, change, feed])
+        logged = PropertyChange(tenant_id=tenant.id, property_id=found.id)
+        work.session.add_all([mark, measured, experiment, lease, change, feed, logged])
         imported = await record.record(work, Noun.PROPERTY, RecordSource("houses", []))
         await work.session.flush()
     ids: dict[str, Any] = {
@@ -95,6 +97,7 @@ async def row_ids(database: Database, tenant: Tenant) -> dict[str, Any]:
         "drift_measurements": measured.id,
         "experiments": experiment.id,
         "leases": lease.id,
+        "property_log": logged.id,
         "reso_feeds": feed.id,
     }
     assert sorted(ids) == SCOPED_TABLES, (
