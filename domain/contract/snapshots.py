@@ -4,7 +4,7 @@ Nothing here knows a database or a tensor library: NumPy columns go from the dom
 plain values come back, so that no ORM object leaves the domain.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
@@ -105,6 +105,49 @@ class PropertyColumns:
             owners=self.owners[index],
             labels=tuple(self.labels[i] for i in index) if self.labels else (),
         )
+
+
+class Changes(NamedTuple):
+    """What changed of a tenant's properties since a position of its feed.
+
+    Attributes:
+        position: where to read on; its text means something to the feed alone.
+        columns: what changed and exists, with labels, in no particular order.
+        deleted: the ids of what changed and does not exist.
+    """
+
+    position: str
+    columns: PropertyColumns
+    deleted: tuple[UUID, ...]
+
+
+class PropertyFeed(Protocol):
+    """How a process loads a tenant's properties into memory, and keeps up with what changes.
+
+    Ask for the position, then load the batches, then ask again and again for the changes since the
+    last position. Whatever was committed is in one of them. What is committed between the position
+    and its batch is in both.
+    """
+
+    async def position(self, tenant_id: UUID) -> str:
+        """The position of now: what is committed later is a change since then."""
+        ...
+
+    async def count(self, tenant_id: UUID) -> int:
+        """The number of the tenant's properties."""
+        ...
+
+    def batches(self, tenant_id: UUID) -> AsyncIterator[PropertyColumns]:
+        """All properties of the tenant by id, with labels, converted off the event loop."""
+        ...
+
+    async def changes(self, tenant_id: UUID, since: str) -> Changes | None:
+        """What was committed since a position, of which nothing is lost and little told again.
+
+        Returns None if that can no longer be told, because the position is too old or too much
+        changed: take a new position and load everything anew.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

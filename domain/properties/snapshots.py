@@ -105,14 +105,16 @@ async def snapshot_after(
     return _labelled(await work.fetch(_AFTER, after=after, batch=batch))
 
 
+def label(external_id: str, state: str | None, search: str) -> Labels:
+    """The labels of a row of ``LABELS``."""
+    words = dict.fromkeys(search.split(" "))
+    words.pop("", None)
+    return Labels(external_id, state, tuple(words))
+
+
 def _labelled(rows: Sequence[Row]) -> PropertyColumns:
     width = len(SNAPSHOT)
-    labels: list[Labels] = []
-    for external_id, state, search in (row[width:] for row in rows):
-        words = dict.fromkeys(search.split(" "))
-        words.pop("", None)
-        labels.append(Labels(external_id, state, tuple(words)))
-    return replace(columns(rows), labels=tuple(labels))
+    return replace(columns(rows), labels=tuple(label(*row[width:]) for row in rows))
 
 
 async def snapshots(work: Work, batch: int = 2000) -> AsyncIterator[PropertyColumns]:
