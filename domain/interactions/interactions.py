@@ -117,14 +117,12 @@ async def _lock(work: Work, user_id: UUID, property_id: UUID) -> None:
         raise not_found("property", ("propertyId",))
 
 
-async def hold_for_totals(work: Work, property_ids: Sequence[UUID]) -> None:
-    """Lock the properties, so that one transaction at a time changes their totals."""
-    await work.session.execute(
-        select(Property.id)
-        .where(Property.id == _any(property_ids))
-        .order_by(Property.id)
-        .with_for_update(key_share=True)
-    )
+async def hold_for_totals(work: Work, property_ids: Sequence[UUID] | None) -> None:
+    """Lock the properties, or all, so that one transaction at a time changes their totals."""
+    held = select(Property.id).order_by(Property.id).with_for_update(key_share=True)
+    if property_ids is not None:
+        held = held.where(Property.id == _any(property_ids))
+    await work.session.execute(select(func.count()).select_from(held.subquery()))
 
 
 def _any(ids: Sequence[UUID]) -> CollectionAggregate[Any]:
@@ -137,9 +135,8 @@ async def refresh_totals(work: Work, property_ids: Sequence[UUID] | None = None)
 
     The index carries the owners: it follows those that changed after the commit.
     """
-    if property_ids is not None:
-        # Two investors may act on one property at once; the second counts both acts.
-        await hold_for_totals(work, property_ids)
+    # Two investors may act on one property at once; the second counts both acts.
+    await hold_for_totals(work, property_ids)
     buyer = case((Interaction.kind == InteractionKind.DEAL, Interaction.user_id))
     totals = (
         select(

@@ -88,12 +88,11 @@ class Logged(NamedTuple):
 
     Attributes:
         position: where to read on.
-        property_ids: what changed, each once; None if everything may have, or the log no longer
-            goes back so far.
+        property_ids: what changed, each once.
     """
 
     position: str
-    property_ids: list[UUID] | None
+    property_ids: list[UUID]
 
 
 def log(property_ids: str) -> str:
@@ -119,12 +118,15 @@ _NOW = Statement(
     text(f"SELECT {_POSITION}").columns(column("snapshot", Text), column("moment", Double))
 )
 # One statement, so one snapshot: what it does not see, the position does not claim to have seen.
+# A log that was restored from another server's dump has that server's numbers, which may be beyond
+# all of this one: without the upper bound they would be news for ever.
 _SINCE = Statement(
     text(
         f"""
         SELECT {_POSITION}, ARRAY(
             SELECT DISTINCT property_id FROM property_log
             WHERE transaction_id >= pg_snapshot_xmin(CAST(:seen AS pg_snapshot))
+            AND transaction_id < pg_snapshot_xmax(pg_current_snapshot())
             AND NOT pg_visible_in_snapshot(transaction_id, CAST(:seen AS pg_snapshot))
             LIMIT :limit
         )
@@ -141,16 +143,18 @@ async def position(reader: Reader) -> str:
     return f"{snapshot} {moment}"
 
 
-async def since(reader: Reader, position: str) -> Logged:
-    """What was committed since a position, which ``position`` or this function gave."""
+async def since(reader: Reader, position: str) -> Logged | None:
+    """What was committed since a position, which ``position`` or this function gave.
+
+    Returns None if everything may have changed, or the position is older than ``READ_WITHIN``.
+    """
     seen, before = position.split(" ")
     values = {"seen": seen, "limit": READ_AT_MOST + 1}
     ((snapshot, moment, ids),) = await reader.fetch(_SINCE, **values)
-    here = f"{snapshot} {moment}"
     too_old = moment - float(before) > READ_WITHIN.total_seconds()
     if too_old or None in ids or len(ids) > READ_AT_MOST:
-        return Logged(here, None)
-    return Logged(here, ids)
+        return None
+    return Logged(f"{snapshot} {moment}", ids)
 
 
 async def purge(work: Work, now: datetime) -> None:

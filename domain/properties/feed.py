@@ -1,4 +1,4 @@
-"""The feed of properties for processes that hold them in memory: ``PropertyFeed`` on PostgreSQL.
+"""``PropertyFeed`` on PostgreSQL: properties for the processes that hold them in memory.
 
 A hundred thousand rows and more go through the event loop of a server that answers requests
 meanwhile. So PostgreSQL packs a batch into one row, a value for each column: numbers as the bytes
@@ -64,7 +64,7 @@ def _position(value: ColumnElement[Any], kind: Sequence[str]) -> ColumnElement[A
 
 
 def _packed(wanted: Select[tuple[Property]]) -> Statement:
-    """The statement that packs the wanted rows into one, ids first; nulls if there are none."""
+    """The statement that packs rows into one: the ids, then the columns; all null if none."""
     row = wanted.subquery("property").c
     packed = (
         _position(row.property_type, list(PropertyType)),
@@ -127,10 +127,11 @@ class DatabaseFeed:
         """See ``PropertyFeed``."""
         async with self._database.read(tenant_id) as reading:
             logged = await property_log.since(reading, since)
-        if logged.property_ids is None:
-            return None
-        # Read later than the log, so what is read may be newer than the position, never older.
-        found = await self._read(tenant_id, _BY_ID, ids=logged.property_ids)
+            if logged is None:
+                return None
+            # A later statement: what it reads may be newer than the position, never older.
+            (row,) = await reading.fetch(_BY_ID, ids=logged.property_ids)
+        found = await asyncio.to_thread(_unpacked, row)
         deleted = set(logged.property_ids).difference(found.ids)
         return Changes(logged.position, found, tuple(deleted))
 

@@ -78,8 +78,8 @@ class _Follower:
         while True:
             held = list(self._catalogues.tenants())
             for tenant_id in held:
-                self._follow(tenant_id)
                 await asyncio.sleep(every / len(held))
+                self._follow(tenant_id)
             if not held:
                 await asyncio.sleep(every)
 

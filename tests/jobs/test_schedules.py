@@ -17,6 +17,7 @@ from domain.interactions.interactions import Interaction
 from domain.jobs import index_outbox, job_runs
 from domain.jobs.index_outbox import IndexMark, Marked
 from domain.jobs.job_runs import DRIFT, REINDEX, TRAIN
+from domain.jobs.property_log import KEPT, PropertyChange
 from domain.model_registry import model_versions
 from domain.properties.input import PropertyInput
 from domain.properties.upsert import upsert
@@ -228,6 +229,17 @@ async def test_what_came_after_the_turn_waits_for_the_next(
     assert await runs(tenant.id) == []
     await sweep_tenant(context, tenant.id, after(TRAINING, tenant))
     assert await asked(runs, tenant, TRAIN) == 1
+
+
+async def test_the_property_log_is_purged(
+    context: Context, database: Database, tenant: Tenant
+) -> None:
+    async with database.work(tenant.id) as work:
+        await upsert(work, [PropertyInput(external_id="A")])
+    for age, kept in ((KEPT - timedelta(minutes=1), 1), (KEPT + timedelta(minutes=1), 0)):
+        await sweep_tenant(context, tenant.id, datetime.now(UTC) + age)
+        async with database.work(tenant.id) as work:
+            assert len(list(await work.session.scalars(select(PropertyChange)))) == kept
 
 
 async def test_old_marks_and_silent_runs_are_picked_up(

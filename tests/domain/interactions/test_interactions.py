@@ -290,3 +290,29 @@ async def test_a_property_that_is_deleted_meanwhile_is_not_found(
     with pytest.raises(DomainError) as refused:
         await acting
     assert (refused.value.code, refused.value.field) == (ErrorCode.NOT_FOUND, ("propertyId",))
+
+
+async def test_totals_of_all_count_a_deal_that_is_made_meanwhile(
+    database: Database, tenant: Tenant, pair: Pair
+) -> None:
+    async def refresh() -> None:
+        async with database.work(tenant.id) as work:
+            viewer = await add_user(work)
+            view = {
+                "user_id": viewer.id,
+                "property_id": pair.property_id,
+                "occurred_at": func.now(),
+            }
+            work.session.add(Interaction(tenant_id=tenant.id, kind=InteractionKind.VIEW, **view))
+            await work.session.flush()
+            await interactions.refresh_totals(work)
+
+    async with database.work(tenant.id) as work:
+        await interactions.record(work, *pair, InteractionKind.DEAL)
+        refreshing = asyncio.create_task(refresh())
+        await until_waiting(database, 1)
+    await refreshing
+    async with database.work(tenant.id) as work:
+        found = await table.get(work, pair.property_id)
+    weights = (INTERACTION_WEIGHTS[kind] for kind in (InteractionKind.DEAL, InteractionKind.VIEW))
+    assert (found.owners, found.engagement) == (1, sum(weights))
