@@ -253,7 +253,14 @@ ModelLoader = Callable[[ModelKey], Awaitable[StoredModel]]
 
 
 class Twin(Protocol):
-    """What the domain needs of a model. Every call names the version, and with it the tenant."""
+    """What the domain needs of a model. Every call names the version, or the tenant."""
+
+    def properties(self, tenant_id: UUID, ids: Sequence[UUID]) -> PropertyColumns | None:
+        """What a tenant's properties said a moment ago, without labels, in the order of the ids.
+
+        None unless all of them are in memory.
+        """
+        ...
 
     async def rank(
         self,

@@ -1,8 +1,9 @@
 """What investors did and want, as the model reads it: what every ranking starts from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -55,47 +56,54 @@ class Investors:
     versions: dict[UUID, UUID | None]
 
 
-def _users_and_acts(*, with_properties: bool) -> Statement:
-    """Users, each once for each act and once without any; of the property all, or its id."""
+Known = Callable[[UUID, Sequence[UUID]], PropertyColumns | None]
+"""What is known of some properties of a tenant, in their order, where all are known."""
+
+
+def _users_and_acts() -> Statement:
+    """Users, each with its newest acts as arrays; nulls for one without any."""
     wanted = any_(parameter("user_ids", ARRAY(Uuid())))
     # Not the time of the transaction's beginning, after which others may have committed.
     moment = func.coalesce(parameter("as_of", DateTime(timezone=True)), func.statement_timestamp())
     # For each user by itself, so that the index is read no further than the newest; how many that
     # are stands in the text, for plans that are made before the values are known.
-    acts = (
-        select(Interaction.property_id, Interaction.kind, Interaction.occurred_at, Interaction.id)
+    newest = (
+        select(Interaction.property_id, Interaction.kind, Interaction.occurred_at)
         .where(
             Interaction.user_id == User.id,
             Interaction.created_at <= moment,
         )
         .order_by(Interaction.occurred_at.desc(), Interaction.id.desc())
         .limit(literal_column(str(HISTORY_LIMIT)))
-        .lateral()
+        .correlate(User)
+        .subquery()
+        .c
     )
+    acts = select(
+        func.array_agg(newest.property_id).label("property_ids"),
+        func.array_agg(newest.kind).label("kinds"),
+        func.array_agg(cast(extract("epoch", newest.occurred_at), Float(53))).label("moments"),
+    ).lateral()
     # From the users, since one may have said what it wants and done nothing yet.
-    query = (
+    return Statement(
         select(
             User.id,
             User.buy_box,
             User.buy_box_set_at,
             experiments.version_of(User.id),
             moment,
-            acts.c.kind,
-            cast(extract("epoch", acts.c.occurred_at), Float(53)),
-            *(SNAPSHOT if with_properties else (acts.c.property_id,)),
+            acts.c.property_ids,
+            acts.c.kinds,
+            acts.c.moments,
         )
         .join(Tenant, Tenant.id == User.tenant_id)
         .outerjoin(Experiment, and_(Experiment.tenant_id == User.tenant_id, experiments.RUNNING))
-        .outerjoin(acts, true())
+        .join(acts, true())
+        .where(User.id == wanted)
     )
-    if with_properties:
-        query = query.outerjoin(Property, Property.id == acts.c.property_id)
-    newest_first = (acts.c.occurred_at.desc(), acts.c.id.desc())
-    return Statement(query.where(User.id == wanted).order_by(User.id, *newest_first))
 
 
-_INVESTORS = _users_and_acts(with_properties=True)
-_ACTS = _users_and_acts(with_properties=False)
+_ACTS = _users_and_acts()
 _PROPERTIES = Statement(
     select(*SNAPSHOT).where(Property.id == any_(parameter("ids", ARRAY(Uuid()))))
 )
@@ -110,7 +118,10 @@ _EXCLUDED = Statement(
 
 
 async def investors(
-    reader: Reader, user_ids: Sequence[UUID], as_of: datetime | None = None
+    reader: Reader,
+    user_ids: Sequence[UUID],
+    as_of: datetime | None = None,
+    known: Known | None = None,
 ) -> Investors:
     """Those of the users who exist, as investors.
 
@@ -118,45 +129,32 @@ async def investors(
         reader: the transaction.
         user_ids: the users.
         as_of: their histories as they were known then; now, by the database's clock, if not given.
+        known: tells of properties acted on what need not be read.
     """
-    rows = await reader.fetch(_INVESTORS, user_ids=list(user_ids), as_of=as_of)
-    acts = _by_user(rows)
-    first = {row[0]: row for row in reversed(rows)}
+    rows = await reader.fetch(_ACTS, user_ids=list(user_ids), as_of=as_of)
+    # Investors act on the same properties: each is read once.
+    acted_on = list(dict.fromkeys(chain.from_iterable(row[5] or () for row in rows)))
+    found = known(reader.tenant_id, acted_on) if known is not None else None
+    if found is None:
+        found = snapshots.columns(await reader.fetch(_PROPERTIES, ids=acted_on))
+    place = {property_id: row for row, property_id in enumerate(found.ids)}
     return Investors(
-        histories={
-            user_id: _history(
-                user_id, row[1], acts[user_id], snapshots.columns([a[7:] for a in acts[user_id]]),
-                row[4],
-            )
-            for user_id, row in first.items()
-        },
-        buy_box_set_at={user_id: row[2] for user_id, row in first.items()},
-        versions={user_id: row[3] for user_id, row in first.items()},
-    )  # fmt: skip
+        histories={row[0]: _history(row, found, place) for row in rows},
+        buy_box_set_at={row[0]: row[2] for row in rows},
+        versions={row[0]: row[3] for row in rows},
+    )
 
 
 async def get_many(
     reader: Reader, user_ids: Sequence[UUID], as_of: datetime | None = None
 ) -> dict[UUID, InvestorHistory]:
-    """The histories of users as in ``investors``; empty ones of those who do not exist.
-
-    For many users, who act on the same properties: each of these is read once, in a second query.
-    """
+    """The histories of users as in ``investors``; empty ones of those who do not exist."""
     moment = as_of or await clock.now(reader)
-    rows = await reader.fetch(_ACTS, user_ids=list(user_ids), as_of=moment)
-    acted_on = {row[7] for row in rows if row[7] is not None}
-    found = snapshots.columns(await reader.fetch(_PROPERTIES, ids=list(acted_on)))
-    place = {property_id: row for row, property_id in enumerate(found.ids)}
-    # Without acts on what was deleted between the two.
-    acts = _by_user([row for row in rows if row[7] is None or row[7] in place])
-    boxes = {row[0]: row[1] for row in rows}
+    found = (await investors(reader, user_ids, moment)).histories
     return {
-        user_id: _history(
-            user_id, boxes.get(user_id), acts.get(user_id, []),
-            found.take([place[act[7]] for act in acts.get(user_id, [])]), moment,
-        )
+        user_id: found[user_id] if user_id in found else _nothing_done(user_id, moment)
         for user_id in user_ids
-    }  # fmt: skip
+    }
 
 
 async def excluded(reader: Reader, user_id: UUID) -> dict[UUID, datetime]:
@@ -168,25 +166,30 @@ async def excluded(reader: Reader, user_id: UUID) -> dict[UUID, datetime]:
     return {row[0]: row[1] for row in rows}
 
 
-def _by_user(rows: Sequence[Any]) -> dict[UUID, list[Any]]:
-    """The acts of each user; none of one who did nothing."""
-    acts: dict[UUID, list[Any]] = {}
-    for row in rows:
-        of_user = acts.setdefault(row[0], [])
-        if row[5] is not None:
-            of_user.append(row)
-    return acts
+def _nothing_done(user_id: UUID, moment: datetime) -> InvestorHistory:
+    return _history(
+        (user_id, None, None, None, moment, None, None, None), snapshots.columns([]), {}
+    )
 
 
 def _history(
-    user_id: UUID, box: Mapping[str, Any] | None, acts: Sequence[Any], of: PropertyColumns,
-    moment: datetime,
-) -> InvestorHistory:  # fmt: skip
+    row: Sequence[Any], found: PropertyColumns, place: Mapping[UUID, int]
+) -> InvestorHistory:
+    user_id, box, _, _, moment, property_ids, kinds, moments = row
+    acts = [
+        (place[property_id], _KINDS[kind], at)
+        # Without acts on what was deleted between the two readings.
+        for property_id, kind, at in zip(
+            property_ids or (), kinds or (), moments or (), strict=True
+        )
+        if property_id in place
+    ]
+    rows, codes, occurred_at = zip(*acts, strict=True) if acts else ((), (), ())
     return InvestorHistory(
         user_id=user_id,
-        properties=of,
-        kind=np.array([_KINDS[row[5]] for row in acts], dtype=np.int8),
-        occurred_at=np.array([row[6] for row in acts], dtype=np.float64),
+        properties=found.take(rows),
+        kind=np.array(codes, dtype=np.int8),
+        occurred_at=np.array(occurred_at, dtype=np.float64),
         as_of=moment.timestamp(),
         buy_box=buy_boxes.loads(box),
     )

@@ -100,15 +100,21 @@ def has_approvals(history: InvestorHistory) -> bool:
 
 
 async def ranking_of(
-    reader: Reader, user_id: UUID, where: PropertyFilter, after: Place | None
+    reader: Reader,
+    user_id: UUID,
+    where: PropertyFilter,
+    after: Place | None,
+    in_memory: histories.Known | None = None,
 ) -> Ranking:
     """What the list of an investor is ranked by, or was when its first page was asked for.
+
+    ``in_memory`` is as ``known`` for ``histories.investors``.
 
     Raises:
         DomainError: NOT_FOUND for the user; CURSOR_EXPIRED if the list cannot go on.
     """
     begun_at = datetime.fromtimestamp(after.as_of, UTC) if after else None
-    known = await histories.investors(reader, [user_id], begun_at)
+    known = await histories.investors(reader, [user_id], begun_at, in_memory)
     if user_id not in known.histories:
         raise not_found("user", ("userId",))
     history, answering = known.histories[user_id], known.versions[user_id]

@@ -86,7 +86,7 @@ class Recommender:
         place = before or after
         check_diversity(diversity, place)
         async with self._database.read(tenant_id) as reading:
-            ranking = await ranking_of(reading, user_id, where, place)
+            ranking = await ranking_of(reading, user_id, where, place, self._twin.properties)
         if ranking.model is None:
             return await self._cold(ranking, first, after, before, diversity)
         ranking = replace(ranking, where=await search.resolved(self._database, tenant_id, where))
@@ -159,7 +159,7 @@ class Recommender:
         users are left out.
         """
         async with self._database.read(tenant_id) as reading:
-            known = await histories.investors(reading, user_ids)
+            known = await histories.investors(reading, user_ids, known=self._twin.properties)
         judged: dict[tuple[UUID, UUID], Judgement] = {}
         ranked: dict[UUID, list[InvestorHistory]] = {}
         for user_id, history in known.histories.items():

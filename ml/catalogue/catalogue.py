@@ -199,6 +199,11 @@ class Catalogue:
                 rows[place] = self._moved.get(property_id, rows[place])
         return rows
 
+    def properties(self, ids: Sequence[UUID]) -> PropertyColumns | None:
+        """What the properties say, without labels, if all are here; else None."""
+        rows = self.rows_of(ids)
+        return None if (rows < 0).any() else self._filters.view().properties(rows, ids)
+
     def items_of(self, properties: PropertyColumns) -> Items | None:
         """What the stages read of properties, if all are here as they are given; else None."""
         rows = self.rows_of(properties.ids)

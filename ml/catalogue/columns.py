@@ -3,15 +3,16 @@
 With ``confidence``, it is all that a model reads, so that a row tells whether a property changed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
 from domain.contract.filters import RANGES
-from domain.contract.snapshots import PropertyColumns
+from domain.contract.snapshots import NUMERIC_COLUMNS, PropertyColumns
 
 NUMBERS: tuple[str, ...] = (*RANGES.values(), "latitude", "longitude", "listed_at", "confidence")
 """The columns of numbers, NaN where missing: float64, as PostgreSQL compares them."""
@@ -30,7 +31,13 @@ _TYPES: dict[str, type[np.generic]] = {
     "listing_status": np.int8,
     "renovation_needed": np.int8,
     "owned": np.bool_,
+    "owners": np.int32,
+    "fingerprint": np.uint64,
 }
+_READ = (*NUMERIC_COLUMNS, "property_type", "listing_status", "listed_at", "owned")
+"""What a fingerprint is made of: all that a model reads."""
+
+_FACTORS = np.random.default_rng(0).integers(0, 2**64, len(_READ), dtype=np.uint64) | np.uint64(1)
 _CHUNK = 16_384
 """Rows whose words are copied at once: the places of their bytes take eight times as much."""
 _GROWTH = 1.25
@@ -44,9 +51,11 @@ class FilterView:
     Attributes:
         columns: arrays (n,) by name: float64 for ``NUMBERS``, NaN where missing; int32 codes for
             ``CODED``; int8 ``property_type`` and ``listing_status``, positions in the vocabulary,
-            and ``renovation_needed``; bool ``owned``; int64 ``external_id``, the hash of the id in
-            this process. A missing value has the code ``UNKNOWN``.
+            and ``renovation_needed``; bool ``owned``, int32 ``owners``; int64 ``external_id``, the
+            hash of the id in this process; uint64 ``fingerprint`` of all that a model reads. A
+            missing value has the code ``UNKNOWN``.
         codes: for each of ``CODED`` the code of each text; may hold texts that no row has.
+        texts: for each of ``CODED`` the text of each code.
         text: uint8, the words of all rows in UTF-8, each behind a space.
         bounds: int64 (n + 1,), where in ``text`` the words of each row begin, and where the last
             row's end.
@@ -54,6 +63,7 @@ class FilterView:
 
     columns: Mapping[str, NDArray[Any]]
     codes: Mapping[str, Mapping[str, int]]
+    texts: Mapping[str, Sequence[str]]
     text: NDArray[np.uint8]
     bounds: NDArray[np.int64]
 
@@ -63,13 +73,29 @@ class FilterView:
     def at(self, rows: NDArray[np.intp]) -> "FilterView":
         """The given rows, in the given order, as if they had no words."""
         columns = {name: column[rows] for name, column in self.columns.items()}
-        return FilterView(columns, self.codes, self.text[:0], np.zeros(len(rows) + 1, np.int64))
+        bounds = np.zeros(len(rows) + 1, np.int64)
+        return FilterView(columns, self.codes, self.texts, self.text[:0], bounds)
 
     def hold(self, rows: NDArray[np.intp], properties: PropertyColumns) -> bool:
         """Whether the rows say what n properties say, as far as a model reads it."""
-        return all(
-            np.array_equal(self.columns[name][rows], values, equal_nan=name in NUMBERS)
-            for name, values in _model_values(properties)
+        return np.array_equal(self.columns["fingerprint"][rows], _fingerprint(properties))
+
+    def properties(self, rows: NDArray[np.intp], ids: Sequence[UUID]) -> PropertyColumns:
+        """The properties of the rows, which have those ids, without labels."""
+        columns = {name: column[rows] for name, column in self.columns.items()}
+        needed = columns["renovation_needed"]
+        columns["renovation_needed"] = np.where(needed == UNKNOWN, np.nan, needed)
+        # The last, of what is missing, has the code -1.
+        texts = {name: (*self.texts[name], None) for name in ("zipcode", "city")}
+        return PropertyColumns(
+            ids=tuple(ids),
+            numeric=np.stack([columns[name] for name in NUMERIC_COLUMNS], axis=1),
+            property_type=columns["property_type"],
+            listing_status=columns["listing_status"],
+            zipcode=tuple([texts["zipcode"][code] for code in columns["zipcode"].tolist()]),
+            city=tuple([texts["city"][code] for code in columns["city"].tolist()]),
+            listed_at=columns["listed_at"],
+            owners=columns["owners"],
         )
 
 
@@ -84,6 +110,7 @@ class FilterColumns:
         self._count = 0
         self._columns = {name: np.empty(capacity, dtype=kind) for name, kind in _TYPES.items()}
         self._codes: dict[str, dict[str, int]] = {name: {} for name in CODED}
+        self._texts: dict[str, list[str]] = {name: [] for name in CODED}
         self._text = np.empty(0, dtype=np.uint8)
         self._bounds = np.zeros(capacity + 1, dtype=np.int64)
 
@@ -132,8 +159,8 @@ class FilterColumns:
             # Texts that no row has any more are left out.
             used, codes = np.unique(taken._columns[name], return_inverse=True)
             known = used != UNKNOWN
-            texts = list(self._codes[name])
-            taken._codes[name] = {texts[code]: at for at, code in enumerate(used[known])}
+            taken._texts[name] = [self._texts[name][code] for code in used[known]]
+            taken._codes[name] = {text: code for code, text in enumerate(taken._texts[name])}
             taken._columns[name][:] = codes - np.count_nonzero(~known)
         np.cumsum(self._bounds[rows + 1] - self._bounds[rows], out=taken._bounds[1:])
         taken._text = np.empty(taken._bounds[-1], dtype=np.uint8)
@@ -150,12 +177,13 @@ class FilterColumns:
         return FilterView(
             {name: column[:count] for name, column in self._columns.items()},
             self._codes,
+            self._texts,
             self._text[: self._bounds[count]],
             self._bounds[: count + 1],
         )
 
     def _values(self, properties: PropertyColumns) -> Iterable[tuple[str, Any]]:
-        yield from _model_values(properties)
+        yield from _plain_values(properties)
         labels, count = properties.labels, len(properties)
         # Eight bytes instead of a string: two ids share a hash once in 2 ** 64 pairs.
         yield "external_id", np.fromiter((hash(one.external_id) for one in labels), np.int64, count)
@@ -164,12 +192,14 @@ class FilterColumns:
         yield "state", self._coded("state", [one.state for one in labels])
 
     def _coded(self, name: str, texts: Iterable[str | None]) -> list[int]:
-        codes = self._codes[name]
-        return [UNKNOWN if text is None else codes.setdefault(text, len(codes)) for text in texts]
+        codes, known = self._codes[name], self._texts[name]
+        found = [UNKNOWN if text is None else codes.setdefault(text, len(codes)) for text in texts]
+        known += list(codes)[len(known) :]
+        return found
 
 
-def _model_values(properties: PropertyColumns) -> Iterable[tuple[str, NDArray[Any]]]:
-    """The columns that a model reads of properties."""
+def _plain_values(properties: PropertyColumns) -> Iterable[tuple[str, NDArray[Any]]]:
+    """The columns that need no code."""
     for name in NUMBERS:
         yield name, properties.listed_at if name == "listed_at" else properties.column(name)
     yield "property_type", properties.property_type
@@ -177,6 +207,33 @@ def _model_values(properties: PropertyColumns) -> Iterable[tuple[str, NDArray[An
     needed = properties.column("renovation_needed")
     yield "renovation_needed", np.where(np.isnan(needed), UNKNOWN, needed != 0).astype(np.int8)
     yield "owned", properties.owners > 0
+    yield "owners", properties.owners
+    yield "fingerprint", _fingerprint(properties)
+
+
+def _fingerprint(properties: PropertyColumns) -> NDArray[np.uint64]:
+    """A number for each property that says, all but surely, whether a model reads the same."""
+    values = np.concatenate(
+        (
+            properties.numeric,
+            np.stack(
+                (
+                    properties.property_type,
+                    properties.listing_status,
+                    properties.listed_at,
+                    properties.owners > 0,
+                ),
+                axis=1,
+            ),
+        ),
+        axis=1,
+    )
+    # Each zero and each NaN alike, whatever its bits.
+    values = np.where(np.isnan(values), np.nan, values + 0.0)
+    bits = values.view(np.uint64)
+    # The high bits hold what a number is: folded, so that all bits count.
+    found: NDArray[np.uint64] = ((bits ^ (bits >> np.uint64(29))) * _FACTORS).sum(axis=1)
+    return found
 
 
 def places(bounds: NDArray[np.int64], rows: NDArray[np.intp]) -> NDArray[np.int64]:

@@ -4,8 +4,8 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from domain.contract.snapshots import ModelKey, PropertyColumns, PropertyFeed
@@ -33,6 +33,7 @@ class _Kept:
     catalogue: Catalogue
     position: str
     used_at: float
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     nbytes: int = 0
     """What the catalogue took of memory when it was last written."""
 
@@ -60,6 +61,7 @@ class Catalogues:
         self._memory = memory
         self._limit = limit
         self._kept: OrderedDict[ModelKey, _Kept] = OrderedDict()
+        self._of_tenant: dict[UUID, list[ModelKey]] = {}
         self._loading: dict[ModelKey, asyncio.Task[None]] = {}
         self._refused: dict[ModelKey, float] = {}
         self._turns = asyncio.Semaphore(LOADED_AT_ONCE)
@@ -76,16 +78,22 @@ class Catalogues:
             self._begin(model)
         return None
 
+    def properties(self, tenant_id: UUID, ids: Sequence[UUID]) -> PropertyColumns | None:
+        """What a tenant's properties say, without labels, if all are in memory; else None."""
+        # Those of its versions say the same.
+        models = self._of_tenant.get(tenant_id)
+        return self._kept[models[-1]].catalogue.properties(ids) if models else None
+
     def tenants(self) -> set[UUID]:
         """Whose properties are in memory."""
-        return {model.tenant_id for model in self._kept}
+        return set(self._of_tenant)
 
     async def catch_up(self, tenant_id: UUID) -> None:
         """Have the tenant's catalogues hold what is committed by now.
 
-        One call at a time for a tenant. Raises what the feed raises; they stay as they are then.
+        Raises what the feed raises; they stay as they are then.
         """
-        for model in [one for one in self._kept if one.tenant_id == tenant_id]:
+        for model in list(self._of_tenant.get(tenant_id, ())):
             kept = self._kept.get(model)
             if kept is not None and not await self._apply(model, kept):
                 # It answers until the new one is there.
@@ -123,20 +131,27 @@ class Catalogues:
         try:
             async with self._turns:
                 started = time.perf_counter()
-                kept = await self._read(model)
+                self._keep(model, await self._read(model))
                 CATALOGUE_LOAD_SECONDS.observe(time.perf_counter() - started)
+            # What was told before it could be heard of.
+            await self.catch_up(model.tenant_id)
         except TooLargeError as error:
             logger.info("the index answers for version %s: %s", model.version_id, error)
             self._refuse(model)
         except Exception:
             # The index answers meanwhile.
-            logger.warning("could not load the catalogue of version %s", model, exc_info=True)
+            logger.warning(
+                "could not load the catalogue of version %s", model.version_id, exc_info=True
+            )
             self._refuse(model)
-        else:
-            self._kept[model] = kept
-            self._kept.move_to_end(model)
-            self._refused.pop(model, None)
-            self._make_room()
+
+    def _keep(self, model: ModelKey, kept: _Kept) -> None:
+        if model not in self._kept:
+            self._of_tenant.setdefault(model.tenant_id, []).append(model)
+        self._kept[model] = kept
+        self._kept.move_to_end(model)
+        self._refused.pop(model, None)
+        self._make_room()
 
     async def _read(self, model: ModelKey) -> _Kept:
         count = await self._feed.count(model.tenant_id)
@@ -156,14 +171,15 @@ class Catalogues:
 
     async def _apply(self, model: ModelKey, kept: _Kept) -> bool:
         """Bring a catalogue up to now; False if it has to be loaded anew."""
-        changes = await self._feed.changes(model.tenant_id, kept.position)
-        if changes is None:
-            return False
-        items = await self._items(model, changes.columns)
-        kept.catalogue.delete(changes.deleted)
-        kept.catalogue.write(changes.columns, items)
-        kept.position = changes.position
-        await kept.catalogue.tidy()
+        async with kept.writing:
+            changes = await self._feed.changes(model.tenant_id, kept.position)
+            if changes is None:
+                return False
+            items = await self._items(model, changes.columns)
+            kept.catalogue.delete(changes.deleted)
+            kept.catalogue.write(changes.columns, items)
+            kept.position = changes.position
+            await kept.catalogue.tidy()
         kept.nbytes = kept.catalogue.nbytes
         self._make_room()
         return True
@@ -188,6 +204,9 @@ class Catalogues:
 
     def _forget(self, model: ModelKey) -> None:
         del self._kept[model]
+        self._of_tenant[model.tenant_id].remove(model)
+        if not self._of_tenant[model.tenant_id]:
+            del self._of_tenant[model.tenant_id]
         self._report()
 
     def _bytes(self) -> int:

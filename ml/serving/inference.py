@@ -94,6 +94,10 @@ class TwinService:
         if self._device.type == "cpu":
             torch.set_num_threads(1)
 
+    def properties(self, tenant_id: UUID, ids: Sequence[UUID]) -> PropertyColumns | None:
+        """See ``Twin.properties``."""
+        return self._catalogues.properties(tenant_id, ids) if self._catalogues else None
+
     def tenants(self) -> set[UUID]:
         """Who has a version or properties in memory."""
         held = self._catalogues.tenants() if self._catalogues else set()
