@@ -418,6 +418,7 @@ def outcome(found: Killing) -> Table:
     table.add_row("failed", f"{found.failed.total():,}")
     for share in (0.5, 0.99):
         table.add_row(f"p{100 * share:.0f}", f"{quantile(found.times, share) * 1000:.1f} ms")
+    table.add_row("longest", f"{max(found.times) * 1000:.1f} ms")
     for why, count in found.failed.most_common(5):
         table.add_row(f"{count:,} times", why)
     return table
