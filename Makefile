@@ -41,7 +41,7 @@ SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 .PHONY: help setup serve test test-fast test-random coverage test-paging conformance soak chaos examples fuzz differential lint lint-shipping format bench bench-graphql bench-twin bench-reindex bench-quantization bench-freshness bench-start bench-warm bench-served bench-cli bench-import bench-recommendations bench-catalogue bench-tenants prior evaluate evaluate-simulation schema schema-check docs migrate migration constraints clean
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-20s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-22s %s\n", $$1, $$2}' Makefile
 
 setup: ## install all that development needs, with Git's hook and commit template
 	@$(MAKE) --silent --no-print-directory -j2 $(DEV) $(GRAPHIQL)

@@ -31,6 +31,7 @@ from bench.catalogue_metrics import CatalogueMetrics, read
 from bench.checkouts import Checkout, add_beside, checkouts
 from bench.filling import NEAREST
 from bench.graphql_served import CARD
+from bench.processes import settled
 from bench.recommendations import FILLING
 from bench.server import Server, message, quantile, server
 
@@ -88,10 +89,11 @@ async def recall(one: Server, firm: dict[str, Any]) -> float:
 
 
 async def measure(
-    one: Server, small: dict[str, Any], firm: dict[str, Any], count: int
+    one: Server, data_dir: Path, small: dict[str, Any], firm: dict[str, Any], count: int
 ) -> list[str]:
     """The cells of one server's column."""
     await one.ready()
+    await settled(data_dir)
     warm = [message(token, RECOMMENDATIONS, {}) for token in small["tokens"]]
     await loaded(one, warm[0], await read(one.port))
     await one.load(warm, len(warm), 1)
@@ -146,7 +148,7 @@ def bench(sources: Sequence[Checkout], names: Sequence[str], properties: int, co
         small, firm = firms(checkout, 1, properties, indexed=properties <= INDEXED_UP_TO)
         # Alone, for a million properties leave no room for another.
         with server(checkout.data_dir, root=checkout.root) as one:
-            columns.append(asyncio.run(measure(one, small, firm, count)))
+            columns.append(asyncio.run(measure(one, checkout.data_dir, small, firm, count)))
     table = Table(f"{properties:,} properties in one tenant")
     for name in names[: len(columns)]:
         table.add_column(name, justify="right")

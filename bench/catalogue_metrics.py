@@ -32,8 +32,13 @@ async def read(port: int) -> CatalogueMetrics:
     async with httpx.AsyncClient(timeout=30) as client:
         page = await client.get(f"http://127.0.0.1:{port}/metrics")
     page.raise_for_status()
+    return parse(page.text)
+
+
+def parse(page: str) -> CatalogueMetrics:
+    """Read a page in the text format of Prometheus; samples that differ in labels are summed."""
     totals: dict[tuple[str, str | None], float] = {}
-    for family in text_string_to_metric_families(page.text):
+    for family in text_string_to_metric_families(page):
         if family.name.startswith("twin_catalogue_"):
             for sample in family.samples:
                 key = sample.name.removeprefix("twin_catalogue_"), sample.labels.get("answer")

@@ -90,10 +90,12 @@ async def firms(
         async with runtime.connect(settings, services) as rt:
             made_of = files(folder, 1000)
             model = await train(rt, made_of[0])
-            small = await firm(rt, f"small-{properties}", *made_of, model)
+            small = await firm(rt, f"small-{count}x{properties}", *made_of, model)
             made_of = files(folder, properties)
             made = [
-                await firm(rt, f"firm-{properties}-{number}", *made_of, model, indexed=indexed)
+                await firm(
+                    rt, f"firm-{count}x{properties}-{number}", *made_of, model, indexed=indexed
+                )
                 for number in range(count)
             ]
     kept.write_text(json.dumps([small, *made]))

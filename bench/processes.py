@@ -1,5 +1,6 @@
 """CPU and memory of a server's processes and of the embedded services that it uses."""
 
+import asyncio
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import psutil
 import embedded
 
 SERVICES = ("postgres", "qdrant", "redis")
+_IDLE = 0.05
+"""Share of a core."""
 
 
 def service(data_dir: Path, name: str) -> psutil.Process:
@@ -36,3 +39,19 @@ def cpu(process: psutil.Process) -> float:
 def services_cpu(data_dir: Path) -> dict[str, float]:
     """CPU seconds that each service of a folder has used so far, by its name; see ``cpu``."""
     return {name: cpu(service(data_dir, name)) for name in SERVICES}
+
+
+async def settled(data_dir: Path) -> None:
+    """Wait until the services of a folder have ended what filling them left to do.
+
+    Raises:
+        TimeoutError: they are still busy after ten minutes.
+    """
+    before = sum(services_cpu(data_dir).values())
+    async with asyncio.timeout(600):
+        while True:
+            await asyncio.sleep(2.0)
+            now = sum(services_cpu(data_dir).values())
+            if now - before < 2.0 * _IDLE:
+                return
+            before = now

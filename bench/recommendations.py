@@ -29,7 +29,7 @@ from rich.table import Table
 
 from bench.checkouts import Checkout, add_beside, checkouts
 from bench.graphql_served import QUERIES, messages
-from bench.processes import SERVICES, cpu, services_cpu
+from bench.processes import SERVICES, cpu, services_cpu, settled
 from bench.server import Sample, Server, quantile, server
 
 FILLING = Path(__file__).with_name("filling.py")
@@ -103,6 +103,7 @@ async def measure(asked: Sequence[Asked], rounds: int, count: int) -> None:
     """Ask all servers in turn, and print what was found."""
     for one in asked:
         await one.server.ready()
+        await settled(one.sample.data_dir)
     await alike(asked)
     found: dict[tuple[str, str], list[Round]] = defaultdict(list)
     gc.disable()

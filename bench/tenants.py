@@ -84,9 +84,10 @@ async def draw(one: Server, tenants: Sequence[dict[str, Any]], count: int, held:
     weights = [1 / rank for rank in range(1, len(tenants) + 1)]
     drawn = random.Random(0).choices(range(len(tenants)), weights, k=count)
     found, met = Drawn(), set[int]()
+    after = await read(one.port)
     async with Connection(one.port) as connection:
         for number in drawn:
-            before = await read(one.port)
+            before = after
             start = time.perf_counter()
             await connection.send(_request(tenants[number]))
             seconds = time.perf_counter() - start
@@ -119,13 +120,14 @@ def report(found: Drawn, tenants: int, limit: int | None) -> None:
     table = Table("figure", "value", title=f"{tenants:,} tenants")
     table.add_row(MEMORY, "-" if limit is None else f"{limit / _MIB:,.1f} MiB")
     table.add_row("hit rate", f"{len(found.hits) / asked:.1%}" if asked else "-")
-    for name, times in (
-        ("a hit", found.hits),
-        ("a miss", found.misses),
-        ("a request without catalogues", found.others),
-        ("the wait from a miss to the loaded catalogue", found.waits),
+    for name, times, shares in (
+        ("a hit", found.hits, (0.5, 0.99)),
+        ("a miss", found.misses, (0.5, 0.99)),
+        ("a request without catalogues", found.others, (0.5, 0.99)),
+        # A page of metrics sometimes waits for those of all tenants.
+        ("the wait from a miss to the loaded catalogue", found.waits, (0.5,)),
     ):
-        for share in (0.5, 0.99):
+        for share in shares:
             value = f"{quantile(times, share) * 1000:.1f} ms" if times else "-"
             table.add_row(f"p{100 * share:.0f} of {name}", value)
     table.add_row("server process, limit reached", f"{found.settled / _MIB:,.0f} MiB")
