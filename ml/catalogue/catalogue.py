@@ -5,6 +5,7 @@ live, so that a search in a thread sees one consistent state whatever is written
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -62,9 +63,7 @@ class _View:
         items: float32 (n, 22), see ``ml.twin.item_rows``.
         vectors: float32 (16, n), the embeddings.
         filters: what filters read.
-        by_latitude: rows (m,) in the order of their latitudes, and those, float64 (m,); rows from
-            ``ordered`` on are not among them.
-        ordered: see above.
+        by_latitude: those of the rows that have a place, but for the newest.
     """
 
     ids: NDArray[np.bytes_]
@@ -72,8 +71,28 @@ class _View:
     items: NDArray[np.float32]
     vectors: NDArray[np.float32]
     filters: FilterView
-    by_latitude: tuple[NDArray[np.intp], NDArray[np.float64]]
-    ordered: int
+    by_latitude: "_ByLatitude"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _ByLatitude:
+    """Rows (m,) in the order of their latitudes, of the first ``count`` rows."""
+
+    rows: NDArray[np.intp]
+    latitudes: NDArray[np.float64]
+    longitudes: NDArray[np.float64]
+    count: int
+
+    @classmethod
+    def of(cls, view: FilterView) -> "_ByLatitude":
+        latitudes, longitudes = view.columns["latitude"], view.columns["longitude"]
+        placed = np.flatnonzero(np.isfinite(latitudes) & np.isfinite(longitudes))
+        rows = placed[np.argsort(latitudes[placed], kind="stable")]
+        return cls(rows, latitudes[rows], longitudes[rows], len(view))
+
+    @property
+    def nbytes(self) -> int:
+        return self.rows.nbytes + self.latitudes.nbytes + self.longitudes.nbytes
 
 
 class Catalogue:
@@ -95,8 +114,7 @@ class Catalogue:
         self._in_order = 0
         self._sorted = RowsById(self._ids.upto(0))
         self._moved: dict[UUID, int] = {}
-        self._by_latitude = (np.empty(0, dtype=np.intp), np.empty(0))
-        self._ordered = 0
+        self._by_latitude = _ByLatitude.of(self._filters.view())
         self._dead = 0
 
     def __len__(self) -> int:
@@ -106,10 +124,9 @@ class Catalogue:
     @property
     def nbytes(self) -> int:
         """What it takes of memory."""
-        arrays = (self._live, *self._by_latitude)
-        grown = (self._ids, self._items, self._vectors)
-        own = sum(one.nbytes for one in (*arrays, *grown))
-        return own + self._sorted.nbytes + self._filters.nbytes
+        arrays = (self._live, self._ids, self._items, self._vectors)
+        others = (self._by_latitude, self._sorted, self._filters)
+        return sum(one.nbytes for one in (*arrays, *others))
 
     def write(self, properties: PropertyColumns, items: Items) -> None:
         """Add properties, with labels, or replace them."""
@@ -134,11 +151,7 @@ class Catalogue:
     def settle(self) -> None:
         """Prepare for searches after many properties were added."""
         self._sorted = RowsById(self._ids.upto(self._in_order))
-        latitudes = self._filters.view().columns["latitude"]
-        rows = np.flatnonzero(np.isfinite(latitudes))
-        order = rows[np.argsort(latitudes[rows], kind="stable")]
-        self._by_latitude = order, latitudes[order]
-        self._ordered = len(self._ids)
+        self._by_latitude = _ByLatitude.of(self._filters.view())
 
     async def tidy(self, above: int = 1024) -> None:
         """Rebuild the arrays if much is dead or out of order; nobody may write meanwhile.
@@ -188,7 +201,6 @@ class Catalogue:
             vectors=self._vectors.upto(count),
             filters=self._filters.view(count),
             by_latitude=self._by_latitude,
-            ordered=self._ordered,
         )
 
     def rows_of(self, ids: Collection[UUID]) -> NDArray[np.intp]:
@@ -400,22 +412,39 @@ def _rough(interests: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDAr
 
 def _near(view: _View, circles: Sequence[Circle]) -> NDArray[np.intp]:
     """The rows within any of the circles."""
-    order, latitudes = view.by_latitude
-    places = [(one.latitude, one.longitude, one.radius_km) for one in circles]
-    latitude, longitude, radius = np.array(places, dtype=np.float64).reshape(-1, 3).T
-    reach = radius / KM_PER_DEGREE
-    low, high = np.searchsorted(latitudes, (latitude - reach, latitude + reach))
-    late = np.arange(view.ordered, len(view.ids))
-    rows = np.concatenate(
-        [part for one, other in zip(low, high, strict=True) for part in (order[one:other], late)]
-    )
-    circle = np.repeat(np.arange(len(circles)), high - low + len(late))
-    columns = view.filters.columns
+    near, columns = view.by_latitude, view.filters.columns
+    late = slice(near.count, len(view.ids))
+    north, east = columns["latitude"][late], columns["longitude"][late]
+    rows, centres = [], []
+    for circle in circles:
+        reach = circle.radius_km / KM_PER_DEGREE
+        low, high = np.searchsorted(
+            near.latitudes, (circle.latitude - reach, circle.latitude + reach)
+        )
+        narrow = math.cos(math.radians(min(90.0, abs(circle.latitude) + reach)))
+        width = reach / narrow if narrow > reach / 90 else 360.0
+        inside = _beside(circle, near.longitudes[low:high], width)
+        rows.append(near.rows[low:high][inside])
+        if len(north):
+            inside = _beside(circle, east, width) & (np.abs(north - circle.latitude) <= reach)
+            rows[-1] = np.append(rows[-1], near.count + np.flatnonzero(inside))
+        centres.append((len(rows[-1]), circle.latitude, circle.longitude, circle.radius_km))
+    found = np.concatenate(rows) if rows else np.empty(0, dtype=np.intp)
+    count, latitude, longitude, radius = np.array(centres).reshape(-1, 4).T
+    repeated = np.repeat(np.arange(len(centres)), count.astype(np.intp))
     apart = distance_km(
-        latitude[circle], longitude[circle], columns["latitude"][rows], columns["longitude"][rows]
+        latitude[repeated],
+        longitude[repeated],
+        columns["latitude"][found],
+        columns["longitude"][found],
     )
-    # NaN, an unknown place, compares as false.
-    return np.unique(rows[apart <= radius[circle]])
+    return np.unique(found[apart <= radius[repeated]])
+
+
+def _beside(circle: Circle, longitudes: NDArray[np.float64], width: float) -> NDArray[np.bool_]:
+    """Which longitudes are no more degrees east or west of a circle's centre."""
+    apart = np.abs(longitudes - circle.longitude)
+    return np.asarray((apart <= width) | (apart >= 360 - width))
 
 
 def _items(view: _View, rows: NDArray[np.intp]) -> Items:
