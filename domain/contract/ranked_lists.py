@@ -6,6 +6,7 @@ once it is fixed how far the list looks (``Reach``). Between two pages a key is 
 gained with the property, and what follows a key is what was not on the pages before.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
@@ -72,5 +73,5 @@ class Kin(NamedTuple):
 class Shortlist(NamedTuple):
     """One part of an investor's list, best first, and how far the list looks."""
 
-    items: list[Ranked]
+    items: Sequence[Ranked]
     reach: Reach

@@ -102,7 +102,7 @@ class Parts:
         """``rank`` gives a part of the list of a reach; without one, the first of a new list."""
         self._rank = rank
         self._reach = reach
-        self._parts: dict[int, list[Ranked]] = {}
+        self._parts: dict[int, Sequence[Ranked]] = {}
 
     @property
     def reach(self) -> Reach:
@@ -115,8 +115,10 @@ class Parts:
         for part in range(min(key.part, 1) if key else 0, 2):
             if len(found) < count:
                 items = await self._part(part)
-                found += [one for one in items if key is None or one.key > key]
-        return found[:count]
+                if key is not None:
+                    items = [one for one in items if one.key > key]
+                found += items[: count - len(found)]
+        return found
 
     async def before(self, key: Key, count: int) -> Sequence[Ranked]:
         """See ``Listing``."""
@@ -126,7 +128,7 @@ class Parts:
                 found = [one for one in await self._part(part) if one.key < key] + found
         return found[-count:]
 
-    async def _part(self, part: int) -> list[Ranked]:
+    async def _part(self, part: int) -> Sequence[Ranked]:
         if part and self.reach.last is None:
             return []
         if part not in self._parts:

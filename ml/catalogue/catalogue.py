@@ -438,7 +438,9 @@ def _near(view: _View, circles: Sequence[Circle]) -> NDArray[np.intp]:
         columns["latitude"][found],
         columns["longitude"][found],
     )
-    return np.unique(found[apart <= radius[repeated]])
+    inside = np.zeros(len(view.ids), dtype=np.bool_)
+    inside[found[apart <= radius[repeated]]] = True
+    return np.flatnonzero(inside)
 
 
 def _beside(circle: Circle, longitudes: NDArray[np.float64], width: float) -> NDArray[np.bool_]:

@@ -1,7 +1,8 @@
 """The one ranking: requests, quality gates, evaluation and reports all rank here."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import overload
 from uuid import UUID
 
 import numpy as np
@@ -13,6 +14,7 @@ from domain.contract.snapshots import InvestorHistory, PropertyColumns
 from ml.catalogue.candidates import CandidateGenerator, Candidates
 from ml.catalogue.catalogue import Catalogue
 from ml.catalogue.diversity import diversify
+from ml.catalogue.property_ids import PropertyIds
 from ml.catalogue.retrieval import DIVERSIFIED, sources, split
 from ml.twin.items import Items
 from ml.twin.scoring import Investor, LoadedTwin
@@ -55,18 +57,48 @@ def shortlist(
         return Shortlist([], reach or Reach(found.above))
     scores = twin.score(investor, found.items, found.met)
     # Stable, so that equals stay in the order of their ids.
-    order = np.argsort(-scores, kind="stable").tolist()
+    order = np.argsort(-scores, kind="stable")
     if diversity:
-        pool = np.array(order[:DIVERSIFIED])
+        pool = order[:DIVERSIFIED]
         vectors = found.items.embedding.numpy()[pool]
-        order = pool[diversify(scores[pool], vectors, diversity, len(pool))].tolist()
-        reach = reach or Reach(found.above)
-        keyed = [(row, Key(0, place, found.ids[row])) for place, row in enumerate(order, 1)]
+        rows = pool[diversify(scores[pool], vectors, diversity, len(pool))]
+        places, reach = np.arange(1.0, len(rows) + 1), reach or Reach(found.above)
     else:
-        keyed, reach = split(order, scores, found, reach, part)
-    affinity = twin.affinity(scores).tolist()
-    items = [Ranked(key.id, affinity[row], key) for row, key in keyed]
-    return Shortlist(items, reach)
+        rows, reach = split(order, scores, found, reach, part)
+        places = -scores[rows]
+    affinity = twin.affinity(scores[rows])
+    return Shortlist(_Listed(found.ids.content[rows], affinity, part, places), reach)
+
+
+class _Listed(Sequence[Ranked]):
+    """A part of a list, of which only what is looked at is made."""
+
+    def __init__(
+        self,
+        ids: NDArray[np.bytes_],
+        affinity: NDArray[np.float64],
+        part: int,
+        places: NDArray[np.float64],
+    ) -> None:
+        self._ids = PropertyIds(ids)
+        self._affinity = affinity
+        self._part = part
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @overload
+    def __getitem__(self, row: int) -> Ranked: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[Ranked]: ...
+    def __getitem__(self, row: int | slice) -> Ranked | list[Ranked]:
+        """What stands there."""
+        if isinstance(row, slice):
+            return [self[one] for one in range(*row.indices(len(self)))]
+        property_id = self._ids[row]
+        key = Key(self._part, float(self._places[row]), property_id)
+        return Ranked(property_id, float(self._affinity[row]), key)
 
 
 class PastRanker:

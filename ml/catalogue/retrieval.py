@@ -13,8 +13,6 @@ search goes down to: which part a property belongs to, and where, is its own aff
 a list are those of one list, whatever is added or deleted between them.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,43 +48,43 @@ def sources(investor: Investor, reach: Reach | None = None, part: int = 0) -> li
 
 
 def split(
-    order: Sequence[int],
+    order: NDArray[np.intp],
     scores: NDArray[np.float64],
     found: Candidates,
     reach: Reach | None,
     part: int,
-) -> tuple[list[tuple[int, Key]], Reach]:
-    """The candidates of one part of a list in its order, each with its key, and the list's reach.
+) -> tuple[NDArray[np.intp], Reach]:
+    """The candidates of one part of a list in its order, and the list's reach.
 
     Args:
-        order: all candidates, the best first.
+        order: all candidates, the best first, equals by id.
         scores: (n,), theirs.
         found: what ``sources`` brought.
         reach: how far the list looks, None for its first page.
-        part: 0 for the first part, 1 for the others.
+        part: 0 for the first part, 1 for the other.
     """
-
-    def keyed(row: int, part: int = 0) -> tuple[int, Key]:
-        return row, Key(part, -float(scores[row]), found.ids[row])
-
     if reach is None:
         if found.above[0] == EVERYTHING:
-            return list(map(keyed, order)), Reach(found.above)
-        first = list(map(keyed, order[:PART]))
-        return first, Reach(found.above, first[-1][1])
+            return order, Reach(found.above)
+        end = order[:PART][-1]
+        last = Key(0, -float(scores[end]), found.ids[int(end)])
+        return order[:PART], Reach(found.above, last)
     if len(found.above) > len(reach.likeness):
         reach = reach._replace(likeness=found.above)
-    last = reach.last
-    if last is None:
-        return ([] if part else list(map(keyed, order))), reach
-    looked_at_first = set(np.nonzero(found.sources[: len(found.above) - part])[1].tolist())
-    above = [keyed(row)[1] <= last for row in order]
-    first = [
-        keyed(row)
-        for row, high in zip(order, above, strict=True)
-        if high and row in looked_at_first
-    ]
-    if part == 0:
-        return first, reach
-    listed = {row for row, _ in first}
-    return [keyed(row, 1) for row in order if row not in listed], reach
+    last_key = reach.last
+    if last_key is None:
+        return (order[:0] if part else order), reach
+    early = np.logical_or.reduce(found.sources[: len(found.above) - part])
+    first = early[order] & _up_to(last_key, order, scores, found)
+    return order[~first if part else first], reach
+
+
+def _up_to(
+    last: Key, order: NDArray[np.intp], scores: NDArray[np.float64], found: Candidates
+) -> NDArray[np.bool_]:
+    """Which of the candidates in order stand no later than the end of the first part."""
+    places = -scores[order]
+    tied = np.flatnonzero(places == last.place)
+    high = places <= last.place
+    high[tied] = [found.ids[int(order[row])] <= last.id for row in tied]
+    return high

@@ -84,9 +84,9 @@ async def listed(
     """The whole list, both parts."""
     items, reach = await service.rank(key, investor, where, exclude, diversity)
     if reach.last is None:
-        return items
+        return list(items)
     assert len(items) == PART
-    return items + (await service.rank(key, investor, where, exclude, 0.0, reach, 1)).items
+    return [*items, *(await service.rank(key, investor, where, exclude, 0.0, reach, 1)).items]
 
 
 def test_is_what_the_domain_asks_for(service: TwinService) -> None:

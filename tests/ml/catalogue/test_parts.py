@@ -34,10 +34,11 @@ def listed(
     values = np.array([scores[one] for one in numbers])
     rows = [[one in early for one in numbers]] * 2 + [[True] * len(numbers)] * part
     found = found_by(np.array(rows), ids, (0.1, 0.2, 0.05)[: 2 + part])
-    order = sorted(range(len(ids)), key=lambda row: (-values[row], ids[row]))
-    keyed, reach = split(order, values, found, reach, part)
-    assert [key for _, key in keyed] == sorted(key for _, key in keyed)
-    return [numbers[row] for row, _ in keyed], reach
+    order = np.array(
+        sorted(range(len(ids)), key=lambda row: (-values[row], ids[row])), dtype=np.intp
+    )
+    split_off, reach = split(order, values, found, reach, part)
+    return [numbers[row] for row in split_off.tolist()], reach
 
 
 def world(drawn: bytes) -> dict[int, float]:
@@ -69,9 +70,11 @@ def test_a_part_holds_what_is_its_own_whatever_comes_and_goes(
 def test_a_list_whose_first_search_brought_everything_has_one_part() -> None:
     ids = [UUID(int=one) for one in range(150)]
     found = found_by(np.ones((1, 150), dtype=bool), ids, (EVERYTHING,))
-    keyed, reach = split(range(150), np.arange(150.0)[::-1], found, None, 0)
-    assert (len(keyed), reach.last) == (150, None)
-    assert split(range(150), np.arange(150.0)[::-1], found, reach, 1) == ([], reach)
+    order, scores = np.arange(150), np.arange(150.0)[::-1]
+    rows, reach = split(order, scores, found, None, 0)
+    assert (len(rows), reach.last) == (150, None)
+    rows, again = split(order, scores, found, reach, 1)
+    assert (len(rows), again) == (0, reach)
 
 
 @pytest.mark.parametrize("chance", range(5))
