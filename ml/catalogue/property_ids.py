@@ -62,20 +62,21 @@ class RowsById:
     def find(self, ids: Collection[UUID]) -> NDArray[np.intp]:
         """The row of each id, -1 where it is absent."""
         wanted = as_bytes(ids)
-        found = np.full(len(wanted), -1, dtype=np.intp)
-        if not len(self._ids):
-            return found
-        row = np.searchsorted(self._heads, heads := _heads(wanted))
-        open_ = np.arange(len(wanted))
-        # Once, unless ids begin alike.
-        while len(open_):
-            open_ = open_[row[open_] < len(self._ids)]
-            open_ = open_[self._heads[row[open_]] == heads[open_]]
-            same = self._ids[row[open_]] == wanted[open_]
-            found[open_[same]] = row[open_[same]]
-            open_ = open_[~same]
-            row[open_] += 1
-        return found
+        if not len(self._ids) or not len(wanted):
+            return np.full(len(wanted), -1, dtype=np.intp)
+        heads = _heads(wanted)
+        rows = np.minimum(np.searchsorted(self._heads, heads), len(self._ids) - 1)
+        same = self._ids[rows] == wanted
+        if not same.all():
+            for place in np.flatnonzero(~same & (self._heads[rows] == heads)).tolist():
+                # Ids that begin alike: one of those behind it, if any.
+                end = np.searchsorted(self._heads, heads[place], side="right")
+                (found,) = np.nonzero(self._ids[rows[place] : end] == wanted[place])
+                if len(found):
+                    rows[place] += found[0]
+                    same[place] = True
+            rows[~same] = -1
+        return rows
 
 
 def _heads(ids: NDArray[np.bytes_]) -> NDArray[np.uint64]:

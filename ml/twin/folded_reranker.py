@@ -8,13 +8,23 @@ out. ``tests/ml/twin/test_folded_reranker.py`` holds both to the same scores.
 
 from copy import deepcopy
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from domain.contract.vocabulary import PropertyType
 from ml.twin.items import Items, Opinions
-from ml.twin.reranker import DIFFERENCES, LARGEST_RATIO, LEAST, NEAREST_KM, Reranker
+from ml.twin.reranker import (
+    DIFFERENCES,
+    LARGEST_RATIO,
+    LEAST,
+    LEAST_AGE_YEARS,
+    NEAREST_KM,
+    THUMBS_DOWN,
+    Reranker,
+)
 
 
 class FoldedReranker:
@@ -39,6 +49,31 @@ class FoldedReranker:
             (knot, reranker.difference[place, self._used].detach())
             for place, knot in reversed(list(enumerate(DIFFERENCES)))
         ]
+
+        # In float64 on the CPU: of some dozens of acts, calling a device costs more than computing.
+        self.approves = reranker.approves.cpu().numpy()
+        self._kind = reranker.kind.detach().double().cpu().numpy()
+        self._age_knots = reranker.age_knots.double().cpu().numpy()
+        self._age = reranker.age.detach().double().cpu().numpy()
+
+    def weights(
+        self, row: NDArray[np.intp], kind: NDArray[np.integer], age: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """As ``Reranker.weights``, of h acts of one investor: float32 (p,), one for each property.
+
+        Args:
+            row: (h,), the number of the property acted on, from 0 to p - 1.
+            kind: (h,), position in ``InteractionKind``.
+            age: (h,), years since, at least 0.
+        """
+        elapsed = np.log(age + LEAST_AGE_YEARS)
+        beyond = np.maximum(elapsed[:, None] - self._age_knots, 0.0)
+        size = np.exp(self._kind[kind] + beyond @ self._age)
+        signed = np.where(self.approves[kind], size, -size)
+        total = np.bincount(row, signed)
+        against = np.bincount(row, np.minimum(signed, 0.0))
+        rejected = np.bincount(row, kind == THUMBS_DOWN) > 0
+        return np.where(rejected, against, total).astype(np.float32)
 
     def __call__(self, opinions: Opinions, candidates: Items) -> Tensor:
         """Scores (c,) of candidates (c,) for one investor, a batch of one; without gradients."""

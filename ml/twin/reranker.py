@@ -64,11 +64,14 @@ _SPACINGS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 DIFFERENCES = (0.15, 0.5, 1.5, 3.0)
 """Where the slope over the difference of a standardised attribute may change."""
 
-_AGES_YEARS = (0.1, 0.5, 1.5, 4.0)
+LEAST_AGE_YEARS = 0.1
+"""Added to ages, so that what was done just now has a logarithm."""
+
+_AGES_YEARS = (LEAST_AGE_YEARS, 0.5, 1.5, 4.0)
 _REFERENCE = 512
 _SPACING_NEIGHBOURS = 3
 _HIDDEN = 24
-_THUMBS_DOWN = list(InteractionKind).index(InteractionKind.THUMBS_DOWN)
+THUMBS_DOWN = list(InteractionKind).index(InteractionKind.THUMBS_DOWN)
 LEAST = 1e-37
 """Next to nothing; its logarithm is finite."""
 
@@ -197,11 +200,11 @@ class Reranker(nn.Module):
         The weight of one act depends on its kind, which gives the sign, and on its age. A thumb
         down takes back whatever speaks for the property: what is said outweighs what was done.
         """
-        elapsed = (age.clamp(min=0.0) + _AGES_YEARS[0]).log()
+        elapsed = (age.clamp(min=0.0) + LEAST_AGE_YEARS).log()
         size = _hinged(self.kind[kind], elapsed, self.age_knots, self.age).exp()
         signed = torch.where(self.approves[kind], size, -size) * present
         same = (row[:, :, None] == row[:, None]) & present[:, None]
-        rejected = (same & (kind == _THUMBS_DOWN)[:, None]).any(dim=2)
+        rejected = (same & (kind == THUMBS_DOWN)[:, None]).any(dim=2)
         total = (same * signed[:, None]).sum(dim=2)
         against = (same * signed.clamp(max=0.0)[:, None]).sum(dim=2)
         newest = ~same.tril(-1).any(dim=2) & present

@@ -125,34 +125,33 @@ class LoadedTwin:
         ``known`` gives what is known of properties already, so that it is not computed again.
         """
         ids = history.properties.ids[:HISTORY_LIMIT]
-        count = len(ids)
-        place = {one: row for row, one in enumerate(dict.fromkeys(ids))}
-        kind = self._tensor(history.kind[:count], torch.int64)
-        age = np.maximum(0.0, history.as_of - history.occurred_at[:count]) / YEAR
-        weight = self._reranker.weights(
-            self._tensor(np.array([place[one] for one in ids]), torch.int64)[None],
-            kind[None],
-            self._tensor(age, torch.float32)[None],
-            torch.ones((1, count), dtype=torch.bool, device=self._device),
-        )[0]
-        strongest = weight.abs().argsort(descending=True, stable=True)[:_OPINIONS]
+        kind = history.kind[: len(ids)]
+        age = np.maximum(0.0, history.as_of - history.occurred_at[: len(ids)]) / YEAR
+        place: dict[UUID, int] = {}
+        row = np.array([place.setdefault(one, len(place)) for one in ids], dtype=np.intp)
+        # The newest act on each property stands for all.
+        newest = np.unique(row, return_index=True)[1]
+        weight = self._folded.weights(row, kind, age)
+        strongest = np.argsort(-np.abs(weight), kind="stable")[:_OPINIONS]
         strongest = strongest[weight[strongest] != 0]
-        looked_at, held = strongest, len(strongest)
-        approved = (weight[strongest] > 0).nonzero()[:, 0]
+        looked_at, held = newest[strongest], len(strongest)
+        approved = np.flatnonzero(weight[strongest] > 0)
         approvals = len(approved)
         if not approvals:
             # All that was approved of was disliked since; it still says where to look.
-            taken_back = self._reranker.approves[kind].nonzero()[:, 0]
+            taken_back = np.flatnonzero(self._folded.approves[kind])
             approvals = len(taken_back)
-            looked_at = torch.cat((strongest, taken_back[:INTERESTS]))
-            approved = torch.arange(held, len(looked_at), device=self._device)
+            looked_at = np.append(looked_at, taken_back[:INTERESTS])
+            approved = np.arange(held, len(looked_at))
         # Of all that was ever done, only this is read more closely.
-        items = self.items(history.properties.take(looked_at.tolist()), known)
-        interests = items[approved[:INTERESTS]]
+        items = self.items(history.properties.take(looked_at), known)
+        interests = items.rows(approved[:INTERESTS])
         return Investor(
             history=history,
-            properties=tuple(ids[one] for one in strongest.tolist()),
-            opinions=Opinions(items[:held][None], weight[strongest][None]),
+            properties=tuple(ids[one] for one in newest[strongest].tolist()),
+            opinions=Opinions(
+                items[:held][None], self._tensor(weight[strongest], torch.float32)[None]
+            ),
             interests=interests.embedding.cpu().numpy(),
             surroundings=_surroundings(interests),
             buy_box_worth=_BUY_BOX * _BUY_BOX_FADES / (_BUY_BOX_FADES + approvals),

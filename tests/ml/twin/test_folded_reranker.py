@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.contract.vocabulary import InteractionKind
 from ml.twin.folded_reranker import FoldedReranker
 from ml.twin.items import Items, Opinions
 from ml.twin.reranker import Reranker
@@ -82,3 +84,25 @@ def test_it_is_a_copy() -> None:
         for values in (*reranker.parameters(), reranker.usual):
             values.add_(0.5)
     torch.testing.assert_close(folded(opinions, candidates), before, rtol=0, atol=0)
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    rows=st.lists(st.integers(0, 9), min_size=1, max_size=128),
+)
+def test_acts_weigh_what_they_do_to_the_reranker(seed: int, rows: list[int]) -> None:
+    draw = np.random.default_rng(seed)
+    reranker = trained(seed)
+    torch.nn.init.normal_(reranker.age, std=0.3, generator=torch.Generator().manual_seed(seed))
+    _, row = np.unique(rows, return_inverse=True)
+    kind = draw.integers(0, len(InteractionKind), len(row)).astype(np.int8)
+    age = np.sort(draw.exponential(2.0, len(row)))
+    expected = reranker.weights(
+        torch.from_numpy(row)[None],
+        torch.from_numpy(kind.astype(np.int64))[None],
+        torch.from_numpy(age.astype(np.float32))[None],
+        torch.ones((1, len(row)), dtype=torch.bool),
+    )[0]
+    found = FoldedReranker(reranker).weights(row, kind, age)
+    newest = np.unique(row, return_index=True)[1]
+    np.testing.assert_allclose(found, expected.detach().numpy()[newest], rtol=1e-4, atol=1e-5)
