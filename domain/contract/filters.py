@@ -15,6 +15,8 @@ KM_PER_DEGREE = 111.19
 """Kilometres of a degree of latitude, rounded down."""
 
 _BEYOND = 1 + 1e-11
+_TINY = 1e-12
+"""Degrees. Products of much smaller ones underflow, which is an error in SQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +70,15 @@ class Polygon:
         Whether a place lies within is computed with these, and not with ``corners``.
         """
         return [
-            (
-                latitude if abs(latitude) < 90 else latitude * _BEYOND,
-                longitude if abs(longitude) < 180 else longitude * _BEYOND,
-            )
+            (_on_ring(latitude, 90), _on_ring(longitude, 180))
             for latitude, longitude in self.corners
         ]
+
+
+def _on_ring(degrees: float, limit: float) -> float:
+    if abs(degrees) >= limit:
+        return degrees * _BEYOND
+    return degrees if abs(degrees) > _TINY else 0.0
 
 
 @dataclass(frozen=True, slots=True)

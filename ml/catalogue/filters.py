@@ -185,7 +185,7 @@ def distance_km(
     half_longitude = radians(longitudes - longitude) / 2
     scale = np.cos(radians(latitude)) * np.cos(radians(latitudes))
     chord = np.sin(half_latitude) ** 2 + scale * np.sin(half_longitude) ** 2
-    found: NDArray[np.float64] = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.fmin(1, chord)))
+    found: NDArray[np.float64] = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.minimum(1, chord)))
     return found
 
 

@@ -2,12 +2,19 @@
 
 One module owns both sides, what a point carries and how a filter asks for it, so that they cannot
 drift apart. A missing value is left out of the payload and thus matches no condition on it.
+
+A filter finds all that it finds in PostgreSQL, and what lies beyond a border by less than Qdrant's
+arithmetic can tell: PostgreSQL decides about that when it reads the properties found. What lies
+within a third of a millimetre of a polygon's sharp corner, or of its line at the edge of the map,
+Qdrant may leave out.
+
 Conditions are Qdrant's own messages: the client's models would be checked and turned into those for
 every search, which takes longer than to make them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from math import inf, isnan, nextafter
+from itertools import product
+from math import inf, isnan
 from typing import Any
 
 import numpy as np
@@ -34,7 +41,11 @@ PAYLOAD_INDEXES: dict[str, models.PayloadSchemaType | models.KeywordIndexParams]
 }
 """What a property's point carries beside its tenant and model version."""
 
-_MILLIMETRE = 0.001
+_MARGIN = 0.03
+"""Metres: PostgreSQL rounds degrees to a centimetre, on either side, before it computes a distance.
+"""
+_ROUNDING = 1e-15
+"""How far, in parts of it, a number may be off once Qdrant has written it to disk as JSON."""
 _EDGE = 1e-9
 """Degrees, a tenth of a millimetre, that points and areas keep from the poles and from the 180th
 meridian. Qdrant finds points by the cells of a grid in which 90 and 180 are past the last cell: it
@@ -93,7 +104,7 @@ def conditions(where: PropertyFilter) -> list[grpc.Condition]:
     for part, key in RANGES.items():
         interval: Range | None = getattr(where, part)
         if interval is not None and (interval.min is not None or interval.max is not None):
-            found.append(_field(key, range=grpc.Range(gte=interval.min, lte=interval.max)))
+            found.append(_field(key, range=_wider(interval)))
     if where.listed_after is not None:
         later = grpc.Range(gt=where.listed_after.timestamp())
         found.append(_field("listed_at", range=later))
@@ -164,6 +175,14 @@ def within_any(circles: Sequence[Circle]) -> grpc.Condition:
     return either(list(map(_within_circle, circles)))
 
 
+def _wider(interval: Range) -> grpc.Range:
+    low, high = interval.min, interval.max
+    return grpc.Range(
+        gte=None if low is None else low - abs(low) * _ROUNDING,
+        lte=None if high is None else high + abs(high) * _ROUNDING,
+    )
+
+
 def _numbers(values: NDArray[np.float64]) -> list[float | int | None]:
     """Finite numbers, whole ones as integers, which cost an index less; None for others."""
     return [
@@ -195,32 +214,41 @@ def _names(
 
 
 def _within_circle(circle: Circle) -> grpc.Condition:
-    # Qdrant's circles and boxes are open, ours are closed: a hair wider makes up for it.
     return _field(
         "location",
         geo_radius=grpc.GeoRadius(
             center=_point(circle.latitude, circle.longitude),
-            radius=circle.radius_km * 1000 + _MILLIMETRE,
+            radius=circle.radius_km * 1000 + _MARGIN,
         ),
     )
 
 
 def _within_box(box: Box) -> grpc.Condition:
+    margin = _EDGE / 2
     return _field(
         "location",
         geo_bounding_box=grpc.GeoBoundingBox(
             top_left=grpc.GeoPoint(
-                lat=nextafter(_latitude(box.north), inf), lon=nextafter(_longitude(box.west), -inf)
+                lat=_latitude(box.north) + margin, lon=_longitude(box.west) - margin
             ),
             bottom_right=grpc.GeoPoint(
-                lat=nextafter(_latitude(box.south), -inf), lon=nextafter(_longitude(box.east), inf)
+                lat=_latitude(box.south) - margin, lon=_longitude(box.east) + margin
             ),
         ),
     )
 
 
 def _within_polygon(polygon: Polygon) -> grpc.Condition:
+    # In PostgreSQL western borders are inside, in Qdrant none is. Of the ring moved a hair in each
+    # direction, one has what lies on a border or a corner inside.
+    return either([_moved(polygon, *by) for by in product((-_EDGE, _EDGE), repeat=2)])
+
+
+def _moved(polygon: Polygon, north: float, east: float) -> grpc.Condition:
     # Nearer to the edge of the map than any point is, so that a line along it does not restrict.
-    ring = [_point(latitude, longitude, _EDGE / 2) for latitude, longitude in polygon.corners]
+    ring = [
+        _point(latitude + north, longitude + east, _EDGE / 2)
+        for latitude, longitude in polygon.corners
+    ]
     exterior = grpc.GeoLineString(points=[*ring, ring[0]])
     return _field("location", geo_polygon=grpc.GeoPolygon(exterior=exterior))

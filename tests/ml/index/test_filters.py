@@ -174,7 +174,7 @@ def on_a_line(place: tuple[float | None, float | None], polygon: Polygon) -> boo
     return False
 
 
-# Houses on its western line are inside in SQL and outside in the index.
+# Houses lie on its western line.
 @example(
     asked=(
         PropertyFilter(polygon=Polygon(((47.0, -122.0), (48.0, -122.0), (47.5, -121.5)))),
