@@ -10,8 +10,10 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy import (
     ARRAY,
+    ColumnElement,
     DateTime,
     Float,
+    Select,
     Uuid,
     and_,
     any_,
@@ -49,19 +51,22 @@ class Investors:
         buy_box_set_at: when each that exists last said what it wants, or took it back.
         versions: the version of the tenant's twin that answers each that exists: the active one, or
             where an experiment runs the one that it gives the investor. None while none is active.
+        excluded: what is not to be recommended to each that exists, and since when that is known;
+            see ``excluded``. Empty unless it was asked for.
     """
 
     histories: dict[UUID, InvestorHistory]
     buy_box_set_at: dict[UUID, datetime | None]
     versions: dict[UUID, UUID | None]
+    excluded: dict[UUID, dict[UUID, datetime]]
 
 
 Known = Callable[[UUID, Sequence[UUID]], PropertyColumns | None]
 """What is known of some properties of a tenant, in their order, where all are known."""
 
 
-def _users_and_acts() -> Statement:
-    """Users, each with its newest acts as arrays; nulls for one without any."""
+def _users_and_acts(*, with_excluded: bool) -> Statement:
+    """Users, each with its newest acts and with what is excluded, as arrays; null if empty."""
     wanted = any_(parameter("user_ids", ARRAY(Uuid())))
     # Not the time of the transaction's beginning, after which others may have committed.
     moment = func.coalesce(parameter("as_of", DateTime(timezone=True)), func.statement_timestamp())
@@ -85,7 +90,7 @@ def _users_and_acts() -> Statement:
         func.array_agg(cast(extract("epoch", newest.occurred_at), Float(53))).label("moments"),
     ).lateral()
     # From the users, since one may have said what it wants and done nothing yet.
-    return Statement(
+    query = (
         select(
             User.id,
             User.buy_box,
@@ -101,20 +106,31 @@ def _users_and_acts() -> Statement:
         .join(acts, true())
         .where(User.id == wanted)
     )
+    if with_excluded:
+        unwanted = _excluded(Interaction.user_id == User.id).correlate(User).subquery().c
+        found = select(
+            func.array_agg(unwanted.property_id).label("property_ids"),
+            func.array_agg(unwanted.known_since).label("known_since"),
+        ).lateral()
+        query = query.join(found, true()).add_columns(found.c.property_ids, found.c.known_since)
+    return Statement(query)
 
 
-_ACTS = _users_and_acts()
+def _excluded(of: ColumnElement[bool]) -> Select[UUID, datetime]:
+    """What investors own, dislike or dismissed, and since when that is known."""
+    return (
+        select(Interaction.property_id, func.min(Interaction.created_at).label("known_since"))
+        .where(of, Interaction.kind.in_(sorted(EXCLUDING)))
+        .group_by(Interaction.property_id)
+    )
+
+
+_ACTS = _users_and_acts(with_excluded=False)
+_ACTS_AND_EXCLUDED = _users_and_acts(with_excluded=True)
 _PROPERTIES = Statement(
     select(*SNAPSHOT).where(Property.id == any_(parameter("ids", ARRAY(Uuid()))))
 )
-_EXCLUDED = Statement(
-    select(Interaction.property_id, func.min(Interaction.created_at))
-    .where(
-        Interaction.user_id == parameter("user_id", Uuid()),
-        Interaction.kind.in_(sorted(EXCLUDING)),
-    )
-    .group_by(Interaction.property_id)
-)
+_EXCLUDED = Statement(_excluded(Interaction.user_id == parameter("user_id", Uuid())))
 
 
 async def investors(
@@ -122,6 +138,8 @@ async def investors(
     user_ids: Sequence[UUID],
     as_of: datetime | None = None,
     known: Known | None = None,
+    *,
+    with_excluded: bool = False,
 ) -> Investors:
     """Those of the users who exist, as investors.
 
@@ -130,8 +148,10 @@ async def investors(
         user_ids: the users.
         as_of: their histories as they were known then; now, by the database's clock, if not given.
         known: tells of properties acted on what need not be read.
+        with_excluded: whether to read what is not to be recommended, too.
     """
-    rows = await reader.fetch(_ACTS, user_ids=list(user_ids), as_of=as_of)
+    statement = _ACTS_AND_EXCLUDED if with_excluded else _ACTS
+    rows = await reader.fetch(statement, user_ids=list(user_ids), as_of=as_of)
     # Investors act on the same properties: each is read once.
     acted_on = list(dict.fromkeys(chain.from_iterable(row[5] or () for row in rows)))
     found = known(reader.tenant_id, acted_on) if known is not None else None
@@ -142,6 +162,9 @@ async def investors(
         histories={row[0]: _history(row, found, place) for row in rows},
         buy_box_set_at={row[0]: row[2] for row in rows},
         versions={row[0]: row[3] for row in rows},
+        excluded={row[0]: dict(zip(row[8] or (), row[9] or (), strict=True)) for row in rows}
+        if with_excluded
+        else {},
     )
 
 
@@ -175,7 +198,7 @@ def _nothing_done(user_id: UUID, moment: datetime) -> InvestorHistory:
 def _history(
     row: Sequence[Any], found: PropertyColumns, place: Mapping[UUID, int]
 ) -> InvestorHistory:
-    user_id, box, _, _, moment, property_ids, kinds, moments = row
+    user_id, box, _, _, moment, property_ids, kinds, moments = row[:8]
     acts = [
         (place[property_id], _KINDS[kind], at)
         # Without acts on what was deleted between the two readings.

@@ -1,7 +1,7 @@
 """Properties as requests read them: plain rows, straight from the driver."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
@@ -14,6 +14,7 @@ from domain.contract.vocabulary import ListingStatus, PropertyType
 from domain.core.reading import Reader, Statement, parameter
 from domain.properties import search
 from domain.properties.table import Property, dollars_per_square_foot
+from domain.tenants.tenants import Tenant
 
 
 class PropertyRow(NamedTuple):
@@ -78,6 +79,13 @@ _STATUSES: dict[str | None, ListingStatus | None] = {
 }
 
 
+_WITH_VERSION = Statement(
+    select(*_COLUMNS, Tenant.active_model_version_id)
+    .join(Tenant, Tenant.id == Property.tenant_id)
+    .where(Property.id == parameter("property_id", Uuid()))
+)
+
+
 @lru_cache(maxsize=64)
 def _statement(names: frozenset[str]) -> Statement:
     """Compiled once for a shape of filters: it is of those names that statements are made."""
@@ -89,6 +97,17 @@ def _statement(names: frozenset[str]) -> Statement:
     )
 
 
+async def get_with_version(
+    reader: Reader, property_id: UUID
+) -> tuple[PropertyRow, UUID | None] | None:
+    """A property, and the version of the tenant's twin that is active, in one round trip.
+
+    None without such a property.
+    """
+    rows = await reader.fetch(_WITH_VERSION, property_id=property_id)
+    return (_row(rows[0][:-1]), rows[0][-1]) if rows else None
+
+
 async def get_many(
     reader: Reader,
     property_ids: Collection[UUID],
@@ -97,6 +116,8 @@ async def get_many(
     """The properties of those ids that exist and match, by id."""
     said = search.values(where)
     rows = await reader.fetch(_statement(frozenset(said)), read_ids=list(property_ids), **said)
-    return {
-        row[0]: PropertyRow(row[0], _TYPES[row[1]], _STATUSES[row[2]], *row[3:]) for row in rows
-    }
+    return {row[0]: _row(row) for row in rows}
+
+
+def _row(values: Sequence[Any]) -> PropertyRow:
+    return PropertyRow(values[0], _TYPES[values[1]], _STATUSES[values[2]], *values[3:])

@@ -65,10 +65,10 @@ class Likeness:
                 CURSOR_EXPIRED.
         """
         async with self._database.read(tenant_id) as reading:
-            anchor = (await rows.get_many(reading, [property_id])).get(property_id)
-            version_id = await tenants.active_version_id(reading)
-        if anchor is None:
+            found = await rows.get_with_version(reading, property_id)
+        if found is None:
             raise not_found("property", ("propertyId",))
+        anchor, version_id = found
         columns = snapshots.columns_of([anchor])
         if version_id is None:
             state = state_of(columns)

@@ -114,12 +114,12 @@ async def ranking_of(
         DomainError: NOT_FOUND for the user; CURSOR_EXPIRED if the list cannot go on.
     """
     begun_at = datetime.fromtimestamp(after.as_of, UTC) if after else None
-    known = await histories.investors(reader, [user_id], begun_at, in_memory)
+    known = await histories.investors(reader, [user_id], begun_at, in_memory, with_excluded=True)
     if user_id not in known.histories:
         raise not_found("user", ("userId",))
     history, answering = known.histories[user_id], known.versions[user_id]
     as_of = datetime.fromtimestamp(history.as_of, UTC)
-    excluded = await histories.excluded(reader, user_id)
+    excluded = known.excluded[user_id]
     if after is None:
         version_id = answering if has_approvals(history) else None
     else:
