@@ -102,9 +102,6 @@ class Catalogue:
     """
 
     def __init__(self) -> None:
-        self._start()
-
-    def _start(self) -> None:
         self._ids: Growing[np.bytes_] = Growing(f"S{SIZE}")
         self._live: NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
         self._items: Growing[np.float32] = Growing("f4", (EMBEDDING,))
@@ -156,9 +153,9 @@ class Catalogue:
     async def tidy(self, above: int = 1024) -> None:
         """Rebuild the arrays if much is dead or out of order; nobody may write meanwhile.
 
-        Much is a quarter of the rows, and more than ``above`` of them.
+        Much is a quarter of the properties, and more than ``above`` of them.
         """
-        if len(self._moved) > max(above, _SPARE * len(self)):
+        if max(self._dead, len(self._moved)) > max(above, _SPARE * len(self)):
             rebuilt = await _aside(len(self._ids), self._rebuilt)
             self.__dict__.update(rebuilt.__dict__)
 

@@ -139,3 +139,18 @@ async def test_memory_of_a_property_is_a_few_hundred_bytes(
     catalogue.load(columns, items)
     catalogue.settle()
     assert 250 < catalogue.nbytes / len(catalogue) < 500
+
+
+async def test_one_property_that_changes_for_ever_takes_no_more_memory(
+    many: PropertyColumns, seen: Items
+) -> None:
+    catalogue = Catalogue()
+    catalogue.write(*part(many, seen, list(range(50))))
+    one = part(many, seen, [7])
+    sizes = []
+    for _ in range(300):
+        catalogue.write(*one)
+        await catalogue.tidy(above=40)
+        sizes.append(catalogue.nbytes)
+    assert max(sizes[150:]) <= max(sizes[:150])
+    assert len(catalogue) == 50
