@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -52,6 +53,9 @@ def columns(rows: Sequence[Sequence[Any]]) -> PropertyColumns:
     )
 
 
+_numbers = attrgetter(*NUMERIC_COLUMNS)
+
+
 def columns_of(properties: Sequence[PropertyValues]) -> PropertyColumns:
     """Turn loaded properties into columns."""
     return columns(
@@ -64,7 +68,7 @@ def columns_of(properties: Sequence[PropertyValues]) -> PropertyColumns:
                 item.city,
                 item.listed_at.timestamp() if item.listed_at else None,
                 item.owners,
-                *(getattr(item, name) for name in NUMERIC_COLUMNS),
+                *_numbers(item),
             )
             for item in properties
         ]

@@ -5,7 +5,6 @@ live, so that a search in a thread sees one consistent state whatever is written
 """
 
 import asyncio
-import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -410,39 +409,42 @@ def _rough(interests: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDAr
 def _near(view: _View, circles: Sequence[Circle]) -> NDArray[np.intp]:
     """The rows within any of the circles."""
     near, columns = view.by_latitude, view.filters.columns
+    places = [(one.latitude, one.longitude, one.radius_km) for one in circles]
+    latitude, longitude, radius = np.array(places, dtype=np.float64).reshape(-1, 3).T
+    reach = radius / KM_PER_DEGREE
+    low, high = np.searchsorted(near.latitudes, (latitude - reach, latitude + reach))
+    bands = [slice(*ends) for ends in zip(low.tolist(), high.tolist(), strict=True)]
+    # The newest rows are in no order: each is compared with each circle.
     late = slice(near.count, len(view.ids))
-    north, east = columns["latitude"][late], columns["longitude"][late]
-    rows, centres = [], []
-    for circle in circles:
-        reach = circle.radius_km / KM_PER_DEGREE
-        low, high = np.searchsorted(
-            near.latitudes, (circle.latitude - reach, circle.latitude + reach)
-        )
-        narrow = math.cos(math.radians(min(90.0, abs(circle.latitude) + reach)))
-        width = reach / narrow if narrow > reach / 90 else 360.0
-        inside = _beside(circle, near.longitudes[low:high], width)
-        rows.append(near.rows[low:high][inside])
-        if len(north):
-            inside = _beside(circle, east, width) & (np.abs(north - circle.latitude) <= reach)
-            rows[-1] = np.append(rows[-1], near.count + np.flatnonzero(inside))
-        centres.append((len(rows[-1]), circle.latitude, circle.longitude, circle.radius_km))
-    found = np.concatenate(rows) if rows else np.empty(0, dtype=np.intp)
-    count, latitude, longitude, radius = np.array(centres).reshape(-1, 4).T
-    repeated = np.repeat(np.arange(len(centres)), count.astype(np.intp))
+    newest = np.tile(np.arange(late.start, late.stop), len(bands))
+    rows = np.concatenate([*(near.rows[band] for band in bands), newest])
+    east = np.concatenate(
+        [*(near.longitudes[band] for band in bands), columns["longitude"][newest]]
+    )
+    count = np.arange(len(bands))
+    circle = np.append(np.repeat(count, high - low), np.repeat(count, late.stop - late.start))
+    beside = np.flatnonzero(_within_degrees(east, latitude, longitude, reach, circle))
+    rows, circle = rows[beside], circle[beside]
     apart = distance_km(
-        latitude[repeated],
-        longitude[repeated],
-        columns["latitude"][found],
-        columns["longitude"][found],
+        latitude[circle], longitude[circle], columns["latitude"][rows], columns["longitude"][rows]
     )
     inside = np.zeros(len(view.ids), dtype=np.bool_)
-    inside[found[apart <= radius[repeated]]] = True
+    inside[rows[apart <= radius[circle]]] = True
     return np.flatnonzero(inside)
 
 
-def _beside(circle: Circle, longitudes: NDArray[np.float64], width: float) -> NDArray[np.bool_]:
-    """Which longitudes are no more degrees east or west of a circle's centre."""
-    apart = np.abs(longitudes - circle.longitude)
+def _within_degrees(
+    east: NDArray[np.float64],
+    latitude: NDArray[np.float64],
+    longitude: NDArray[np.float64],
+    reach: NDArray[np.float64],
+    circle: NDArray[np.intp],
+) -> NDArray[np.bool_]:
+    """Which longitudes are no further from their circle's centre than its border may be."""
+    narrow = np.cos(np.radians(np.minimum(np.abs(latitude) + reach, 90.0)))
+    # Around a pole, any.
+    width = np.where(narrow > reach / 90, reach / np.maximum(narrow, 1e-9), 360.0)[circle]
+    apart = np.abs(east - longitude[circle])
     return np.asarray((apart <= width) | (apart >= 360 - width))
 
 
