@@ -255,6 +255,10 @@ ModelLoader = Callable[[ModelKey], Awaitable[StoredModel]]
 class Twin(Protocol):
     """What the domain needs of a model. Every call names the version, or the tenant."""
 
+    def holds(self, model: ModelKey) -> bool:
+        """Whether the version's searches are made in memory just now."""
+        ...
+
     def properties(self, tenant_id: UUID, ids: Sequence[UUID]) -> PropertyColumns | None:
         """What a tenant's properties said a moment ago, without labels, in the order of the ids.
 

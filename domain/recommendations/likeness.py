@@ -1,6 +1,7 @@
 """What is like a property, by the active model or else by attributes, or near a vector."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
 from uuid import UUID
 
 from domain.contract.filters import PropertyFilter
@@ -33,7 +34,7 @@ from domain.recommendations.paging import (
 )
 from domain.recommendations.ranking import SimilarProperty, state_of
 from domain.recommendations.reasons import no_active_model
-from domain.recommendations.searching import searching
+from domain.recommendations.searching import OpenReader, Readers, searching
 from domain.recommendations.vectors import unit_vector
 from domain.tenants import tenants
 
@@ -64,28 +65,31 @@ class Likeness:
             DomainError: NOT_FOUND for the property; INVALID_INPUT for the diversity;
                 CURSOR_EXPIRED.
         """
-        async with self._database.read(tenant_id) as reading:
-            found = await rows.get_with_version(reading, property_id)
-        if found is None:
-            raise not_found("property", ("propertyId",))
-        anchor, version_id = found
-        columns = snapshots.columns_of([anchor])
-        if version_id is None:
+        async with Readers(self._database, self._twin, tenant_id) as readers:
+            async with readers.reader() as reader:
+                found = await rows.get_with_version(reader, property_id)
+            if found is None:
+                raise not_found("property", ("propertyId",))
+            anchor, version_id = found
+            columns = snapshots.columns_of([anchor])
             state = state_of(columns)
-            return await self._cold(
-                tenant_id, anchor, state, where, first, after, before, diversity
-            )
-        model = ModelKey(tenant_id, version_id)
-        where = await search.resolved(self._database, tenant_id, where)
+            if version_id is not None:
+                model = ModelKey(tenant_id, version_id)
+                await readers.before_search(model, where)
+                where = await search.resolved(self._database, tenant_id, where)
 
-        async def most_alike(limit: int) -> list[Similar]:
-            with searching():
-                return await self._twin.similar(
-                    model, columns, where, [property_id], limit, diversity
-                )
+                async def most_alike(limit: int) -> list[Similar]:
+                    with searching():
+                        return await self._twin.similar(
+                            model, columns, where, [property_id], limit, diversity
+                        )
 
-        origin = Origin(str(version_id), 0.0, state_of(columns))
-        return await self._page(model, most_alike, origin, where, first, after, before, diversity)
+                origin = Origin(str(version_id), 0.0, state)
+                return await self._page(
+                    model, most_alike, origin, where, first, after, before, diversity,
+                    readers.reader,
+                )  # fmt: skip
+        return await self._cold(tenant_id, anchor, state, where, first, after, before, diversity)
 
     async def similar_to(
         self,
@@ -130,7 +134,10 @@ class Likeness:
                 return await self._twin.nearest(model, unit, where, (), limit, diversity)
 
         origin = Origin(str(version_id), 0.0, digest(unit.tobytes()))
-        return await self._page(model, most_alike, origin, where, first, after, before, diversity)
+        return await self._page(
+            model, most_alike, origin, where, first, after, before, diversity,
+            partial(self._database.read, tenant_id),
+        )  # fmt: skip
 
     async def _page(
         self,
@@ -142,6 +149,7 @@ class Likeness:
         after: Place | None,
         before: Place | None,
         diversity: float,
+        open_reader: OpenReader,
     ) -> JudgedPage[SimilarProperty]:
         """A page of a list by likeness."""
         place = before or after
@@ -151,7 +159,7 @@ class Likeness:
         found: dict[UUID, PropertyValues] = {}
 
         async def shown(ids: Collection[UUID]) -> set[UUID]:
-            return await hydrate(self._database, model.tenant_id, ids, where, found)
+            return await hydrate(open_reader, ids, where, found)
 
         if diversity:
             page = await page_of_diverse(
@@ -202,8 +210,7 @@ class Likeness:
 
 
 async def hydrate(
-    database: Database,
-    tenant_id: UUID,
+    open_reader: OpenReader,
     property_ids: Collection[UUID],
     where: PropertyFilter,
     found: dict[UUID, PropertyValues],
@@ -212,7 +219,7 @@ async def hydrate(
 
     The index may lag behind the database, which has the last word.
     """
-    async with database.read(tenant_id) as reading:
-        fresh = await rows.get_many(reading, property_ids, where)
+    async with open_reader() as reader:
+        fresh = await rows.get_many(reader, property_ids, where)
     found |= fresh
     return set(fresh)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
 from domain.contract.filters import PropertyFilter
@@ -45,7 +46,7 @@ from domain.recommendations.ranking import (
     ranking_of,
 )
 from domain.recommendations.reasons import Reason, cold_reason, cold_reasons
-from domain.recommendations.searching import searching
+from domain.recommendations.searching import OpenReader, Readers, searching
 from domain.tenants import tenants
 
 
@@ -85,13 +86,19 @@ class Recommender:
         """
         place = before or after
         check_diversity(diversity, place)
-        async with self._database.read(tenant_id) as reading:
-            ranking = await ranking_of(reading, user_id, where, place, self._twin.properties)
+        async with Readers(self._database, self._twin, tenant_id) as readers:
+            async with readers.reader() as reader:
+                ranking = await ranking_of(reader, user_id, where, place, self._twin.properties)
+            if ranking.model is not None:
+                await readers.before_search(ranking.model, where)
+                where = await search.resolved(self._database, tenant_id, where)
+                ranking = replace(ranking, where=where)
+                found: dict[UUID, PropertyValues] = {}
+                page = await self._ranked(
+                    ranking, first, after, before, diversity, found, readers.reader
+                )
         if ranking.model is None:
             return await self._cold(ranking, first, after, before, diversity)
-        ranking = replace(ranking, where=await search.resolved(self._database, tenant_id, where))
-        found: dict[UUID, PropertyValues] = {}
-        page = await self._ranked(ranking, first, after, before, diversity, found)
         items = [
             Recommendation(found[item.property_id], item.score, at.rank, at, ranking)
             for at, item in page.items
@@ -138,7 +145,9 @@ class Recommender:
         """
         if ranking.model is None:
             return [None] * len(found)
-        page = await self._ranked(ranking, TOP, None, None, 0.0, {})
+        page = await self._ranked(
+            ranking, TOP, None, None, 0.0, {}, partial(self._database.read, ranking.tenant_id)
+        )
         best = page.items
         among = {item.property_id for _, item in best}
         asked = [item for item in found if item.listing_price and item.id not in among]
@@ -199,6 +208,7 @@ class Recommender:
         before: Place | None,
         diversity: float,
         found: dict[UUID, PropertyValues],
+        open_reader: OpenReader,
     ) -> Page[tuple[Place, Ranked]]:
         """A page of a list that a model ranks; the rows of its properties go into ``found``."""
         model, place = ranking.model, before or after
@@ -213,7 +223,7 @@ class Recommender:
         async def shown(ids: Collection[UUID]) -> set[UUID]:
             # Ranked with what was excluded at first, so that no diverse list is another.
             wanted = set(ids) - ranking.excluded_since
-            return await hydrate(self._database, ranking.tenant_id, wanted, ranking.where, found)
+            return await hydrate(open_reader, wanted, ranking.where, found)
 
         origin = Origin(ranking.version, ranking.history.as_of, ranking.state)
         reach = place.reach if place else None

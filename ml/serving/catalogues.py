@@ -78,6 +78,10 @@ class Catalogues:
             self._begin(model)
         return None
 
+    def __contains__(self, model: ModelKey) -> bool:
+        """Whether the catalogue is loaded."""
+        return model in self._kept
+
     def properties(self, tenant_id: UUID, ids: Sequence[UUID]) -> PropertyColumns | None:
         """What a tenant's properties say, without labels, if all are in memory; else None."""
         # Those of its versions say the same.

@@ -94,6 +94,10 @@ class TwinService:
         if self._device.type == "cpu":
             torch.set_num_threads(1)
 
+    def holds(self, model: ModelKey) -> bool:
+        """See ``Twin.holds``."""
+        return self._catalogues is not None and model in self._catalogues
+
     def properties(self, tenant_id: UUID, ids: Sequence[UUID]) -> PropertyColumns | None:
         """See ``Twin.properties``."""
         return self._catalogues.properties(tenant_id, ids) if self._catalogues else None
