@@ -34,9 +34,11 @@ class FoldedReranker:
         self._reranker = reranker = deepcopy(reranker)
         self._used = reranker.used.nonzero()[:, 0]
         # Slope times how far beyond the knot is slope times the greater of both, less a constant.
-        self._near = _pieces(reranker.distance_knots, reranker.distance)
-        self._relative = _pieces(reranker.spacing_knots, reranker.relative_distance)
-        self._constant = sum(knot * slope for knot, slope in self._near + self._relative)
+        self._near = reranker.distance_knots[:, None], reranker.distance.detach()
+        self._relative = reranker.spacing_knots[:, None], reranker.relative_distance.detach()
+        self._constant = sum(
+            float(knots[:, 0] @ slopes) for knots, slopes in (self._near, self._relative)
+        )
         self._distance_unknown = reranker.distance_unknown.item()
         self._same_type = reranker.same_type.item()
         self._likeness = reranker.likeness.item()
@@ -100,22 +102,21 @@ class FoldedReranker:
         )
         distance = km.add_(NEAREST_KM).log_()
         result = torch.full_like(distance, -self._constant)
-        for knot, slope in self._near:
-            result.add_(distance.clamp(min=knot), alpha=slope)
-        relative = distance.sub_(acted.spacing[0, :, None])
-        for knot, slope in self._relative:
-            result.add_(relative.clamp(min=knot), alpha=slope)
+        flat = result.view(-1)
+        for (knots, slopes), origin in ((self._near, None), (self._relative, acted.spacing[0])):
+            if origin is not None:
+                distance.sub_(origin[:, None])
+            flat.addmv_(torch.maximum(distance.view(1, -1), knots).T, slopes)
         placed, placed_too = here.isfinite().all(dim=1), there.isfinite().all(dim=1)
         if not bool(placed.all() & placed_too.all()):
             result = torch.where(placed[:, None] & placed_too, result, self._distance_unknown)
 
-        count = result.numel()
+        flat, count = result.view(-1), result.numel()
         mine, theirs = self._of_use(acted.attributes[0]), self._of_use(candidates.attributes)
         known, known_too = self._of_use(acted.known[0]), self._of_use(candidates.known)
         difference = (mine[:, :, None] - theirs[:, None]).abs_()
         if not bool(known.all() & known_too.all()):
             difference.mul_(known[:, :, None].float()).mul_(known_too[:, None].float())
-        flat = result.view(count)
         for knot, slopes in self._differences:
             flat.addmv_(difference.clamp_(max=knot).view(len(difference), count).T, slopes)
 
@@ -141,7 +142,3 @@ class FoldedReranker:
     def _of_use(self, attributes: Tensor) -> Tensor:
         """The attributes (n, 15) that the tenant has, one after the other: (u, n)."""
         return (attributes.T if self._all_used else attributes.T[self._used]).contiguous()
-
-
-def _pieces(knots: Tensor, slopes: Tensor) -> list[tuple[float, float]]:
-    return list(zip(knots.tolist(), slopes.tolist(), strict=True))
