@@ -7,7 +7,7 @@ live, so that a search in a thread sees one consistent state whatever is written
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 import numpy as np
@@ -37,11 +37,19 @@ from ml.twin.towers import DIMENSIONS
 _BLOCK = 4096
 """Rows that are compared at once: what comes of them stays in the processor's cache."""
 
-_FEW = 0.25
+_FEW = 0.1
 """Up to this share of the rows, those that are wanted are picked out before they are compared."""
 
 _ROUNDING = 2e-6
 """How far a cosine of 32 bits may be off."""
+
+_TOPS = 64
+"""Numbers of which the greatest is looked at first."""
+
+_LOWEST = np.float32(-2.0)
+"""Less than any cosine, and more than what stands for a row that is not wanted."""
+
+_NOT_WANTED = np.float32(-np.inf)
 
 _INLINE = 50_000
 """Rows above which a search takes milliseconds and moves to a thread."""
@@ -244,6 +252,8 @@ class Catalogue:
         with_vectors: bool = False,
     ) -> list[Hit]:
         """See ``CandidateGenerator``."""
+        if limit < 1:
+            return []
         wanted = self._wanted(where, exclude)
         found = await _aside(len(self._ids), lambda: wanted().nearest(vector, limit))
         vectors = found.vectors if with_vectors else np.empty((len(found.ids), 0), dtype=np.float32)
@@ -287,6 +297,13 @@ class _Nearest:
     vectors: NDArray[np.float32]
 
 
+class _Likeness(NamedTuple):
+    """Likenesses, float32 (m,), and the rows (m,) that they are of; None for all rows."""
+
+    values: NDArray[np.float32]
+    rows: NDArray[np.intp] | None
+
+
 class Wanted:
     """The rows that a search may bring, as they were when it began."""
 
@@ -323,77 +340,80 @@ class Wanted:
     def nearest(self, vector: NDArray[np.float32], limit: int) -> _Nearest:
         """The rows nearest to a vector (16,), best first, ties by id."""
         view, queries = self._view, vector[None]
-        rows, cosines = self._best(self._likeness(queries), None, queries, limit)
+        rows, cosines = self._best(self._likeness(queries), queries, limit)
         rows, cosines = rows[:limit], cosines[:limit]
         return _Nearest(PropertyIds(view.ids[rows]), cosines, view.vectors[:, rows].T)
 
-    def _likeness(self, interests: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Roughly how alike each row is to the nearest of the interests, (n,); -inf if unwanted."""
+    def _likeness(self, interests: NDArray[np.float32]) -> _Likeness:
+        """Roughly how alike rows are to the nearest of the interests; -inf if unwanted."""
         vectors, mask = self._view.vectors, self._mask
-        if np.count_nonzero(mask) > _FEW * len(mask):
-            likeness = _rough(interests, vectors)
-            likeness[~mask] = -np.inf
-            return likeness
-        rows = np.flatnonzero(mask)
-        likeness = np.full(len(mask), -np.inf, dtype=np.float32)
-        likeness[rows] = _rough(interests, vectors[:, rows])
-        return likeness
+        if np.count_nonzero(mask) <= _FEW * len(mask):
+            rows = np.flatnonzero(mask)
+            return _Likeness(_rough(interests, vectors[:, rows]), rows)
+        likeness = _rough(interests, vectors)
+        likeness[~mask] = _NOT_WANTED
+        return _Likeness(likeness, None)
 
     def _brought(
-        self, source: Source, likeness: NDArray[np.float32], interests: NDArray[np.float32]
+        self, source: Source, every: _Likeness, interests: NDArray[np.float32]
     ) -> tuple[NDArray[np.intp], float]:
         """The rows that a source brings, and what all of them exceed."""
-        rows: NDArray[np.intp] | None = None
+        likeness, rows = every
         if source.near is not None:
             rows = _near(self._view, source.near)
-            likeness = likeness[rows]
+            rows = rows[self._mask[rows]]
+            likeness = _rough(interests, self._view.vectors[:, rows])
         if source.unowned:
             owned = self._view.filters.columns["owned"]
-            likeness = np.where(
-                owned if rows is None else owned[rows], np.float32(-np.inf), likeness
-            )
+            likeness = np.where(owned if rows is None else owned[rows], _NOT_WANTED, likeness)
         if source.above is not None:
             limit = 2 * source.limit
             bound = np.float32(source.above - BELOW - _ROUNDING)
-            likeness = np.where(likeness > bound, likeness, np.float32(-np.inf))
+            likeness = np.where(likeness > bound, likeness, _NOT_WANTED)
         else:
             limit = source.limit + 1
-        found, cosines = self._best(likeness, rows, interests, limit)
+        found, cosines = self._best(_Likeness(likeness, rows), interests, limit)
         if mostly_ties(source, cosines[:limit].tolist(), limit):
             limit += MOST_TIES
-            found, cosines = self._best(likeness, rows, interests, limit)
+            found, cosines = self._best(_Likeness(likeness, rows), interests, limit)
         found, cosines = found[:limit], cosines[:limit]
         above = exceeded(source, cosines.tolist(), limit)
         return found[cosines > above], above
 
     def _best(
-        self,
-        likeness: NDArray[np.float32],
-        rows: NDArray[np.intp] | None,
-        interests: NDArray[np.float32],
-        limit: int,
+        self, every: _Likeness, interests: NDArray[np.float32], limit: int
     ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """The ``limit`` most alike rows, and perhaps some more, best first, and their cosines.
 
         A rough cosine depends on which rows are compared together; the cosines that are returned
         depend on the row alone.
-
-        Args:
-            likeness: of the rows, -inf for what is not wanted.
-            rows: None for all.
-            interests: what they are like.
-            limit: how many.
         """
-        least = np.float32(-np.inf)
-        if len(likeness) > limit > 0:
-            least = np.partition(likeness, len(likeness) - limit)[len(likeness) - limit]
-        best = np.flatnonzero((likeness >= least - _ROUNDING) & (likeness > -np.inf))
-        found = best if rows is None else rows[best]
+        likeness, rows = every
+        found = np.flatnonzero(likeness >= _last_of_best(likeness, limit) - _ROUNDING)
+        if rows is not None:
+            found = rows[found]
         vectors = self._view.vectors[:, found].astype(np.float64)
         # Of 64 bits, so that all that differs is rounded away.
         cosines = (interests.astype(np.float64) @ vectors).max(axis=0).astype(np.float32)
         order = np.lexsort((self._view.ids[found], -cosines))
         return found[order], cosines[order]
+
+
+def _last_of_best(likeness: NDArray[np.float32], limit: int) -> np.float32:
+    """The ``limit``-th greatest of the numbers, or less where fewer are of wanted rows."""
+    # The greatest of each stretch first: at least so many numbers are as great as theirs.
+    whole = len(likeness) - len(likeness) % _TOPS
+    tops = np.append(likeness[:whole].reshape(-1, _TOPS).max(axis=1), likeness[whole:])
+    least = max(_LOWEST, _greatest(tops, limit))
+    return max(least, _greatest(likeness[likeness >= least], limit))
+
+
+def _greatest(numbers: NDArray[np.float32], place: int) -> np.float32:
+    """The greatest but for ``place - 1``; -inf if there are fewer."""
+    if len(numbers) < place:
+        return _NOT_WANTED
+    found: np.float32 = np.partition(numbers, len(numbers) - place)[len(numbers) - place]
+    return found
 
 
 def _rough(interests: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
