@@ -49,6 +49,9 @@ _TOPS = 64
 _LOWEST = np.float32(-2.0)
 """Less than any cosine, and more than what stands for a row that is not wanted."""
 
+_FLAT_BELOW, _FLAT_KM, _PLANE = 70.0, 50.0, 0.05
+"""Below this latitude, distances of so many kilometres on a plane are right to this share."""
+
 _NOT_WANTED = np.float32(-np.inf)
 
 _INLINE = 50_000
@@ -362,7 +365,8 @@ class Wanted:
         if source.near is not None:
             rows = _near(self._view, source.near)
             rows = rows[self._mask[rows]]
-            likeness = _rough(interests, self._view.vectors[:, rows])
+            known = likeness[rows] if every.rows is None else None
+            likeness = _rough(interests, self._view.vectors[:, rows]) if known is None else known
         if source.unowned:
             owned = self._view.filters.columns["owned"]
             likeness = np.where(owned if rows is None else owned[rows], _NOT_WANTED, likeness)
@@ -433,38 +437,41 @@ def _near(view: _View, circles: Sequence[Circle]) -> NDArray[np.intp]:
     latitude, longitude, radius = np.array(places, dtype=np.float64).reshape(-1, 3).T
     reach = radius / KM_PER_DEGREE
     low, high = np.searchsorted(near.latitudes, (latitude - reach, latitude + reach))
-    bands = [slice(*ends) for ends in zip(low.tolist(), high.tolist(), strict=True)]
-    # The newest rows are in no order: each is compared with each circle.
-    late = slice(near.count, len(view.ids))
-    newest = np.tile(np.arange(late.start, late.stop), len(bands))
-    rows = np.concatenate([*(near.rows[band] for band in bands), newest])
-    east = np.concatenate(
-        [*(near.longitudes[band] for band in bands), columns["longitude"][newest]]
-    )
-    count = np.arange(len(bands))
-    circle = np.append(np.repeat(count, high - low), np.repeat(count, late.stop - late.start))
-    beside = np.flatnonzero(_within_degrees(east, latitude, longitude, reach, circle))
-    rows, circle = rows[beside], circle[beside]
-    apart = distance_km(
-        latitude[circle], longitude[circle], columns["latitude"][rows], columns["longitude"][rows]
-    )
-    inside = np.zeros(len(view.ids), dtype=np.bool_)
-    inside[rows[apart <= radius[circle]]] = True
-    return np.flatnonzero(inside)
-
-
-def _within_degrees(
-    east: NDArray[np.float64],
-    latitude: NDArray[np.float64],
-    longitude: NDArray[np.float64],
-    reach: NDArray[np.float64],
-    circle: NDArray[np.intp],
-) -> NDArray[np.bool_]:
-    """Which longitudes are no further from their circle's centre than its border may be."""
     narrow = np.cos(np.radians(np.minimum(np.abs(latitude) + reach, 90.0)))
-    # Around a pole, any.
-    width = np.where(narrow > reach / 90, reach / np.maximum(narrow, 1e-9), 360.0)[circle]
-    apart = np.abs(east - longitude[circle])
+    # Around a pole, any longitude.
+    width = np.where(narrow > reach / 90, reach / np.maximum(narrow, 1e-9), 360.0)
+    # The newest rows are in no order: each is compared with each circle.
+    newest = np.arange(near.count, len(view.ids))
+    late = columns["longitude"][newest]
+    found = []
+    for first, last, centre, most in zip(
+        low.tolist(), high.tolist(), longitude.tolist(), width.tolist(), strict=True
+    ):
+        beside = near.rows[first:last][_beside(near.longitudes[first:last], centre, most)]
+        found.append(np.append(beside, newest[_beside(late, centre, most)]))
+    rows = np.concatenate(found) if found else newest[:0]
+    circle = np.repeat(np.arange(len(found)), [len(some) for some in found])
+    north, east = columns["latitude"][rows], columns["longitude"][rows]
+    north_by, east_by = north - latitude[circle], np.abs(east - longitude[circle])
+    east_by = np.minimum(east_by, 360 - east_by)
+    # As on a plane, in radii: the globe decides only where that is no clear answer.
+    scale = np.cos(np.radians(latitude))
+    apart = np.hypot(north_by, east_by * scale[circle]) / reach[circle]
+    flat = ((np.abs(latitude) < _FLAT_BELOW) & (radius <= _FLAT_KM))[circle]
+    inside = flat & (apart < 1 - _PLANE)
+    doubtful = np.flatnonzero(~inside & (~flat | (apart < 1 + _PLANE)))
+    of = circle[doubtful]
+    inside[doubtful] = (
+        distance_km(latitude[of], longitude[of], north[doubtful], east[doubtful]) <= radius[of]
+    )
+    mask = np.zeros(len(view.ids), dtype=np.bool_)
+    mask[rows[inside]] = True
+    return np.flatnonzero(mask)
+
+
+def _beside(longitudes: NDArray[np.float64], centre: float, width: float) -> NDArray[np.bool_]:
+    """Which longitudes are at most so many degrees east or west of a centre."""
+    apart = np.abs(longitudes - centre)
     return np.asarray((apart <= width) | (apart >= 360 - width))
 
 
