@@ -61,8 +61,8 @@ class Settings(BaseSettings):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     twin_cache_size: int = Field(default=32, ge=1)
-    # Properties that a server process holds in memory: bytes of all, and most of one tenant. Qdrant
-    # answers for tenants beyond.
+    # Properties that a server process holds in memory: bytes of all tenants together, and the most
+    # properties of one tenant. Qdrant answers for what does not fit.
     catalogue_memory: int = Field(default=2**30, ge=0)
     catalogue_limit: int = Field(default=1_000_000, ge=0)
 

@@ -14,6 +14,7 @@ PAGES = (
     "docs/graphql",
     "docs/twin",
     "docs/lifecycle",
+    "docs/catalogue",
     "docs/monitoring",
     "examples/README",
     "sample/README",

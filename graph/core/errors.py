@@ -27,9 +27,10 @@ publish(
         ErrorCode.INVALID_INPUT: "An argument or input field breaks a rule; its path is given.",
         ErrorCode.CURSOR_EXPIRED: "The list cannot go on, since what ranked it was changed or "
         "taken back: the model, the buy box or all feedback. Ask for the first page again.",
-        ErrorCode.UNAVAILABLE: "The search index does not answer; ask again in some seconds.",
+        ErrorCode.UNAVAILABLE: "The search index does not answer, and the tenant's properties are "
+        "not in memory or the question is about investors. Ask again in some seconds.",
         ErrorCode.NO_ACTIVE_MODEL: "The field needs a model, and the tenant has no active one yet, "
-        "or its index is being rewritten after an update.",
+        "or the index has to answer and is being rewritten after an update.",
     },
 )
 

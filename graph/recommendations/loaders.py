@@ -22,7 +22,7 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 MAX_LISTS = 100
-"""How many ranked lists one request may ask for; each is a search of the index."""
+"""How many ranked lists one request may ask for; each is a search for candidates."""
 
 MAX_COUNTERFACTUALS = 100
 """How many counterfactuals one request may ask for; each is a batch of the model."""

@@ -1,7 +1,7 @@
 """Which properties changed, for the processes that hold properties in memory.
 
-Stop the workers and imports before: those of the release before change properties without a word
-to the servers of this one.
+Stop servers, workers and imports of the release before first: they change properties without
+writing to the log, so the servers of this release would not see what they change.
 """
 
 import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""What the twin and its index count and time, for Prometheus and for traces."""
+"""What the twin, its catalogues and its index count and time, for Prometheus and for traces."""
 
 import functools
 import time
@@ -14,13 +14,13 @@ _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 
 INFERENCE_SECONDS = Histogram(
     "twin_inference_seconds",
-    "Time of the twin's methods, searches of the index and loading included.",
+    "Time of the twin's methods, searches and loading included.",
     ("method", "device"),
     buckets=_BUCKETS,
 )
 SEARCH_SECONDS = Histogram(
     "twin_index_search_seconds",
-    "Time of searches of the index, by what they look for.",
+    "Time of searches in the catalogue or the index, by what they look for.",
     ("search",),
     buckets=_BUCKETS,
 )
@@ -39,9 +39,12 @@ CATALOGUE_PROPERTIES = Gauge(
 )
 CATALOGUE_ANSWERS = Counter(
     "twin_catalogue_requests",
-    "Searches by whether the catalogue answered, or the index because none was in memory.",
+    "Times that a catalogue was asked for, by whether it was in memory.",
     ("answer",),
 )
+for _answer in ("hit", "miss"):
+    # Counted from 0, so that a share can be computed before both have happened.
+    CATALOGUE_ANSWERS.labels(_answer)
 EVICTIONS = Counter("twin_model_evictions", "Models let go for others, or as superseded.")
 
 Given = ParamSpec("Given")
@@ -80,7 +83,7 @@ def inference(
 def searching(
     method: Callable[Concatenate[Owner, Given], Coroutine[Any, Any, Result]],
 ) -> Callable[Concatenate[Owner, Given], Coroutine[Any, Any, Result]]:
-    """Time a search of the index."""
+    """Time a search in a catalogue or in the index."""
     name = method.__name__
     seconds = SEARCH_SECONDS.labels(name)
 
