@@ -158,7 +158,9 @@ class Catalogue:
 
         Much is a quarter of the rows, and more than ``above`` of them.
         """
-        if len(self._moved) > max(above, _SPARE * len(self)):
+        # One property that changes again and again adds a row each time.
+        moved = max(len(self._moved), len(self._ids) - self._in_order)
+        if moved > max(above, _SPARE * len(self)):
             rebuilt = await _aside(len(self._ids), self._rebuilt)
             self.__dict__.update(rebuilt.__dict__)
 

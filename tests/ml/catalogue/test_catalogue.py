@@ -98,6 +98,20 @@ async def test_a_search_sees_what_was_there_when_it_began(
     assert set(await ids(catalogue)) == set(many.ids[5:])
 
 
+async def test_one_property_that_changes_again_and_again_takes_no_more_memory(
+    many: PropertyColumns, seen: Items
+) -> None:
+    catalogue = Catalogue()
+    catalogue.write(*part(many, seen, list(range(10))))
+    await catalogue.tidy(above=20)
+    before = catalogue.nbytes
+    for _ in range(200):
+        catalogue.write(*part(many, seen, [3]))
+        await catalogue.tidy(above=20)
+    assert catalogue.nbytes < 8 * before
+    assert set(await ids(catalogue)) == set(many.ids[:10])
+
+
 async def test_items_are_known_only_as_long_as_the_property_is_the_same(
     many: PropertyColumns, seen: Items
 ) -> None:
