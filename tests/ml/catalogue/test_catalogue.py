@@ -108,7 +108,7 @@ async def test_one_property_that_changes_again_and_again_takes_no_more_memory(
     for _ in range(200):
         catalogue.write(*part(many, seen, [3]))
         await catalogue.tidy(above=20)
-    assert catalogue.nbytes < 8 * before
+    assert catalogue.nbytes < 2 * before
     assert set(await ids(catalogue)) == set(many.ids[:10])
 
 
