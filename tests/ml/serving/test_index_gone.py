@@ -84,9 +84,10 @@ async def test_a_catalogue_answers_as_the_index_did(
         np.testing.assert_allclose(
             [one.key.place for one in new], [one.key.place for one in old], atol=1e-5
         )
-    np.testing.assert_array_equal(
-        *[await service.score(key, [investor], houses) for service in (before, after)]
-    )
+    old_scores, new_scores = [
+        await service.score(key, [investor], houses) for service in (before, after)
+    ]
+    np.testing.assert_array_equal(new_scores, old_scores)
     with pytest.raises(IndexUnavailableError):
         await after.audience(key, houses.take([0]), [()], [None])
     for service in (after, cold):
