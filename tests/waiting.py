@@ -1,6 +1,7 @@
-"""Waiting for what other transactions do."""
+"""Waiting for what other transactions and tasks do."""
 
 import asyncio
+from collections.abc import Callable
 
 from sqlalchemy import text
 
@@ -21,3 +22,12 @@ async def until_waiting(database: Database, transactions: int) -> None:
             # Anew each time: a transaction sees the same activity until it ends.
             async with database.work(None) as work:
                 found = await work.session.scalar(_WAITING) or 0
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(60):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.005)

@@ -165,6 +165,7 @@ class Catalogue:
 
         Much is a quarter of the properties, and more than ``above`` of them.
         """
+        # One property that changes again and again leaves a dead row each time.
         if max(self._dead, len(self._moved)) > max(above, _SPARE * len(self)):
             rebuilt = await _aside(len(self._ids), self._rebuilt)
             self.__dict__.update(rebuilt.__dict__)

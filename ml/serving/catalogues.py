@@ -27,6 +27,9 @@ LOADED_AT_ONCE = 2
 AGAIN_AFTER = 10.0
 """Seconds after which a catalogue is tried again that could not be loaded or was too large."""
 
+READINGS = 3
+"""How often a catalogue is read in one go if everything changes meanwhile."""
+
 
 @dataclass(slots=True)
 class _Kept:
@@ -95,13 +98,27 @@ class Catalogues:
     async def catch_up(self, tenant_id: UUID) -> None:
         """Have the tenant's catalogues hold what is committed by now.
 
-        Raises what the feed raises; they stay as they are then.
+        One that cannot stays as it is, which is logged.
         """
         for model in list(self._of_tenant.get(tenant_id, ())):
-            kept = self._kept.get(model)
-            if kept is not None and not await self._apply(model, kept):
-                # It answers until the new one is there.
-                self._begin(model)
+            if (kept := self._kept.get(model)) is None:
+                continue
+            try:
+                known = await self._apply(model, kept)
+            except TooLargeError as error:
+                if self._kept.get(model) is kept:
+                    self._refuse(model, error)
+            except Exception:
+                # Of another version it may succeed.
+                logger.warning(
+                    "the catalogue of version %s could not catch up",
+                    model.version_id,
+                    exc_info=True,
+                )
+            else:
+                if not known and self._kept.get(model) is kept:
+                    # It answers until the new one is there.
+                    self._begin(model)
 
     async def follow(self, active: Mapping[UUID, UUID | None]) -> None:
         """Begin to load what became active of tenants in memory; let go of what it replaced.
@@ -133,21 +150,20 @@ class Catalogues:
 
     async def _load(self, model: ModelKey) -> None:
         try:
-            async with self._turns:
-                started = time.perf_counter()
-                self._keep(model, await self._read(model))
-                CATALOGUE_LOAD_SECONDS.observe(time.perf_counter() - started)
-            # What was told before it could be heard of.
-            await self.catch_up(model.tenant_id)
-        except TooLargeError as error:
-            logger.info("the index answers for version %s: %s", model.version_id, error)
-            self._refuse(model)
-        except Exception:
-            # The index answers meanwhile.
-            logger.warning(
-                "could not load the catalogue of version %s", model.version_id, exc_info=True
-            )
-            self._refuse(model)
+            for _ in range(READINGS):
+                async with self._turns:
+                    started = time.perf_counter()
+                    kept = await self._read(model)
+                    if not await self._apply(model, kept):
+                        continue
+                    self._keep(model, kept)
+                    CATALOGUE_LOAD_SECONDS.observe(time.perf_counter() - started)
+                # What was told before it could be heard of.
+                if await self._apply(model, kept):
+                    return
+            raise RuntimeError(f"everything changed {READINGS} times while it was read")
+        except Exception as error:
+            self._refuse(model, error)
 
     def _keep(self, model: ModelKey, kept: _Kept) -> None:
         if model not in self._kept:
@@ -158,47 +174,67 @@ class Catalogues:
         self._make_room()
 
     async def _read(self, model: ModelKey) -> _Kept:
-        count = await self._feed.count(model.tenant_id)
-        if count > self._limit:
-            raise TooLargeError(f"{count:,} properties, of at most {self._limit:,}")
+        # Before anything is read, and again below: it may grow meanwhile.
+        self._check_count(await self._feed.count(model.tenant_id))
         catalogue = Catalogue()
         position = await self._feed.position(model.tenant_id)
         async for columns in self._feed.batches(model.tenant_id):
-            catalogue.load(columns, await self._items(model, columns))
-            if catalogue.nbytes > self._memory:
-                raise TooLargeError(f"{count:,} properties take more than {self._memory:,} bytes")
+            items = await self._items(model, columns)
+            await asyncio.to_thread(catalogue.load, columns, items)
+            self._check(catalogue)
         await asyncio.to_thread(catalogue.settle)
-        kept = _Kept(catalogue, position, time.monotonic())
-        if not await self._apply(model, kept):
-            raise RuntimeError("everything changed while it was loaded")
-        return kept
+        return _Kept(catalogue, position, time.monotonic())
 
     async def _apply(self, model: ModelKey, kept: _Kept) -> bool:
-        """Bring a catalogue up to now; False if it has to be loaded anew."""
+        """Bring a catalogue up to now; False if it has to be loaded anew.
+
+        Raises TooLargeError if it outgrew what it may take.
+        """
         async with kept.writing:
             changes = await self._feed.changes(model.tenant_id, kept.position)
             if changes is None:
                 return False
-            items = await self._items(model, changes.columns)
             kept.catalogue.delete(changes.deleted)
-            kept.catalogue.write(changes.columns, items)
+            # Without any, the version is not fetched: it may have made room for one in use.
+            if len(changes.columns):
+                items = await self._items(model, changes.columns)
+                kept.catalogue.write(changes.columns, items)
             kept.position = changes.position
             await kept.catalogue.tidy()
         kept.nbytes = kept.catalogue.nbytes
+        self._check(kept.catalogue)
         self._make_room()
         return True
+
+    def _check(self, catalogue: Catalogue) -> None:
+        self._check_count(len(catalogue))
+        if catalogue.nbytes > self._memory:
+            raise TooLargeError(
+                f"{len(catalogue):,} properties take more than {self._memory:,} bytes"
+            )
+
+    def _check_count(self, count: int) -> None:
+        if count > self._limit:
+            raise TooLargeError(f"{count:,} properties, of at most {self._limit:,}")
 
     async def _items(self, model: ModelKey, columns: PropertyColumns) -> Items:
         twin = await self._twins.get(model)
         # Away from the event loop even where they are few: a change is nobody's request.
         return await asyncio.to_thread(twin.items, columns)
 
-    def _refuse(self, model: ModelKey) -> None:
+    def _refuse(self, model: ModelKey, reason: Exception) -> None:
+        """Have the index answer for a while."""
+        if isinstance(reason, TooLargeError):
+            logger.info("the index answers for version %s: %s", model.version_id, reason)
+        else:
+            logger.warning(
+                "could not load the catalogue of version %s", model.version_id, exc_info=reason
+            )
         self._refused[model] = time.monotonic() + AGAIN_AFTER
         for old in [one for one, until in self._refused.items() if until < time.monotonic()]:
             del self._refused[old]
         if model in self._kept:
-            # What it holds falls behind, for it could not be loaded anew.
+            # It falls behind, or is too large.
             self._forget(model)
 
     def _make_room(self) -> None:

@@ -8,14 +8,20 @@ schema and the code, so that a new one fails here until it is covered.
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from graphql import GraphQLInterfaceType, GraphQLObjectType, build_schema
 from sqlalchemy import text
 
+import runtime
 from domain.changes.changes import Noun
 from domain.contract.filters import PropertyFilter
 from domain.contract.snapshots import BuyBox, ModelKey
@@ -30,19 +36,27 @@ from domain.properties import snapshots
 from domain.tables import Base
 from domain.tenants.tenants import active_version_id
 from domain.users import buy_boxes
+from graph.app import build
 from graph.core.nodes import node_types, split_id
+from graph.identity import mint
 from graph.schema import build_schema as build_own_schema
 from ml.catalogue.candidates import Source
 from ml.index.index import EmbeddingIndex
 from ml.index.space import Space
 from runtime import Runtime
+from settings import Settings
 from tests.conftest import new_tenant
 from tests.factories import Town, build_town, interests_in, train
 from tests.graph.conftest import Session, SignIn, property_id, user_id
 from tests.graph.isolation_calls import CALLS, WHOLE_RECOMMENDATION
+from tests.waiting import until
 
 PROBE = np.full(16, 0.25, dtype=np.float32)
 """Some direction to search in."""
+
+INDEX, CATALOGUE = "index", "catalogue"
+SEARCHED = {"me", "similarTo", "similarProperties", "recommendations", "affinity"}
+"""What catalogues answer."""
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +79,38 @@ async def firms(rt: Runtime, database: Database) -> tuple[Town, Town]:
 
 
 @pytest.fixture(scope="module")
-def sessions(firms: tuple[Town, Town], sign_in: SignIn) -> tuple[Session, Session]:
-    """An admin of each."""
+async def with_catalogues(
+    rt: Runtime, settings: Settings, firms: tuple[Town, Town]
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A server that has the properties of both in memory."""
+    async with runtime.connect(settings, rt.services, catalogues=True) as opened:
+        server = build(lambda: nullcontext(opened), settings)
+        transport = httpx.ASGITransport(server)
+        async with (
+            server.router.lifespan_context(server),
+            httpx.AsyncClient(transport=transport, base_url="http://localhost") as http,
+        ):
+            for town in firms:
+                secret, role = rt.services.jwt_secret, [Role.ADMIN]
+                user, hour = town.southerners[0], timedelta(hours=1)
+                token = mint(secret, town.tenant.id, user, role, hour)
+                session = Session(http, token, town.tenant.id, user)
+                await session.data("{ recommendations(first: 1) { edges { cursor } } }")
+                held = partial(opened.twin.properties, town.tenant.id, town.south)
+                await until(held)
+            yield http
+
+
+@pytest.fixture(scope="module")
+def sessions(
+    request: pytest.FixtureRequest, firms: tuple[Town, Town], sign_in: SignIn
+) -> tuple[Session, Session]:
+    """An admin of each, whom the index or catalogues answer."""
     a, b = (sign_in(town.tenant, town.southerners[0], Role.ADMIN) for town in firms)
-    return a, b
+    if getattr(request, "param", INDEX) == INDEX:
+        return a, b
+    http = request.getfixturevalue("with_catalogues")
+    return replace(a, client=http), replace(b, client=http)
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +228,15 @@ def test_every_field_of_a_recommendation_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "query"), [(field, query) for field, queries in CALLS.items() for query in queries]
+    ("sessions", "field", "query"),
+    [
+        (engine, field, query)
+        for engine in (INDEX, CATALOGUE)
+        for field, queries in CALLS.items()
+        for query in queries
+        if engine == INDEX or field in SEARCHED
+    ],
+    indirect=["sessions"],
 )
 async def test_a_call_gives_and_takes_nothing(
     database: Database,

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 from uuid import UUID
 
 import pytest
@@ -14,6 +13,7 @@ from domain.properties.following import following
 from domain.properties.input import PropertyInput
 from domain.properties.upsert import upsert
 from domain.tenants.tenants import Tenant
+from tests.waiting import until
 
 NEVER = 3600.0
 _CUT = text(
@@ -45,14 +45,6 @@ class Noting:
         self.begun[tenant_id] += 1
         await self.free[tenant_id].wait()
         self.done[tenant_id] += 1
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0.005)
 
 
 async def change(database: Database, tenant: Tenant, city: str) -> None:
