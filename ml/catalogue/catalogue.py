@@ -111,12 +111,13 @@ class Catalogue:
     One task at a time writes; any number search.
     """
 
-    def __init__(self) -> None:
-        self._ids: Growing[np.bytes_] = Growing(f"S{SIZE}")
+    def __init__(self, capacity: int = 0) -> None:
+        """Empty, with room for so many properties; of more, the arrays grow."""
+        self._ids: Growing[np.bytes_] = Growing(f"S{SIZE}", capacity=capacity)
         self._live: NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
-        self._items: Growing[np.float32] = Growing("f4", (EMBEDDING,))
-        self._vectors: Growing[np.float32] = Growing("f4", (DIMENSIONS,), axis=1)
-        self._filters = FilterColumns()
+        self._items: Growing[np.float32] = Growing("f4", (EMBEDDING,), capacity=capacity)
+        self._vectors: Growing[np.float32] = Growing("f4", (DIMENSIONS,), axis=1, capacity=capacity)
+        self._filters = FilterColumns(capacity)
         # Rows in the order of their ids; the newest rows of others are told one by one.
         self._in_order = 0
         self._sorted = RowsById(self._ids.upto(0))

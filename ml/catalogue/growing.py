@@ -17,17 +17,20 @@ class Growing(Generic[Scalar]):
     capacity ends in another array.
     """
 
-    def __init__(self, dtype: Any, shape: tuple[int, ...] = (), *, axis: int = 0) -> None:
+    def __init__(
+        self, dtype: Any, shape: tuple[int, ...] = (), *, axis: int = 0, capacity: int = 0
+    ) -> None:
         """Empty.
 
         Args:
             dtype: of the numbers.
             shape: of a row.
+            capacity: rows that there is room for at first.
             axis: 0 for rows one after the other, 1 for columns, of rows of one dimension.
         """
         self._axis = axis
         self._row = shape
-        self._values: NDArray[Scalar] = np.empty(self._shape(0), dtype=dtype)
+        self._values: NDArray[Scalar] = np.empty(self._shape(capacity), dtype=dtype)
         self._count = 0
 
     def __len__(self) -> int:

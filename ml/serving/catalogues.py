@@ -175,8 +175,9 @@ class Catalogues:
 
     async def _read(self, model: ModelKey) -> _Kept:
         # Before anything is read, and again below: it may grow meanwhile.
-        self._check_count(await self._feed.count(model.tenant_id))
-        catalogue = Catalogue()
+        count = await self._feed.count(model.tenant_id)
+        self._check_count(count)
+        catalogue = Catalogue(count)
         position = await self._feed.position(model.tenant_id)
         async for columns in self._feed.batches(model.tenant_id):
             items = await self._items(model, columns)
