@@ -13,7 +13,6 @@ from ml.catalogue.catalogue import Catalogue
 from ml.serving.loaded import SUPERSEDED_FOR, LoadedTwins
 from ml.twin.items import Items
 from ml.twin.observing import (
-    CATALOGUE_ANSWERS,
     CATALOGUE_BYTES,
     CATALOGUE_LOAD_SECONDS,
     CATALOGUE_PROPERTIES,
@@ -74,9 +73,7 @@ class Catalogues:
         if (kept := self._kept.get(model)) is not None:
             self._kept.move_to_end(model)
             kept.used_at = time.monotonic()
-            CATALOGUE_ANSWERS.labels("hit").inc()
             return kept.catalogue
-        CATALOGUE_ANSWERS.labels("miss").inc()
         if time.monotonic() >= self._refused.get(model, 0.0):
             self._begin(model)
         return None

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import numpy as np
 import torch
+from grpc import StatusCode
 from grpc.aio import AioRpcError
 from numpy.typing import NDArray
 
@@ -37,7 +38,7 @@ from ml.serving.catalogues import Catalogues
 from ml.serving.loaded import LoadedTwins
 from ml.twin.device import pick_device
 from ml.twin.items import Items
-from ml.twin.observing import inference
+from ml.twin.observing import CATALOGUE_ANSWERS, inference
 from ml.twin.scoring import Investor, KnownItems, LoadedTwin
 
 _LARGE_BATCH = 4096
@@ -49,6 +50,9 @@ _MANY_ITEMS = 512
 _MANY_INVESTORS = 16
 """Investors above which reading them takes long enough to move to a thread."""
 
+
+_AWAY = (StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.RESOURCE_EXHAUSTED)
+"""What a call of an index ends with that does not answer."""
 
 Answer = TypeVar("Answer")
 
@@ -278,14 +282,16 @@ class TwinService:
     def _known(self, model: ModelKey) -> KnownItems | None:
         """What tells of properties what is in memory."""
         catalogue = self._catalogue(model)
-        return catalogue.items_of if catalogue else None
+        return None if catalogue is None else catalogue.items_of
 
     async def _found(
         self, model: ModelKey, search: Callable[[CandidateGenerator], Awaitable[Answer]]
     ) -> Answer:
         """What a search finds in the catalogue, or in the index while there is none."""
         if (catalogue := self._catalogue(model)) is not None:
+            CATALOGUE_ANSWERS.labels("hit").inc()
             return await search(catalogue)
+        CATALOGUE_ANSWERS.labels("miss").inc()
         try:
             return await _asked(search(self._index.space(model)))
         except (IndexUnavailableError, OutdatedIndexError):
@@ -339,4 +345,6 @@ async def _asked(answer: Awaitable[Answer]) -> Answer:
     try:
         return await answer
     except AioRpcError as error:
+        if error.code() not in _AWAY:
+            raise
         raise IndexUnavailableError(f"the index: {error.code().name}") from error
