@@ -14,6 +14,7 @@ import hmac
 import time
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -25,7 +26,7 @@ import torch
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import runtime
-from domain.contract.filters import PropertyFilter
+from domain.contract.filters import Labels, PropertyFilter
 from domain.contract.snapshots import InvestorHistory, StoredModel
 from domain.contract.vocabulary import InteractionKind
 from domain.properties.snapshots import SNAPSHOT, columns
@@ -168,6 +169,8 @@ class Floor:
         if version not in self._catalogues:
             rows = await connection.fetch(_EVERYTHING)
             properties = columns([tuple(row) for row in rows])
+            # No query here asks for what the labels say.
+            properties = replace(properties, labels=(Labels("", None, ()),) * len(properties))
             catalogue = Catalogue()
             catalogue.load(properties, (await self._twin(connection, version)).items(properties))
             catalogue.settle()
