@@ -39,7 +39,7 @@ CATALOGUE_PROPERTIES = Gauge(
 )
 CATALOGUE_ANSWERS = Counter(
     "twin_catalogue_requests",
-    "Times that a catalogue was asked for, by whether it was in memory.",
+    "Searches by whether the catalogue answered, or the index because none was in memory.",
     ("answer",),
 )
 for _answer in ("hit", "miss"):
