@@ -45,7 +45,7 @@ class OutdatedIndexError(RuntimeError):
 
 
 class IndexUnavailableError(RuntimeError):
-    """The index does not answer, and the tenant's properties are not in memory."""
+    """The index has to answer, because nothing in memory can, and does not."""
 
 
 class ModelKey(NamedTuple):

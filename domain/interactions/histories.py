@@ -1,4 +1,4 @@
-"""What investors did and want, as the model reads it: what every ranking starts from."""
+"""What investors did and want, as the model reads it: every ranking starts from it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,15 +44,15 @@ _KINDS = {kind: position for position, kind in enumerate(InteractionKind)}
 
 @dataclass(frozen=True, slots=True)
 class Investors:
-    """Some users of a tenant as investors, in one reading.
+    """Some users of a tenant as investors. Users who do not exist are in none of the mappings.
 
     Attributes:
-        histories: of each that exists what it did last, at most ``HISTORY_LIMIT`` acts, and wants.
-        buy_box_set_at: when each that exists last said what it wants, or took it back.
-        versions: the version of the tenant's twin that answers each that exists: the active one, or
-            where an experiment runs the one that it gives the investor. None while none is active.
-        excluded: what is not to be recommended to each that exists, and since when that is known;
-            see ``excluded``. Empty unless it was asked for.
+        histories: what each did last, at most ``HISTORY_LIMIT`` acts, and wants.
+        buy_box_set_at: when each last set or cleared the buy box.
+        versions: the version of the tenant's twin that answers each: the active one, or, while an
+            experiment runs, the one that it gives the investor. None while none is active.
+        excluded: what must not be recommended to each, and since when that is known; see
+            ``excluded``. Empty unless it was asked for.
     """
 
     histories: dict[UUID, InvestorHistory]
@@ -62,16 +62,16 @@ class Investors:
 
 
 Known = Callable[[UUID, Sequence[UUID]], PropertyColumns | None]
-"""What is known of some properties of a tenant, in their order, where all are known."""
+"""Looks properties of a tenant up in memory, in the order of the ids; None unless it has all."""
 
 
 def _users_and_acts(*, with_excluded: bool) -> Statement:
     """Users, each with its newest acts and with what is excluded, as arrays; null if empty."""
     wanted = any_(parameter("user_ids", ARRAY(Uuid())))
-    # Not the time of the transaction's beginning, after which others may have committed.
+    # Not the time when the transaction began: others may have committed since.
     moment = func.coalesce(parameter("as_of", DateTime(timezone=True)), func.statement_timestamp())
-    # For each user by itself, so that the index is read no further than the newest; how many that
-    # are stands in the text, for plans that are made before the values are known.
+    # One subquery for each user, so that the index is read no further than the newest acts. Their
+    # number is part of the text, because plans may be made before the values are known.
     newest = (
         select(Interaction.property_id, Interaction.kind, Interaction.occurred_at)
         .where(
@@ -89,7 +89,7 @@ def _users_and_acts(*, with_excluded: bool) -> Statement:
         func.array_agg(newest.kind).label("kinds"),
         func.array_agg(cast(extract("epoch", newest.occurred_at), Float(53))).label("moments"),
     ).lateral()
-    # From the users, since one may have said what it wants and done nothing yet.
+    # From the users, because a user may have a buy box and no acts yet.
     query = (
         select(
             User.id,
@@ -146,13 +146,13 @@ async def investors(
     Args:
         reader: the transaction.
         user_ids: the users.
-        as_of: their histories as they were known then; now, by the database's clock, if not given.
-        known: tells of properties acted on what need not be read.
-        with_excluded: whether to read what is not to be recommended, too.
+        as_of: the moment as of which histories are read; None for now, by the database's clock.
+        known: looks up the properties acted on, so that they need not be read.
+        with_excluded: whether to read also what must not be recommended.
     """
     statement = _ACTS_AND_EXCLUDED if with_excluded else _ACTS
     rows = await reader.fetch(statement, user_ids=list(user_ids), as_of=as_of)
-    # Investors act on the same properties: each is read once.
+    # Several investors may act on one property: it is read once.
     acted_on = list(dict.fromkeys(chain.from_iterable(row[5] or () for row in rows)))
     found = known(reader.tenant_id, acted_on) if known is not None else None
     if found is None:
@@ -171,7 +171,7 @@ async def investors(
 async def get_many(
     reader: Reader, user_ids: Sequence[UUID], as_of: datetime | None = None
 ) -> dict[UUID, InvestorHistory]:
-    """The histories of users as in ``investors``; empty ones of those who do not exist."""
+    """The histories of users as in ``investors``; empty ones for users who do not exist."""
     moment = as_of or await clock.now(reader)
     found = (await investors(reader, user_ids, moment)).histories
     return {
@@ -181,7 +181,7 @@ async def get_many(
 
 
 async def excluded(reader: Reader, user_id: UUID) -> dict[UUID, datetime]:
-    """What is not to be recommended to the investor, and since when that is known.
+    """What must not be recommended to the investor, and since when that is known.
 
     It is what the investor owns, dislikes or dismissed.
     """
@@ -201,7 +201,7 @@ def _history(
     user_id, box, _, _, moment, property_ids, kinds, moments = row[:8]
     acts = [
         (place[property_id], _KINDS[kind], at)
-        # Without acts on what was deleted between the two readings.
+        # Without acts on properties that were deleted between the two reads.
         for property_id, kind, at in zip(
             property_ids or (), kinds or (), moments or (), strict=True
         )

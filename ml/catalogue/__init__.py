@@ -1,1 +1,1 @@
-"""A tenant's properties in memory: what is looked at before it is ranked, and the ranking."""
+"""A tenant's properties as arrays in memory: filters, candidate generation and ranking."""

@@ -18,24 +18,24 @@ from ml.catalogue.property_ids import PropertyIds
 from ml.twin.items import Items
 
 EVERYTHING = -2.0
-"""Less than any likeness that counts."""
+"""A bound below every likeness: everything exceeds it."""
 
 BELOW = 1e-6
-"""Less than a difference of likeness that counts."""
+"""Differences of likeness as small as this do not count."""
 
 MOST_TIES = 1000
-"""How many equals of the last one are looked at, to keep those of the smallest ids."""
+"""Further properties that are read where many are equally alike, to keep the smallest ids."""
 
 
 class Source(NamedTuple):
-    """Where candidates come from: what meets the conditions as well, the most alike of it.
+    """One search for candidates: the properties most like the interests that meet its conditions.
 
     Attributes:
-        limit: how many; slightly fewer where more are equally alike than that.
-        unowned: only what no investor of the tenant owns.
-        near: only what lies within at least one of the circles; None for no such condition.
-        above: everything that is more alike than this, up to twice the limit; None to find out
-            what that is for the limit.
+        limit: number of properties; slightly fewer where several are as alike as the last one.
+        unowned: only properties that no investor of the tenant owns.
+        near: only properties within at least one of the circles; None for no such condition.
+        above: brings everything more alike than this instead, up to twice the limit. None on the
+            first page of a list, which finds the bound out: see ``Candidates.above``.
     """
 
     limit: int
@@ -52,9 +52,9 @@ class Candidates:
         ids: n property ids, ascending.
         items: what the second stage reads of them, on the CPU.
         met: float64 (n,), the share of the buy box that each meets; None without a buy box.
-        sources: bool (s, n), which of the s sources brought which.
-        above: for each source, what all that it brought exceeds in likeness, and nothing else
-            that it could have brought; ``EVERYTHING`` if it brought all there is.
+        sources: bool (s, n), which of the s sources brought which property.
+        above: for each source a likeness that every property it brought exceeds, and no other
+            property that meets its conditions; ``EVERYTHING`` if it brought all there are.
     """
 
     ids: PropertyIds
@@ -77,7 +77,7 @@ class Hit(NamedTuple):
 
 
 class CandidateGenerator(Protocol):
-    """Finds properties of one tenant's one model version. Likeness is the cosine."""
+    """Finds properties of one tenant in one model version. Likeness is the cosine."""
 
     async def candidates(
         self,
@@ -93,13 +93,13 @@ class CandidateGenerator(Protocol):
 
         Args:
             interests: unit vectors; a property counts by the nearest of them.
-            where: the filter; what is ``added`` to it is not known here.
+            where: the filter; its part ``added`` is ignored, and has to be resolved to ids before.
             exclude: ids that are not wanted.
-            sources: how many of what; a property that several bring is there once.
-            box: how much of it the candidates meet is told, too.
+            sources: the searches; a property that several of them bring is there once.
+            box: if given, ``met`` is computed for it.
 
         Raises:
-            OutdatedIndexError: another version of this program wrote the index.
+            OutdatedIndexError: the index answers, and another version of this program wrote it.
         """
         ...
 
@@ -115,13 +115,13 @@ class CandidateGenerator(Protocol):
         """The ``limit`` properties nearest to the vector (16,), best first.
 
         The filter and the exclusions hold inside the search: the list is full if matches exist.
-        Equal cosines are ordered by property id, and the smallest ids are the ones kept.
+        Equal cosines are ordered by property id, and the smallest ids are kept.
         """
         ...
 
 
 def mostly_ties(source: Source, likeness: Sequence[float], limit: int) -> bool:
-    """Whether half of the likenesses, falling, equal the last, so that more may."""
+    """Whether half of the likenesses, in descending order, equal the last: there may be more."""
     return (
         source.above is None
         and len(likeness) == limit
@@ -130,14 +130,14 @@ def mostly_ties(source: Source, likeness: Sequence[float], limit: int) -> bool:
 
 
 def exceeded(source: Source, likeness: Sequence[float], limit: int) -> float:
-    """What the properties that a source brings exceed in likeness.
+    """The likeness that the properties of a source have to exceed.
 
-    The last is left out, and its equals with it: more of them may not have been found.
+    It leaves out the last one found and its equals, since further equals may not have been found.
     """
     if source.above is not None:
         return source.above
     if len(likeness) < limit:
         return EVERYTHING
     last = likeness[-1]
-    # Of more than a thousand equals, which are found is left to the engine.
+    # Where more than a thousand are equal, the engine chooses which of them are found.
     return last - BELOW if mostly_ties(source, likeness, limit) else last

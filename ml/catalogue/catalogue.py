@@ -1,7 +1,7 @@
 """A tenant's properties in one model version, as arrays in memory: exact candidate generation.
 
-Rows never change in place. A changed property is added as a new row and its old row is no longer
-live, so that a search in a thread sees one consistent state whatever is written meanwhile.
+Rows never change in place. A changed property is appended as a new row, and its old row is marked
+dead. So a search in a thread sees one consistent state, whatever is written meanwhile.
 """
 
 import asyncio
@@ -35,45 +35,45 @@ from ml.twin.observing import searching
 from ml.twin.towers import DIMENSIONS
 
 _BLOCK = 4096
-"""Rows that are compared at once: what comes of them stays in the processor's cache."""
+"""Rows that are compared at once: their products stay in the processor's cache."""
 
 _FEW = 0.1
-"""Up to this share of the rows, those that are wanted are picked out before they are compared."""
+"""If no larger share of the rows is wanted, the wanted ones are copied before they are compared."""
 
 _ROUNDING = 2e-6
-"""How far a cosine of 32 bits may be off."""
+"""Largest error of a cosine that is computed in 32 bits."""
 
 _TOPS = 64
-"""Numbers of which the greatest is looked at first."""
+"""Size of a stretch of numbers, of which the greatest is looked at first."""
 
 _LOWEST = np.float32(-2.0)
-"""Less than any cosine, and more than what stands for a row that is not wanted."""
+"""Less than any cosine, and more than ``_NOT_WANTED``."""
 
 _FLAT_BELOW, _FLAT_KM, _PLANE = 70.0, 50.0, 0.05
-"""Below this latitude, distances of so many kilometres on a plane are right to this share."""
+"""Up to this latitude and radius, a distance on a plane is off by less than this share."""
 
 _NOT_WANTED = np.float32(-np.inf)
 
 _INLINE = 50_000
-"""Rows above which a search takes milliseconds and moves to a thread."""
+"""Number of rows above which a search takes milliseconds and moves to a thread."""
 
 _SPARE = 0.25
-"""Share of dead rows and of rows out of order from which the arrays are rebuilt."""
+"""Share of rows that are dead or out of order from which the arrays are rebuilt."""
 
 Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _View:
-    """The first n rows as they are now; nothing in it is written to any more.
+    """The first n rows at one moment; no later write changes it.
 
     Attributes:
         ids: S16 (n,).
-        live: bool (n,), false where a later row holds the property, or none does.
+        live: bool (n,), false where a later row replaced the property, or it was deleted.
         items: float32 (n, 22), see ``ml.twin.item_rows``.
         vectors: float32 (16, n), the embeddings.
         filters: what filters read.
-        by_latitude: those of the rows that have a place, but for the newest.
+        by_latitude: those of the first rows that have coordinates; the newest rows are not in it.
     """
 
     ids: NDArray[np.bytes_]
@@ -86,7 +86,7 @@ class _View:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _ByLatitude:
-    """Rows (m,) in the order of their latitudes, of the first ``count`` rows."""
+    """Those of the first ``count`` rows that have coordinates (m,), ordered by latitude."""
 
     rows: NDArray[np.intp]
     latitudes: NDArray[np.float64]
@@ -112,13 +112,14 @@ class Catalogue:
     """
 
     def __init__(self, capacity: int = 0) -> None:
-        """Empty, with room for so many properties; of more, the arrays grow."""
+        """Empty, with room for ``capacity`` properties; with more, the arrays grow."""
         self._ids: Growing[np.bytes_] = Growing(f"S{SIZE}", capacity=capacity)
         self._live: NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
         self._items: Growing[np.float32] = Growing("f4", (EMBEDDING,), capacity=capacity)
         self._vectors: Growing[np.float32] = Growing("f4", (DIMENSIONS,), axis=1, capacity=capacity)
         self._filters = FilterColumns(capacity)
-        # Rows in the order of their ids; the newest rows of others are told one by one.
+        # The first rows are in the order of their ids and found by it. ``_moved`` has the row of
+        # each property that was written later, and -1 for each that was deleted.
         self._in_order = 0
         self._sorted = RowsById(self._ids.upto(0))
         self._moved: dict[UUID, int] = {}
@@ -126,18 +127,18 @@ class Catalogue:
         self._dead = 0
 
     def __len__(self) -> int:
-        """How many properties there are."""
+        """Number of properties."""
         return len(self._ids) - self._dead
 
     @property
     def nbytes(self) -> int:
-        """What it takes of memory."""
+        """Bytes that the arrays take."""
         arrays = (self._live, self._ids, self._items, self._vectors)
         others = (self._by_latitude, self._sorted, self._filters)
         return sum(one.nbytes for one in (*arrays, *others))
 
     def write(self, properties: PropertyColumns, items: Items) -> None:
-        """Add properties, with labels, or replace them."""
+        """Add or replace properties, which have labels."""
         if not len(properties):
             return
         self._kill(self.rows_of(properties.ids))
@@ -147,12 +148,15 @@ class Catalogue:
         self._append(as_bytes(properties.ids), to_rows(items), properties)
 
     def delete(self, ids: Collection[UUID]) -> None:
-        """Take properties out; unknown ids are ignored."""
+        """Delete properties; unknown ids are ignored."""
         self._kill(self.rows_of(ids))
         self._moved.update(dict.fromkeys(ids, -1))
 
     def load(self, properties: PropertyColumns, items: Items) -> None:
-        """Add the first properties, in the order of their ids; ``settle`` before anything else."""
+        """Append properties in the order of their ids, before any ``write`` or ``delete``.
+
+        Call ``settle`` after the last ones.
+        """
         self._in_order += len(properties)
         self._append(as_bytes(properties.ids), to_rows(items), properties)
 
@@ -162,9 +166,9 @@ class Catalogue:
         self._by_latitude = _ByLatitude.of(self._filters.view())
 
     async def tidy(self, above: int = 1024) -> None:
-        """Rebuild the arrays if much is dead or out of order; nobody may write meanwhile.
+        """Rebuild the arrays if many rows are dead or out of order; nobody may write meanwhile.
 
-        Much is a quarter of the properties, and more than ``above`` of them.
+        Many are more than a quarter of the number of properties, and more than ``above``.
         """
         # One property that changes again and again leaves a dead row each time.
         if max(self._dead, len(self._moved)) > max(above, _SPARE * len(self)):
@@ -196,7 +200,7 @@ class Catalogue:
     def _kill(self, rows: NDArray[np.intp]) -> None:
         rows = rows[rows >= 0]
         if len(rows):
-            # A copy: searches go on with what was live when they began.
+            # A copy, because running searches keep the rows that were live when they began.
             self._live = self._live.copy()
             self._live[rows] = False
             self._dead += len(rows)
@@ -213,7 +217,7 @@ class Catalogue:
         )
 
     def rows_of(self, ids: Collection[UUID]) -> NDArray[np.intp]:
-        """The row of each property, -1 of one that is absent."""
+        """The row of each property, intp; -1 if it is absent."""
         rows = self._sorted.find(ids)
         if self._moved:
             for place, property_id in enumerate(ids):
@@ -221,12 +225,15 @@ class Catalogue:
         return rows
 
     def properties(self, ids: Sequence[UUID]) -> PropertyColumns | None:
-        """What the properties say, without labels, if all are here; else None."""
+        """The properties in the order of the ids, without labels; None unless all are here."""
         rows = self.rows_of(ids)
         return None if (rows < 0).any() else self._filters.view().properties(rows, ids)
 
     def items_of(self, properties: PropertyColumns) -> Items | None:
-        """What the stages read of properties, if all are here as they are given; else None."""
+        """What both stages read of the properties.
+
+        Returns None unless all of them are here with the very values that are given.
+        """
         rows = self.rows_of(properties.ids)
         view = self._view()
         if (rows < 0).any() or not view.filters.hold(rows, properties):
@@ -265,13 +272,16 @@ class Catalogue:
         return list(map(Hit, found.ids, found.cosines.tolist(), vectors))
 
     def among(self, wanted: NDArray[np.bool_]) -> "Wanted":
-        """Those of the n rows, in the order in which they were written, that are wanted."""
+        """Restricts searches to rows: ``wanted`` is bool (n,), in the order of writing."""
         view = self._view()
         return Wanted(view, view.live & wanted)
 
     def _wanted(self, where: PropertyFilter, exclude: Collection[UUID]) -> Callable[[], "Wanted"]:
-        """What matches and is not excluded, as it is now; found when it is called."""
-        # Ids are found at once: where a property lies may change before a thread comes to it.
+        """A function that finds the rows that match now and are not excluded.
+
+        It may run in a thread later.
+        """
+        # Ids become rows at once: the row of a property may change before the thread runs.
         view, known = (
             self._view(),
             {ids: self.rows_of(ids) for ids in (where.ids, where.exclude_ids) if ids},
@@ -303,14 +313,14 @@ class _Nearest:
 
 
 class _Likeness(NamedTuple):
-    """Likenesses, float32 (m,), and the rows (m,) that they are of; None for all rows."""
+    """Likenesses, float32 (m,), and the rows (m,) that they belong to; None for all rows."""
 
     values: NDArray[np.float32]
     rows: NDArray[np.intp] | None
 
 
 class Wanted:
-    """The rows that a search may bring, as they were when it began."""
+    """The rows that a search may bring, as they were when the search began."""
 
     def __init__(self, view: _View, mask: NDArray[np.bool_]) -> None:
         self._view = view
@@ -350,7 +360,7 @@ class Wanted:
         return _Nearest(PropertyIds(view.ids[rows]), cosines, view.vectors[:, rows].T)
 
     def _likeness(self, interests: NDArray[np.float32]) -> _Likeness:
-        """Roughly how alike rows are to the nearest of the interests; -inf if unwanted."""
+        """Cosines of rows with the nearest interest, roughly; -inf for unwanted rows."""
         vectors, mask = self._view.vectors, self._mask
         if np.count_nonzero(mask) <= _FEW * len(mask):
             rows = np.flatnonzero(mask)
@@ -362,7 +372,7 @@ class Wanted:
     def _brought(
         self, source: Source, every: _Likeness, interests: NDArray[np.float32]
     ) -> tuple[NDArray[np.intp], float]:
-        """The rows that a source brings, and what all of them exceed."""
+        """The rows that a source brings, and the likeness that all of them exceed."""
         likeness, rows = every
         if source.near is not None:
             rows = _near(self._view, source.near)
@@ -391,23 +401,23 @@ class Wanted:
     ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """The ``limit`` most alike rows, and perhaps some more, best first, and their cosines.
 
-        A rough cosine depends on which rows are compared together; the cosines that are returned
-        depend on the row alone.
+        In the last digits a rough cosine depends on the rows that are compared with it. The cosines
+        that are returned depend on the row alone.
         """
         likeness, rows = every
         found = np.flatnonzero(likeness >= _last_of_best(likeness, limit) - _ROUNDING)
         if rows is not None:
             found = rows[found]
         vectors = self._view.vectors[:, found].astype(np.float64)
-        # Of 64 bits, so that all that differs is rounded away.
+        # In 64 bits: what differs there is rounded away in 32.
         cosines = (interests.astype(np.float64) @ vectors).max(axis=0).astype(np.float32)
         order = np.lexsort((self._view.ids[found], -cosines))
         return found[order], cosines[order]
 
 
 def _last_of_best(likeness: NDArray[np.float32], limit: int) -> np.float32:
-    """The ``limit``-th greatest of the numbers, or less where fewer are of wanted rows."""
-    # The greatest of each stretch first: at least so many numbers are as great as theirs.
+    """The ``limit``-th greatest number, or a lower bound if fewer numbers are of wanted rows."""
+    # First among the greatest of each stretch: the result of all numbers is at least theirs.
     whole = len(likeness) - len(likeness) % _TOPS
     tops = np.append(likeness[:whole].reshape(-1, _TOPS).max(axis=1), likeness[whole:])
     least = max(_LOWEST, _greatest(tops, limit))
@@ -415,7 +425,7 @@ def _last_of_best(likeness: NDArray[np.float32], limit: int) -> np.float32:
 
 
 def _greatest(numbers: NDArray[np.float32], place: int) -> np.float32:
-    """The greatest but for ``place - 1``; -inf if there are fewer."""
+    """The ``place``-th greatest number; -inf if there are fewer."""
     if len(numbers) < place:
         return _NOT_WANTED
     found: np.float32 = np.partition(numbers, len(numbers) - place)[len(numbers) - place]
@@ -423,7 +433,7 @@ def _greatest(numbers: NDArray[np.float32], place: int) -> np.float32:
 
 
 def _rough(interests: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The greatest product of each vector, of (16, n), with an interest, of (k, 16): (n,)."""
+    """The largest product of each vector with an interest: (k, 16) and (16, n) give (n,)."""
     count = vectors.shape[1]
     ours, theirs, found = torch.from_numpy(interests), torch.from_numpy(vectors), torch.empty(count)
     for first in range(0, count, _BLOCK):
@@ -456,7 +466,7 @@ def _near(view: _View, circles: Sequence[Circle]) -> NDArray[np.intp]:
     north, east = columns["latitude"][rows], columns["longitude"][rows]
     north_by, east_by = north - latitude[circle], np.abs(east - longitude[circle])
     east_by = np.minimum(east_by, 360 - east_by)
-    # As on a plane, in radii: the globe decides only where that is no clear answer.
+    # Distances on a plane, in radii; those on the globe decide only where these are not clear.
     scale = np.cos(np.radians(latitude))
     apart = np.hypot(north_by, east_by * scale[circle]) / reach[circle]
     flat = ((np.abs(latitude) < _FLAT_BELOW) & (radius <= _FLAT_KM))[circle]
@@ -472,7 +482,7 @@ def _near(view: _View, circles: Sequence[Circle]) -> NDArray[np.intp]:
 
 
 def _beside(longitudes: NDArray[np.float64], centre: float, width: float) -> NDArray[np.bool_]:
-    """Which longitudes are at most so many degrees east or west of a centre."""
+    """Which longitudes are at most ``width`` degrees east or west of a centre."""
     apart = np.abs(longitudes - centre)
     return np.asarray((apart <= width) | (apart >= 360 - width))
 
@@ -482,7 +492,7 @@ def _items(view: _View, rows: NDArray[np.intp]) -> Items:
 
 
 def _met(filters: FilterView, rows: NDArray[np.intp], box: BuyBox) -> NDArray[np.float64]:
-    """The share of the stated criteria that each of the rows meets, as ``share_met``."""
+    """The share of the box's stated criteria that each row meets, computed as by ``share_met``."""
     criteria = [
         PropertyFilter(property_types=box.property_types),
         PropertyFilter(zipcodes=box.zipcodes),
@@ -497,5 +507,5 @@ def _met(filters: FilterView, rows: NDArray[np.intp], box: BuyBox) -> NDArray[np
 
 
 async def _aside(count: int, work: Callable[[], Found]) -> Found:
-    """What work on so many rows returns; in another thread where they are many."""
+    """Runs work on so many rows, in another thread if they are many."""
     return await asyncio.to_thread(work) if count > _INLINE else work()

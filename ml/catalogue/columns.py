@@ -1,6 +1,6 @@
-"""What filters read of a tenant's properties, as one array a column.
+"""What filters read of a tenant's properties, as one array for each column.
 
-With ``confidence``, it is all that a model reads, so that a row tells whether a property changed.
+With ``confidence`` it covers all that a model reads, so a row shows whether a property changed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,9 +39,9 @@ _READ = (*NUMERIC_COLUMNS, "property_type", "listing_status", "listed_at", "owne
 
 _FACTORS = np.random.default_rng(0).integers(0, 2**64, len(_READ), dtype=np.uint64) | np.uint64(1)
 _CHUNK = 16_384
-"""Rows whose words are copied at once: the places of their bytes take eight times as much."""
+"""Rows whose words are copied at once: the positions of their bytes take eight times the space."""
 _GROWTH = 1.25
-"""A full array is replaced by one so much larger: appending costs constant time a row."""
+"""A full array is replaced by one larger by this factor, so appending a row takes constant time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,8 +52,8 @@ class FilterView:
         columns: arrays (n,) by name: float64 for ``NUMBERS``, NaN where missing; int32 codes for
             ``CODED``; int8 ``property_type`` and ``listing_status``, positions in the vocabulary,
             and ``renovation_needed``; bool ``owned``, int32 ``owners``; int64 ``external_id``, the
-            hash of the id in this process; uint64 ``fingerprint`` of all that a model reads. A
-            missing value has the code ``UNKNOWN``.
+            hash of the external id in this process; uint64 ``fingerprint``, a hash of all that a
+            model reads. A missing value has the code ``UNKNOWN``.
         codes: for each of ``CODED`` the code of each text; may hold texts that no row has.
         texts: for each of ``CODED`` the text of each code.
         text: uint8, the words of all rows in UTF-8, each behind a space.
@@ -71,21 +71,21 @@ class FilterView:
         return len(self.bounds) - 1
 
     def at(self, rows: NDArray[np.intp]) -> "FilterView":
-        """The given rows, in the given order, as if they had no words."""
+        """The given rows in the given order, without their words."""
         columns = {name: column[rows] for name, column in self.columns.items()}
         bounds = np.zeros(len(rows) + 1, np.int64)
         return FilterView(columns, self.codes, self.texts, self.text[:0], bounds)
 
     def hold(self, rows: NDArray[np.intp], properties: PropertyColumns) -> bool:
-        """Whether the rows say what n properties say, as far as a model reads it."""
+        """Whether the rows have the values of n properties, as far as a model reads them."""
         return np.array_equal(self.columns["fingerprint"][rows], _fingerprint(properties))
 
     def properties(self, rows: NDArray[np.intp], ids: Sequence[UUID]) -> PropertyColumns:
-        """The properties of the rows, which have those ids, without labels."""
+        """The properties of the rows, without labels; ``ids`` are those of the rows."""
         columns = {name: column[rows] for name, column in self.columns.items()}
         needed = columns["renovation_needed"]
         columns["renovation_needed"] = np.where(needed == UNKNOWN, np.nan, needed)
-        # The last, of what is missing, has the code -1.
+        # The code of a missing value is -1, which indexes the last element.
         texts = {name: (*self.texts[name], None) for name in ("zipcode", "city")}
         return PropertyColumns(
             ids=tuple(ids),
@@ -100,13 +100,13 @@ class FilterView:
 
 
 class FilterColumns:
-    """The filter columns of a tenant's properties: rows are appended, and never change.
+    """The filter columns of a tenant's properties: rows are appended and never change.
 
-    One thread at a time may append. Views may be read in any thread meanwhile.
+    One thread at a time may append, while any thread reads views.
     """
 
     def __init__(self, capacity: int = 0) -> None:
-        """Makes room for ``capacity`` rows; more rows than that make the arrays grow."""
+        """Makes room for ``capacity`` rows; with more rows the arrays grow."""
         self._count = 0
         self._columns = {name: np.empty(capacity, dtype=kind) for name, kind in _TYPES.items()}
         self._codes: dict[str, dict[str, int]] = {name: {} for name in CODED}
@@ -119,7 +119,7 @@ class FilterColumns:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the arrays take, room for further rows included, without ``codes``."""
+        """Bytes of the arrays, spare room included, without ``codes`` and ``texts``."""
         arrays = (*self._columns.values(), self._text, self._bounds)
         return sum(array.nbytes for array in arrays)
 
@@ -156,7 +156,7 @@ class FilterColumns:
         for name, column in self._columns.items():
             taken._columns[name] = column[rows]
         for name in CODED:
-            # Texts that no row has any more are left out.
+            # Texts that no row uses any more are left out.
             used, codes = np.unique(taken._columns[name], return_inverse=True)
             known = used != UNKNOWN
             taken._texts[name] = [self._texts[name][code] for code in used[known]]
@@ -185,7 +185,7 @@ class FilterColumns:
     def _values(self, properties: PropertyColumns) -> Iterable[tuple[str, Any]]:
         yield from _plain_values(properties)
         labels, count = properties.labels, len(properties)
-        # Eight bytes instead of a string: two ids share a hash once in 2 ** 64 pairs.
+        # Eight bytes instead of a string: one in 2 ** 64 pairs of ids shares a hash.
         yield "external_id", np.fromiter((hash(one.external_id) for one in labels), np.int64, count)
         yield "zipcode", self._coded("zipcode", properties.zipcode)
         yield "city", self._coded("city", properties.city)
@@ -199,7 +199,7 @@ class FilterColumns:
 
 
 def _plain_values(properties: PropertyColumns) -> Iterable[tuple[str, NDArray[Any]]]:
-    """The columns that need no code."""
+    """The columns that are not coded."""
     for name in NUMBERS:
         yield name, properties.listed_at if name == "listed_at" else properties.column(name)
     yield "property_type", properties.property_type
@@ -212,7 +212,7 @@ def _plain_values(properties: PropertyColumns) -> Iterable[tuple[str, NDArray[An
 
 
 def _fingerprint(properties: PropertyColumns) -> NDArray[np.uint64]:
-    """A number for each property that says, all but surely, whether a model reads the same."""
+    """A hash for each property: equal, but for collisions, if a model reads the same values."""
     values = np.concatenate(
         (
             properties.numeric,
@@ -228,16 +228,16 @@ def _fingerprint(properties: PropertyColumns) -> NDArray[np.uint64]:
         ),
         axis=1,
     )
-    # Each zero and each NaN alike, whatever its bits.
+    # Both zeros get the same bits, and so do all NaN.
     values = np.where(np.isnan(values), np.nan, values + 0.0)
     bits = values.view(np.uint64)
-    # The high bits hold what a number is: folded, so that all bits count.
+    # The low bits of most numbers are 0: the high bits are folded into them, so that all count.
     found: NDArray[np.uint64] = ((bits ^ (bits >> np.uint64(29))) * _FACTORS).sum(axis=1)
     return found
 
 
 def places(bounds: NDArray[np.int64], rows: NDArray[np.intp]) -> NDArray[np.int64]:
-    """Where in the text each byte of the words of some rows lies, row after row."""
+    """Positions in the text of the bytes of the rows' words, row after row."""
     starts = bounds[rows]
     lengths = bounds[rows + 1] - starts
     ends = np.cumsum(lengths)

@@ -1,8 +1,8 @@
 """The domain's property filter over the arrays of a catalogue.
 
-It finds what the conditions of ``domain.properties.search`` find in PostgreSQL, borders included:
-numbers are compared as float64, and what is computed from coordinates is computed by the same
-operations in the same order.
+It finds the rows that ``domain.properties.search`` finds in PostgreSQL, borders included: numbers
+are compared as float64, and distances and sides are computed by the same operations in the same
+order.
 """
 
 import math
@@ -26,25 +26,24 @@ from domain.contract.vocabulary import ListingStatus, PropertyType
 from ml.catalogue.columns import CODED, FilterView, places
 
 RowsOf = Callable[[Collection[UUID]], NDArray[np.intp]]
-"""Gives the rows of ids in a view; ids that it lacks are left out."""
+"""Gives the rows of ids in a view; unknown ids are left out."""
 
 Mask = NDArray[np.bool_]
 
 _FEW = 8
-"""Up to so many values, comparing each is faster than looking each row's value up."""
+"""Up to this number of values, comparing with each one is faster than a table of all codes."""
 _CHUNK = 16_384
-"""Rows whose words are searched at once: their text fits into a processor's cache."""
+"""Rows whose words are searched at once: their text fits into the processor's cache."""
 _SPARSE = 4
-"""Where fewer than one row in so many is wanted, its text is copied before it is searched."""
+"""If fewer than one row in this number is wanted, the text is copied before it is searched."""
 _DOUBT = 1e-9
-"""How far two computations of a distance may differ, in parts of it: an ulp or two, with a margin.
-"""
+"""Relative difference between two computations of a distance: an ulp or two, and a margin."""
 
 
 def matching(where: PropertyFilter, view: FilterView, rows_of: RowsOf) -> Mask | None:
     """Which rows match, bool (n,); None if the filter restricts nothing.
 
-    ``where.added`` is not read: it is to be resolved to ids before.
+    ``where.added`` is ignored: resolve it to ids before.
 
     Args:
         where: the filter.
@@ -62,7 +61,7 @@ def matching(where: PropertyFilter, view: FilterView, rows_of: RowsOf) -> Mask |
 
 
 def _cheap(where: PropertyFilter, view: FilterView, rows_of: RowsOf) -> Iterator[Mask]:
-    """The parts that take a pass or two over an array, each as a new mask."""
+    """Masks of the parts that take one or two passes over an array, each a new array."""
     columns = view.columns
     yield from _chosen(where, view, rows_of)
     if where.property_types:
@@ -96,7 +95,7 @@ def _cheap(where: PropertyFilter, view: FilterView, rows_of: RowsOf) -> Iterator
 
 
 def _chosen(where: PropertyFilter, view: FilterView, rows_of: RowsOf) -> Iterator[Mask]:
-    """The parts that name properties by id."""
+    """Masks of the parts that name properties by id."""
     if where.ids:
         mask = np.zeros(len(view), dtype=np.bool_)
         mask[rows_of(where.ids)] = True
@@ -108,7 +107,7 @@ def _chosen(where: PropertyFilter, view: FilterView, rows_of: RowsOf) -> Iterato
 
 
 def _bands(where: PropertyFilter) -> Iterator[tuple[float, float, str]]:
-    """Between which latitudes and longitudes the areas lie."""
+    """Bounds of latitude and longitude between which the areas lie."""
     if (box := where.box) is not None:
         yield box.south, box.north, "latitude"
         yield box.west, box.east, "longitude"
@@ -122,11 +121,11 @@ def _bands(where: PropertyFilter) -> Iterator[tuple[float, float, str]]:
 
 
 Narrow = Callable[[NDArray[np.intp]], Mask]
-"""Tells of ascending rows which match."""
+"""Tells which of some ascending rows match."""
 
 
 def _expensive(where: PropertyFilter, view: FilterView) -> Iterator[Narrow]:
-    """The parts that take more of each row: they look at the rows that all else left."""
+    """The parts that cost more for each row: they check only the rows that are left."""
     if where.external_ids:
         hashes = np.array(list(map(hash, where.external_ids)), dtype=np.int64)
         external_ids = view.columns["external_id"]
@@ -135,13 +134,13 @@ def _expensive(where: PropertyFilter, view: FilterView) -> Iterator[Narrow]:
         yield partial(_within_circle, where.circle, view)
     if where.polygon is not None:
         yield partial(_within_polygon, where.polygon, view)
-    # The longest first, which leaves the fewest.
+    # The longest word first: it leaves the fewest rows.
     for word in sorted(where.words, key=len, reverse=True):
         yield partial(_with_word, word, view)
 
 
 def _among(codes: NDArray[np.signedinteger], wanted: Collection[int], count: int) -> Mask:
-    """Which of the codes, below ``count``, are wanted; the code of a missing value never is."""
+    """Which of the codes, all below ``count``, are wanted; a missing value never is."""
     mask: Mask = np.zeros(len(codes), dtype=np.bool_)
     if len(wanted) <= _FEW:
         for code in wanted:
@@ -173,9 +172,9 @@ def distance_km(
     latitudes: NDArray[np.float64],
     longitudes: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """The great-circle distances of places from a place, or of each from a place of its own.
+    """Great-circle distances of places (n,) from one place, or of each from its own (n,).
 
-    Degrees are rounded as PostgreSQL rounds them.
+    Degrees are rounded as in PostgreSQL.
     """
 
     def radians(degrees: NDArray[np.float64] | float) -> NDArray[np.float64]:
@@ -190,7 +189,7 @@ def distance_km(
 
 
 def _exact_distance_km(circle: Circle, latitude: float, longitude: float) -> float:
-    """The same of one place, by the C library."""
+    """The distance of one place, computed by the C library."""
 
     def radians(degrees: float) -> float:
         return math.radians(round(degrees * 1e7) / 1e7)
@@ -210,7 +209,8 @@ def _within_polygon(polygon: Polygon, view: FilterView, rows: NDArray[np.intp]) 
     ends = np.roll(starts, -1, axis=0)
     lowest, highest = np.minimum(starts, ends)[:, 0], np.maximum(starts, ends)[:, 0]
     firsts, lasts = np.searchsorted(latitudes, lowest), np.searchsorted(latitudes, highest)
-    # Counted are the lines to the east of each: 1 for each upwards, -1 for each downwards.
+    # The winding number counts the lines to the east of a place: 1 for each that goes upwards, -1
+    # for each that goes downwards.
     windings = np.zeros(len(order), dtype=np.int32)
     for (south, west), (north_by, east_by), first, last in zip(
         starts.tolist(), (ends - starts).tolist(), firsts.tolist(), lasts.tolist(), strict=True
@@ -228,7 +228,7 @@ def _within_polygon(polygon: Polygon, view: FilterView, rows: NDArray[np.intp]) 
 
 
 def _with_word(word: str, view: FilterView, rows: NDArray[np.intp]) -> Mask:
-    """Which of the ascending rows have a word that begins so."""
+    """Which of the ascending rows have a word that begins with ``word``."""
     wanted = f" {word}".encode()
     found = np.zeros(len(view), dtype=np.bool_)
     for first in range(0, len(rows), _CHUNK):
@@ -244,9 +244,9 @@ def _with_word(word: str, view: FilterView, rows: NDArray[np.intp]) -> Mask:
 
 
 def _begins(text: NDArray[np.uint8], wanted: bytes) -> NDArray[np.intp]:
-    """Where in the text the wanted bytes, two at least, begin.
+    """Positions in the text where the wanted bytes, at least two, begin.
 
-    They never reach from one row's words into the next row's: those begin with a space.
+    A hit never reaches into the words of the next row, which begin with a space.
     """
     count = max(len(text) - len(wanted) + 1, 0)
     (found,) = np.nonzero((text[:count] == wanted[0]) & (text[1 : count + 1] == wanted[1]))

@@ -1,4 +1,4 @@
-"""Arrays that rows are appended to, so that what was read before stays as it is."""
+"""Arrays that rows are appended to, while slices that were read before stay as they are."""
 
 from typing import Any, Generic, TypeVar
 
@@ -11,10 +11,10 @@ _LEAST = 64
 
 
 class Growing(Generic[Scalar]):
-    """An array with spare capacity along its last axis, or its first.
+    """An array with spare capacity along its first axis or its last.
 
-    A slice that ``upto`` gave before is never written to again: rows are added behind it, and where
-    capacity ends in another array.
+    A slice that ``upto`` returned is never written to again: rows are added behind it, or, if the
+    capacity is used up, to a larger copy of the array.
     """
 
     def __init__(
@@ -25,8 +25,8 @@ class Growing(Generic[Scalar]):
         Args:
             dtype: of the numbers.
             shape: of a row.
-            capacity: rows that there is room for at first.
-            axis: 0 for rows one after the other, 1 for columns, of rows of one dimension.
+            capacity: number of rows that it has room for at first.
+            axis: 0 to keep rows along the first axis; 1 to keep rows, of one dimension, as columns.
         """
         self._axis = axis
         self._row = shape
@@ -38,7 +38,7 @@ class Growing(Generic[Scalar]):
 
     @property
     def nbytes(self) -> int:
-        """What it takes of memory, spare capacity included."""
+        """Bytes of the array, spare capacity included."""
         return self._values.nbytes
 
     def upto(self, count: int) -> NDArray[Scalar]:

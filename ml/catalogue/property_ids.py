@@ -1,4 +1,4 @@
-"""Ids of properties as bytes in an array: hundreds are told apart, only a page of them is named."""
+"""Ids of properties as bytes in an array: a UUID is made only of those that are read."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import overload
@@ -12,7 +12,7 @@ SIZE = 16
 
 
 class PropertyIds(Sequence[UUID]):
-    """Ids that are made only of the rows that are looked at."""
+    """Property ids; a UUID is made when one is read."""
 
     def __init__(self, content: NDArray[np.bytes_]) -> None:
         """``content``: S16 (n,)."""
@@ -34,7 +34,7 @@ class PropertyIds(Sequence[UUID]):
         """The id of a row."""
         if isinstance(row, slice):
             return PropertyIds(self.content[row])
-        # NumPy takes zero bytes at the end for padding.
+        # NumPy takes zero bytes at the end for padding and drops them.
         return UUID(bytes=self.content[row].ljust(SIZE, b"\0"))
 
     def __iter__(self) -> Iterator[UUID]:
@@ -42,21 +42,21 @@ class PropertyIds(Sequence[UUID]):
 
 
 def as_bytes(ids: Iterable[UUID]) -> NDArray[np.bytes_]:
-    """The ids as S16 (n,); their order is that of the ids."""
+    """The ids as S16 (n,), which sort like the ids."""
     return np.frombuffer(b"".join([one.bytes for one in ids]), dtype=f"S{SIZE}")
 
 
 class RowsById:
-    """Finds rows by id among ids that are sorted, by eight bytes of each and then by the rest."""
+    """Finds rows by id among sorted ids: by the first eight bytes, then by the rest."""
 
     def __init__(self, ids: NDArray[np.bytes_]) -> None:
-        """``ids``: S16 (n,), ascending and each once."""
+        """``ids``: S16 (n,), ascending and distinct."""
         self._ids = ids
         self._heads = _heads(ids)
 
     @property
     def nbytes(self) -> int:
-        """What it takes of memory beside the ids."""
+        """Bytes that it takes besides the ids."""
         return self._heads.nbytes
 
     def find(self, ids: Collection[UUID]) -> NDArray[np.intp]:
@@ -69,7 +69,7 @@ class RowsById:
         same = self._ids[rows] == wanted
         if not same.all():
             for place in np.flatnonzero(~same & (self._heads[rows] == heads)).tolist():
-                # Ids that begin alike: one of those behind it, if any.
+                # Several ids begin with these eight bytes: it is one of those that follow, if any.
                 end = np.searchsorted(self._heads, heads[place], side="right")
                 (found,) = np.nonzero(self._ids[rows[place] : end] == wanted[place])
                 if len(found):

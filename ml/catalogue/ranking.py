@@ -1,4 +1,4 @@
-"""The one ranking: requests, quality gates, evaluation and reports all rank here."""
+"""The one ranking of properties: requests, quality gates, evaluation and reports use it."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -33,7 +33,7 @@ async def rank(
     reach: Reach | None = None,
     part: int = 0,
 ) -> Shortlist:
-    """A part of an investor's list: see ``domain.contract.snapshots.Twin.rank``."""
+    """A part of an investor's list: both stages. See ``domain.contract.snapshots.Twin.rank``."""
     found = await generator.candidates(
         investor.interests,
         where,
@@ -52,11 +52,14 @@ def shortlist(
     reach: Reach | None = None,
     part: int = 0,
 ) -> Shortlist:
-    """A part of an investor's list, of what ``sources`` brought for it: the second stage."""
+    """A part of an investor's list from its candidates: the second stage.
+
+    ``found`` is what the searches of ``sources`` brought for that part.
+    """
     if not found.ids:
         return Shortlist([], reach or Reach(found.above))
     scores = twin.score(investor, found.items, found.met)
-    # Stable, so that equals stay in the order of their ids.
+    # Stable, so that properties of equal score stay in the order of their ids.
     order = np.argsort(-scores, kind="stable")
     if diversity:
         pool = order[:DIVERSIFIED]
@@ -71,7 +74,7 @@ def shortlist(
 
 
 class _Listed(Sequence[Ranked]):
-    """A part of a list, of which only what is looked at is made."""
+    """A part of a list; a ``Ranked`` is made when it is read."""
 
     def __init__(
         self,
@@ -93,7 +96,7 @@ class _Listed(Sequence[Ranked]):
     @overload
     def __getitem__(self, row: slice) -> list[Ranked]: ...
     def __getitem__(self, row: int | slice) -> Ranked | list[Ranked]:
-        """What stands there."""
+        """The item of a row, or the items of a slice."""
         if isinstance(row, slice):
             return [self[one] for one in range(*row.indices(len(self)))]
         property_id = self._ids[row]
@@ -102,16 +105,22 @@ class _Listed(Sequence[Ranked]):
 
 
 class PastRanker:
-    """Ranks for investors as they were, over the properties as they were, as requests are answered.
+    """Ranks for investors of the past over the properties of the past, as requests are ranked.
 
-    Rows are those of the properties that it is made of.
+    Rows are positions in the properties that are given to it.
     """
 
     def __init__(self, twin: LoadedTwin, properties: PropertyColumns, items: Items) -> None:
-        """``items`` are what the stages read of the properties, on any device."""
+        """Makes a catalogue of the properties.
+
+        Args:
+            twin: the version that ranks.
+            properties: as they were.
+            items: what both stages read of them, on any device.
+        """
         self._twin = twin
         self._catalogue = Catalogue()
-        # No filter asks for what the labels say.
+        # No filter is used here, so labels may be empty.
         labels = (Labels("", None, ()),) * len(properties)
         self._catalogue.write(replace(properties, labels=labels), items)
         self._catalogue.settle()
@@ -134,15 +143,15 @@ class PastRanker:
     def scores(
         self, history: InvestorHistory, wanted: NDArray[np.bool_], *, all_scored: bool = True
     ) -> NDArray[np.float64]:
-        """Numbers in the order of the investor's list, float64 (n,), -inf for what is not wanted.
+        """Numbers that order all rows as the investor's list does, float64 (n,); -inf if unwanted.
 
-        What is not in the first part of the list comes below it, by the score of the second stage.
+        The first part of the list comes first. All other rows follow in the order of their scores.
 
         Args:
             history: of the investor.
             wanted: bool (n,), which rows may be listed.
-            all_scored: False to have what is below the first part ordered by likeness instead,
-                which costs a hundredth of the time.
+            all_scored: False to order the rows behind the first part by likeness instead of scores,
+                which takes a hundredth of the time.
         """
         investor = self._investor(history)
         if all_scored:

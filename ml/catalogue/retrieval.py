@@ -1,16 +1,17 @@
-"""Which properties are looked at before they are ranked: the first of the two stages.
+"""Which searches bring the candidates of a list, and how the candidates become its two parts.
 
-Three searches in one call to the index, merged. What is most like the investor's interests; the
-same among what no investor of the tenant owns yet, since in most portfolios what is owned is not
-for sale; and the same among what lies near something the investor approved of, where the twin's
-idea of a place is coarser than a street.
+Three searches run in one call, and their results are merged: the properties most like the
+investor's interests; the same among properties that no investor of the tenant owns yet, since in
+most portfolios what is owned is not for sale; and the same near properties that the investor
+approved of, since embeddings tell places apart less finely than streets.
 
-A list begins with the hundred best of what these searches bring. Behind them comes all else that
-they and a fourth, deeper search bring, the best first: what the fourth alone brings may score more
-than the hundred, but it was found too late for its place. How much is looked at never depends on a
-page. Nor does it depend on how much there is, once the first page fixed the likeness that each
-search goes down to: which part a property belongs to, and where, is its own affair. So the pages of
-a list are those of one list, whatever is added or deleted between them.
+The first part of a list is the hundred best candidates of these searches. The second part is all
+other candidates and those of a fourth, deeper search, the best first. A property that the fourth
+search alone finds may score more than the first part, but it is found too late for that part.
+
+The number of candidates never depends on the page. The first page fixes the likeness down to which
+each search goes. From then on the part of a property, and its place there, depend on that property
+alone. So all pages belong to one list, whatever is added or deleted between them.
 """
 
 import numpy as np
@@ -21,20 +22,20 @@ from ml.catalogue.candidates import EVERYTHING, Candidates, Source
 from ml.twin.scoring import Investor
 
 ALIKE, UNOWNED, NEAR = 100, 200, 100
-"""How many properties the searches bring."""
+"""Number of properties that each of the searches brings."""
 
 DEEPER = 1000
-"""How many the search for the second part brings."""
+"""Number of properties that the search for the second part brings."""
 
 PART = 100
-"""How long the first part is, if there is a second."""
+"""Length of the first part, if there is a second."""
 
 DIVERSIFIED = 300
-"""How many of the best candidates a diversified list is picked from: it ends with them."""
+"""Most candidates that a diversified list has: the best ones."""
 
 
 def sources(investor: Investor, reach: Reach | None = None, part: int = 0) -> list[Source]:
-    """What to search for, for a part of a list; ``reach`` is None for its first page."""
+    """The searches for a part of a list; ``reach`` is None for its first page."""
     searches = [Source(ALIKE), Source(UNOWNED, unowned=True)]
     if investor.surroundings:
         searches.append(Source(NEAR, near=investor.surroundings))
@@ -57,10 +58,10 @@ def split(
     """The candidates of one part of a list in its order, and the list's reach.
 
     Args:
-        order: all candidates, the best first, equals by id.
-        scores: (n,), theirs.
-        found: what ``sources`` brought.
-        reach: how far the list looks, None for its first page.
+        order: rows of all candidates, the best first, equal scores by id.
+        scores: (n,), of the candidates.
+        found: the candidates.
+        reach: how far the list looks; None for its first page.
         part: 0 for the first part, 1 for the other.
     """
     if reach is None:
@@ -82,7 +83,7 @@ def split(
 def _up_to(
     last: Key, order: NDArray[np.intp], scores: NDArray[np.float64], found: Candidates
 ) -> NDArray[np.bool_]:
-    """Which of the candidates in order stand no later than the end of the first part."""
+    """Which of the candidates in order stand no later than ``last``, the end of the first part."""
     places = -scores[order]
     tied = np.flatnonzero(places == last.place)
     high = places <= last.place

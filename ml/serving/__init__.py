@@ -1,1 +1,1 @@
-"""Trained twins at work: loading, retrieval, inference."""
+"""Trained twins and catalogues at work: loading, following, inference."""

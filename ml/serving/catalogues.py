@@ -1,4 +1,4 @@
-"""The catalogues of a process: loaded when they are first asked for, kept in step, and let go."""
+"""The catalogues of a process: loaded when first asked for, kept up to date, and dropped."""
 
 import asyncio
 import logging
@@ -21,13 +21,13 @@ from ml.twin.observing import (
 logger = logging.getLogger(__name__)
 
 LOADED_AT_ONCE = 2
-"""Catalogues that are loaded at a time; of the others the index answers meanwhile."""
+"""Catalogues that are loaded at a time; for tenants that wait, the index answers."""
 
 AGAIN_AFTER = 10.0
-"""Seconds after which a catalogue is tried again that could not be loaded or was too large."""
+"""Seconds before a catalogue that could not be loaded, or was too large, is tried again."""
 
 READINGS = 3
-"""How often a catalogue is read in one go if everything changes meanwhile."""
+"""How often a catalogue is read, one time after the other, if everything changes meanwhile."""
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class _Kept:
     used_at: float
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     nbytes: int = 0
-    """What the catalogue took of memory when it was last written."""
+    """Bytes of the catalogue after it was last written."""
 
 
 class TooLargeError(Exception):
@@ -55,8 +55,8 @@ class Catalogues:
         Args:
             feed: where the properties come from.
             twins: what computes their embeddings.
-            memory: most bytes that all catalogues take; the least recently used one goes.
-            limit: most properties of a catalogue.
+            memory: bytes that all catalogues may take; above it the least recently used one goes.
+            limit: number of properties that a catalogue may hold.
         """
         self._feed = feed
         self._twins = twins
@@ -69,7 +69,10 @@ class Catalogues:
         self._turns = asyncio.Semaphore(LOADED_AT_ONCE)
 
     def get(self, model: ModelKey) -> Catalogue | None:
-        """The catalogue; None while it is loaded, which begins now, and if it is too large."""
+        """The catalogue, or None if it is not in memory.
+
+        In that case it begins to load, unless it was refused a moment ago as too large or broken.
+        """
         if (kept := self._kept.get(model)) is not None:
             self._kept.move_to_end(model)
             kept.used_at = time.monotonic()
@@ -83,19 +86,19 @@ class Catalogues:
         return model in self._kept
 
     def properties(self, tenant_id: UUID, ids: Sequence[UUID]) -> PropertyColumns | None:
-        """What a tenant's properties say, without labels, if all are in memory; else None."""
-        # Those of its versions say the same.
+        """A tenant's properties in the order of the ids, without labels; None unless it has all."""
+        # The catalogues of all its versions hold the same properties.
         models = self._of_tenant.get(tenant_id)
         return self._kept[models[-1]].catalogue.properties(ids) if models else None
 
     def tenants(self) -> set[UUID]:
-        """Whose properties are in memory."""
+        """The tenants whose properties are in memory."""
         return set(self._of_tenant)
 
     async def catch_up(self, tenant_id: UUID) -> None:
-        """Have the tenant's catalogues hold what is committed by now.
+        """Bring the tenant's catalogues up to what is committed by now.
 
-        One that cannot stays as it is, which is logged.
+        If one cannot be brought up to date, it stays as it is, and the error is logged.
         """
         for model in list(self._of_tenant.get(tenant_id, ())):
             if (kept := self._kept.get(model)) is None:
@@ -106,7 +109,7 @@ class Catalogues:
                 if self._kept.get(model) is kept:
                     self._refuse(model, error)
             except Exception:
-                # Of another version it may succeed.
+                # The catalogue of another version may still succeed.
                 logger.warning(
                     "the catalogue of version %s could not catch up",
                     model.version_id,
@@ -114,11 +117,14 @@ class Catalogues:
                 )
             else:
                 if not known and self._kept.get(model) is kept:
-                    # It answers until the new one is there.
+                    # The old catalogue answers until the new one is loaded.
                     self._begin(model)
 
     async def follow(self, active: Mapping[UUID, UUID | None]) -> None:
-        """Begin to load what became active of tenants in memory; let go of what it replaced.
+        """Begin to load versions that became active, and drop those that they replaced.
+
+        Only tenants in memory are followed. A replaced version stays for ``SUPERSEDED_FOR`` seconds
+        after its last use.
 
         Args:
             active: the active version by tenant.
@@ -155,7 +161,7 @@ class Catalogues:
                         continue
                     self._keep(model, kept)
                     CATALOGUE_LOAD_SECONDS.observe(time.perf_counter() - started)
-                # What was told before it could be heard of.
+                # Reads changes whose notification came before this tenant was followed.
                 if await self._apply(model, kept):
                     return
             raise RuntimeError(f"everything changed {READINGS} times while it was read")
@@ -171,7 +177,7 @@ class Catalogues:
         self._make_room()
 
     async def _read(self, model: ModelKey) -> _Kept:
-        # Before anything is read, and again below: it may grow meanwhile.
+        # Checked before anything is read, and again below: the number may grow meanwhile.
         count = await self._feed.count(model.tenant_id)
         self._check_count(count)
         catalogue = Catalogue(count)
@@ -184,16 +190,16 @@ class Catalogues:
         return _Kept(catalogue, position, time.monotonic())
 
     async def _apply(self, model: ModelKey, kept: _Kept) -> bool:
-        """Bring a catalogue up to now; False if it has to be loaded anew.
+        """Bring a catalogue up to date. Returns False if it has to be loaded anew.
 
-        Raises TooLargeError if it outgrew what it may take.
+        Raises TooLargeError if it is now larger than the limit or the memory.
         """
         async with kept.writing:
             changes = await self._feed.changes(model.tenant_id, kept.position)
             if changes is None:
                 return False
             kept.catalogue.delete(changes.deleted)
-            # Without any, the version is not fetched: it may have made room for one in use.
+            # Without any, the version is not loaded: it may have been dropped for one in use.
             if len(changes.columns):
                 items = await self._items(model, changes.columns)
                 kept.catalogue.write(changes.columns, items)
@@ -217,11 +223,11 @@ class Catalogues:
 
     async def _items(self, model: ModelKey, columns: PropertyColumns) -> Items:
         twin = await self._twins.get(model)
-        # Away from the event loop even where they are few: a change is nobody's request.
+        # In a thread even for a few properties: no request waits for them.
         return await asyncio.to_thread(twin.items, columns)
 
     def _refuse(self, model: ModelKey, reason: Exception) -> None:
-        """Have the index answer for a while."""
+        """Let the index answer for ``AGAIN_AFTER`` seconds, and drop the catalogue if any."""
         if isinstance(reason, TooLargeError):
             logger.info("the index answers for version %s: %s", model.version_id, reason)
         else:
@@ -232,7 +238,7 @@ class Catalogues:
         for old in [one for one, until in self._refused.items() if until < time.monotonic()]:
             del self._refused[old]
         if model in self._kept:
-            # It falls behind, or is too large.
+            # It is out of date or too large.
             self._forget(model)
 
     def _make_room(self) -> None:

@@ -1,7 +1,7 @@
-"""Trained twins at work, run where the request is.
+"""Trained twins at work, in the process of the request.
 
-Encoding one property takes about a tenth of a millisecond, less than handing it to a thread, so
-small batches run inline on one thread; only large ones leave the event loop.
+Encoding one property takes about a tenth of a millisecond, less than handing it to a thread. So
+small batches run on the event loop, and only large ones in a thread.
 """
 
 import asyncio
@@ -42,23 +42,23 @@ from ml.twin.observing import CATALOGUE_ANSWERS, inference
 from ml.twin.scoring import Investor, KnownItems, LoadedTwin
 
 _LARGE_BATCH = 4096
-"""Properties above which embedding takes milliseconds and moves to a thread."""
+"""Number of properties above which embedding takes milliseconds and moves to a thread."""
 
 _MANY_ITEMS = 512
-"""Properties above which reading all that the index keeps of them does."""
+"""Number of properties above which computing what the index keeps of them moves to a thread."""
 
 _MANY_INVESTORS = 16
-"""Investors above which reading them takes long enough to move to a thread."""
+"""Number of investors above which computing their states moves to a thread."""
 
 
 _AWAY = (StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.RESOURCE_EXHAUSTED)
-"""What a call of an index ends with that does not answer."""
+"""The status of a call to an index that does not answer."""
 
 Answer = TypeVar("Answer")
 
 
 class TwinService:
-    """Implements the domain's ``Twin`` over catalogues, an index and a loader of stored versions.
+    """Implements the domain's ``Twin`` on catalogues, the index and a loader of stored versions.
 
     Attributes:
         loaded: the versions in memory.
@@ -79,10 +79,10 @@ class TwinService:
 
         Args:
             index: where the embeddings of every served version are.
-            load: fetches a version; what it raises reaches the caller of the request.
+            load: fetches a version; its errors reach the request.
             device: "auto", "cpu" or "cuda".
-            capacity: most versions kept loaded, at least 1; the least recently used one goes.
-            feed: where catalogues are loaded from; None to have the index alone answer.
+            capacity: number of versions kept loaded, at least 1; the least recently used one goes.
+            feed: what catalogues are loaded from; None to answer from the index alone.
             memory: see ``Catalogues``.
             limit: see ``Catalogues``.
 
@@ -107,12 +107,12 @@ class TwinService:
         return self._catalogues.properties(tenant_id, ids) if self._catalogues else None
 
     def tenants(self) -> set[UUID]:
-        """Who has a version or properties in memory."""
+        """The tenants with a version or properties in memory."""
         held = self._catalogues.tenants() if self._catalogues else set()
         return self.loaded.tenants() | held
 
     async def follow(self, active: Mapping[UUID, UUID | None]) -> None:
-        """Load what became active before a request asks for it, and let go of what it replaced.
+        """Load versions that became active ahead of requests, and drop those that they replaced.
 
         See ``LoadedTwins.follow`` and ``Catalogues.follow``.
         """
@@ -211,14 +211,14 @@ class TwinService:
         known = self._known(model)
 
         def scores() -> list[NDArray[np.float64]]:
-            # Nearly the same of the properties for every investor.
+            # Computed once: they are nearly the same for every investor.
             items = twin.items(properties, known)
             return [
                 twin.score_properties(_with_approval(twin, investor, known), properties, items)
                 for investor in investors
             ]
 
-        # Reading an investor takes most of a millisecond.
+        # Computing an investor's state takes most of a millisecond.
         many = len(investors) > _MANY_INVESTORS
         found = await asyncio.to_thread(scores) if many else scores()
         return twin.affinity(np.stack(found) if found else np.empty((0, len(properties))))
@@ -280,14 +280,14 @@ class TwinService:
         return self._catalogues.get(model) if self._catalogues else None
 
     def _known(self, model: ModelKey) -> KnownItems | None:
-        """What tells of properties what is in memory."""
+        """What looks properties up in memory; None without a catalogue."""
         catalogue = self._catalogue(model)
         return None if catalogue is None else catalogue.items_of
 
     async def _found(
         self, model: ModelKey, search: Callable[[CandidateGenerator], Awaitable[Answer]]
     ) -> Answer:
-        """What a search finds in the catalogue, or in the index while there is none."""
+        """What a search finds in the catalogue, or in the index if there is no catalogue."""
         if (catalogue := self._catalogue(model)) is not None:
             CATALOGUE_ANSWERS.labels("hit").inc()
             return await search(catalogue)
@@ -295,13 +295,13 @@ class TwinService:
         try:
             return await _asked(search(self._index.space(model)))
         except (IndexUnavailableError, OutdatedIndexError):
-            # It may have been loaded meanwhile: calls of the index are tried again for seconds.
+            # Calls of the index are retried for seconds: the catalogue may be loaded by now.
             if (catalogue := self._catalogue(model)) is not None:
                 return await search(catalogue)
             raise
 
     async def items(self, model: ModelKey, properties: PropertyColumns) -> Items:
-        """What the index keeps of the properties."""
+        """What the index keeps of properties."""
         twin = await self.loaded.get(model)
         if len(properties) > _MANY_ITEMS:
             return await asyncio.to_thread(twin.items, properties)
@@ -310,9 +310,9 @@ class TwinService:
     async def interests(
         self, model: ModelKey, investors: Sequence[InvestorHistory]
     ) -> dict[UUID, NDArray[np.float32]]:
-        """What the index keeps of investors: unit vectors, float32 (k, 16), of what each wants.
+        """What the index keeps of investors: the interests of each, unit vectors, float32 (k, 16).
 
-        k is 0 for who did nothing of positive weight.
+        k is 0 for an investor without any interaction of positive weight.
         """
         twin = await self.loaded.get(model)
 
@@ -341,7 +341,7 @@ def _likeness(cosine: float) -> float:
 
 
 async def _asked(answer: Awaitable[Answer]) -> Answer:
-    """What the index answers. Raises IndexUnavailableError if it does not."""
+    """The answer of the index. Raises IndexUnavailableError if it does not answer."""
     try:
         return await answer
     except AioRpcError as error:

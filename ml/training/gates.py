@@ -1,8 +1,9 @@
-"""The figures that a version's gates look at, all from the slice that no training learned from.
+"""The figures that a version's gates judge, all from the slice that no training learned from.
 
-Quality is told in two ways. Pairs: of an approval of the slice and a random property that the same
-investor never acted on, does the twin tell which is which? Rankings: does it put what was approved
-of first, and better than the version before and than rankings that need no training?
+Quality is measured in two ways. Pairs: does the twin tell an approval of the slice from a random
+property that the same investor never acted on? Rankings: does it put first what was approved of,
+better than the active version and than rankings that need no training? It ranks as requests do
+(``ml.catalogue.ranking``), over the properties as they were.
 """
 
 from collections.abc import Mapping
@@ -28,11 +29,14 @@ from ml.twin.reranker import Reranker
 from ml.twin.scoring import LoadedTwin, items_of
 
 THRESHOLD = 0.5
-"""The calibrated affinity from which a pair counts as an approval: fitted on as many approvals as
-other properties, it is where the one becomes likelier than the other."""
+"""The calibrated affinity from which a pair counts as an approval.
+
+The calibration is fitted on as many approvals as other properties, so an approval is the likelier
+of the two from here on.
+"""
 
 LEAST_COMPARED = 5
-"""Investors without whom a part of the slice tells nothing of two versions."""
+"""With fewer investors, a part of the slice is too small to compare two versions on."""
 
 _NDCG = "ndcg@10"
 _REDRAWS = 20
@@ -51,23 +55,23 @@ def gate_figures(
     """The figures of a twin, JSON.
 
     Args:
-        twin: what is judged.
-        properties: all of the tenant's.
-        data: all that happened.
+        twin: the version that is judged.
+        properties: all properties of the tenant.
+        data: all interactions.
         test: the slice that the twin never learned from.
-        active: the version that answers now, if any: it ranks for the same queries, of a time that
-            is new to it too.
+        active: the version that answers now, if any. It ranks for the same queries, or for those of
+            the time that is new to it too.
         seed: of the random pairs.
 
     Returns:
-        "not_finite": how many embeddings of properties and of investors are no numbers. If there
+        "not_finite": how many embeddings of properties and of investors are not finite. If there
         are any, that is all. Else "f1" and "accuracy" on "pairs" balanced pairs, and rankings by
         the names of ``ml.measures.validation.METRICS``: of "twin", "active" and each of
         ``ml.measures.baselines``, whose best by NDCG@10 is named by "best_baseline". Where the
         active version learned from the beginning of the slice, it ranks for what came later, and so
         does the twin beside it as "twin_beside_active"; where too little did, "active_left_out"
-        says so instead. "sure_loss" is, by the names of the best baseline and "active", what
-        ``sure_loss`` gives.
+        says so instead. "sure_loss" has, by the names of the best baseline and "active", what
+        ``sure_loss`` returns.
     """
     past = as_of(properties, data, test.moment)
     items = items_of(twin.tower, twin.reranker, twin.statistics, past)
@@ -115,27 +119,27 @@ def gate_figures(
 def sure_loss(values: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
     """The share of the reference that is missing even at the upper end of a 95% interval.
 
-    By bootstrap over investors, both (m,): 0 unless the values are lower beyond chance. It exceeds
-    a tolerated share just where the upper end of the interval of the mean of
-    values - (1 - share) * reference is below zero.
+    The interval is by bootstrap over investors; both arguments are (m,). The result is 0 unless the
+    values are lower beyond chance. It exceeds a tolerated share exactly if the upper end of the
+    interval of the mean of values - (1 - share) * reference is below zero.
     """
     interval = ratio_interval(values, reference)
     return 0.0 if interval is None else max(0.0, 1 - interval.high)
 
 
 def as_of(properties: PropertyColumns, data: Events, moment: float) -> PropertyColumns:
-    """The properties, owned by those who had bought one by the moment."""
+    """The properties, with one owner if somebody had bought them by the moment, else none."""
     owned = owned_before(data, moment).cpu().numpy()
     return replace(properties, owners=owned.astype(np.int32))
 
 
 def list_scorer(twin: Artifact, properties: PropertyColumns, asked: Queries) -> Scorer:
-    """What is served: numbers in the order of each investor's list, as ``PastRanker.scores``.
+    """Orders properties as the lists that are served: see ``PastRanker.scores``.
 
     Args:
-        twin: what ranks.
+        twin: the version that ranks.
         properties: as they were when the slice began.
-        asked: for whom.
+        asked: the investors, with what each had done by then.
     """
     device = asked.user.device
     loaded = LoadedTwin(twin, device)
@@ -164,9 +168,9 @@ def list_scorer(twin: Artifact, properties: PropertyColumns, asked: Queries) -> 
 
 @torch.inference_mode()
 def not_finite(reranker: Reranker, items: Items, data: Events) -> int:
-    """How many properties, and investors as they are now, have no numbers for an embedding.
+    """The number of properties, and of investors as they are now, whose embedding is not finite.
 
-    An investor's is made of the embeddings of what it acted on, and of what each act counts.
+    An investor's is made of the embeddings of what it acted on, and of the weights of its acts.
     """
     finite = items.embedding.isfinite().all(dim=1) & items.prior.isfinite()
     broken = int((~finite).sum())
@@ -183,7 +187,8 @@ def not_finite(reranker: Reranker, items: Items, data: Events) -> int:
 def balanced_pairs(data: Events, test: Queries, seed: int) -> tuple[Tensor, Tensor]:
     """Approvals of the slice, and for each a random property that the investor never acted on.
 
-    Both are pairs (query, property), int64 (2, p). Whoever acted on nearly everything is left out.
+    Both are pairs (query, property), int64 (2, p). They leave out investors who acted on nearly
+    everything.
     """
     acted_on = torch.unique(data.user * data.items + data.item)
     query = test.relevant[0]
@@ -200,7 +205,7 @@ def balanced_pairs(data: Events, test: Queries, seed: int) -> tuple[Tensor, Tens
 
 
 def f1(liked: NDArray[np.bool_], others: NDArray[np.bool_]) -> float:
-    """F1 of what was said of approvals and of others; 0 if nothing was said to be approved of."""
+    """F1 of predictions for approvals and for others; 0 if nothing was predicted as an approval."""
     hits = int(liked.sum())
     return 2 * hits / max(1, len(liked) + hits + int(others.sum()))
 

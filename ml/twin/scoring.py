@@ -1,6 +1,7 @@
 """One version of a twin, ready to compute: the same code for requests, jobs and evaluation.
 
-Knows no index and never waits. A request's worth takes about a millisecond on one thread.
+It reads no index and no database, and never waits. The computations of one request take about a
+millisecond on one thread.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,22 +33,22 @@ from ml.twin.reranker import Part, Reranker
 from ml.twin.towers import INTERESTS, FoldedTower
 
 _BUY_BOX = 3.0
-"""Log-odds that meeting all of a buy box is worth to an investor without any history."""
+"""Log-odds that meeting all of a buy box adds for an investor without any history."""
 
 _BUY_BOX_FADES = 5.0
-"""Approvals after which a buy box counts half."""
+"""Number of approvals after which a buy box counts half."""
 
 _OPINIONS = 32
-"""Strongest opinions of an investor that candidates are compared with."""
+"""Number of an investor's strongest opinions that candidates are compared with."""
 
 _BLOCK = 64
-"""On the CPU, properties are encoded and scored in whole blocks of so many, all blocks at once."""
+"""On the CPU, properties are encoded and scored in whole blocks of this size, all at once."""
 
 _CUDA_BLOCK = 4096
-"""On CUDA, properties are encoded and scored in whole blocks of so many, one block at a time."""
+"""On CUDA, properties are encoded and scored in whole blocks of this size, one at a time."""
 
 _LEAST_STRENGTH = 0.05
-"""Causes worth less, in log-odds, are not worth telling."""
+"""Causes of less strength, in log-odds, are left out."""
 
 _RADIUS_KM = (0.1, 50.0)
 _NOTHING = 1e-9
@@ -65,12 +66,12 @@ class Investor:
     """An investor as a version sees it.
 
     Attributes:
-        history: what the rest was computed from.
-        properties: the h properties that the investor has the strongest opinions of.
-        opinions: the same, as a batch of one.
-        interests: float32 (k, 16), those of them approved of, the most approved first.
-        surroundings: around each interest a circle that holds some dozens of properties.
-        buy_box_worth: log-odds of meeting all of the buy box.
+        history: what the rest is computed from.
+        properties: ids of the h properties that the investor has the strongest opinions of.
+        opinions: those opinions, as a batch of one.
+        interests: float32 (k, 16), embeddings of properties approved of, the most approved first.
+        surroundings: a circle around each interest that holds some dozens of properties.
+        buy_box_worth: log-odds that meeting all of the buy box adds.
     """
 
     history: InvestorHistory
@@ -82,7 +83,7 @@ class Investor:
 
 
 KnownItems = Callable[[PropertyColumns], Items | None]
-"""What both stages read of properties, on any device, where that is known of all of them."""
+"""Looks up what both stages read of properties, on any device; None unless it has all of them."""
 
 
 class LoadedTwin:
@@ -100,7 +101,7 @@ class LoadedTwin:
     def embed(
         self, properties: PropertyColumns, known: KnownItems | None = None
     ) -> NDArray[np.float32]:
-        """Unit vectors, float32 (n, 16)."""
+        """Unit vectors, float32 (n, 16): from ``known`` if it has them, else computed."""
         if known is not None and (found := known(properties)) is not None:
             return found.embedding.cpu().numpy()
         return self.embed_features(encode(properties, self._statistics))
@@ -113,7 +114,10 @@ class LoadedTwin:
         return cast(NDArray[np.float32], vectors.cpu().numpy())
 
     def items(self, properties: PropertyColumns, known: KnownItems | None = None) -> Items:
-        """All that both stages read of n properties; ``taken`` where anybody owns one."""
+        """All that both stages read of n properties: from ``known`` if it has them, else computed.
+
+        A property that anybody owns is ``taken``.
+        """
         if known is not None and (found := known(properties)) is not None:
             return found.to(self._device)
         return items_of(self._tower, self._reranker, self._statistics, properties)
@@ -122,14 +126,14 @@ class LoadedTwin:
     def investor(self, history: InvestorHistory, known: KnownItems | None = None) -> Investor:
         """The state of an investor, computed from the history alone.
 
-        ``known`` gives what is known of properties already, so that it is not computed again.
+        ``known`` looks up what both stages read of properties, so that it is not computed again.
         """
         ids = history.properties.ids[:HISTORY_LIMIT]
         kind = history.kind[: len(ids)]
         age = np.maximum(0.0, history.as_of - history.occurred_at[: len(ids)]) / YEAR
         place: dict[UUID, int] = {}
         row = np.array([place.setdefault(one, len(place)) for one in ids], dtype=np.intp)
-        # The newest act on each property stands for all.
+        # The newest act on a property gives the values of the property.
         newest = np.unique(row, return_index=True)[1]
         weight = self._folded.weights(row, kind, age)
         strongest = np.argsort(-np.abs(weight), kind="stable")[:_OPINIONS]
@@ -138,12 +142,12 @@ class LoadedTwin:
         approved = np.flatnonzero(weight[strongest] > 0)
         approvals = len(approved)
         if not approvals:
-            # All that was approved of was disliked since; it still says where to look.
+            # Everything approved of was disliked later; it still shows where to look.
             taken_back = np.flatnonzero(self._folded.approves[kind])
             approvals = len(taken_back)
             looked_at = np.append(looked_at, taken_back[:INTERESTS])
             approved = np.arange(held, len(looked_at))
-        # Of all that was ever done, only this is read more closely.
+        # Of the whole history, only these properties are encoded or looked up.
         items = self.items(history.properties.take(looked_at), known)
         interests = items.rows(approved[:INTERESTS])
         return Investor(
@@ -161,7 +165,10 @@ class LoadedTwin:
     def score(
         self, investor: Investor, candidates: Items, buy_box_met: NDArray[np.float64] | None = None
     ) -> NDArray[np.float64]:
-        """Log-odds, float64 (n,), of n candidates that meet those shares (n,) of the buy box."""
+        """Log-odds, float64 (n,), of n candidates.
+
+        ``buy_box_met`` is the share of the buy box that each meets, (n,); None without a buy box.
+        """
         candidates = candidates.to(self._device)
         found = _in_whole_blocks(
             candidates.prior, lambda rows: self._folded(investor.opinions, candidates[rows])
@@ -174,9 +181,9 @@ class LoadedTwin:
     def score_properties(
         self, investor: Investor, properties: PropertyColumns, items: Items | None = None
     ) -> NDArray[np.float64]:
-        """Log-odds, float64 (n,), of any properties, in the index or not.
+        """Log-odds, float64 (n,), of any properties, indexed or not.
 
-        ``items`` are what ``items`` says of the properties, where that is known already.
+        ``items`` is what the method ``items`` returns for the properties, if that is known already.
         """
         met = share_met(investor.history.buy_box, properties)
         return self.score(investor, self._items_for(investor.history, properties, items), met)
@@ -187,7 +194,7 @@ class LoadedTwin:
     ) -> list[tuple[Cause, ...]]:
         """What speaks for each of n properties, strongest first: see ``Twin.explain``.
 
-        ``items`` are as for ``score_properties``.
+        ``items`` is as for ``score_properties``.
         """
         count = len(properties)
         if not count:
@@ -236,7 +243,7 @@ class LoadedTwin:
     def _items_for(
         self, history: InvestorHistory, properties: PropertyColumns, items: Items | None = None
     ) -> Items:
-        """The items of properties; what the investor alone owns is not ``taken``."""
+        """The items of properties; those that only the investor owns are not ``taken``."""
         dealt = (history.kind == _DEAL).tolist()
         own = {one for one, deal in zip(history.properties.ids, dealt, strict=True) if deal}
         mine = np.array([one in own for one in properties.ids], dtype=np.int32)
@@ -266,7 +273,7 @@ def items_of(
     statistics: FeatureStatistics,
     properties: PropertyColumns,
 ) -> Items:
-    """What the stages read of n properties, on the device of the re-ranker."""
+    """Computes what both stages read of n properties, on the device of the re-ranker."""
     device = reranker.usual.device
     features = torch.from_numpy(encode(properties, statistics)).to(device)
     values, known = attributes(properties, statistics)
@@ -287,12 +294,13 @@ def items_of(
 
 
 def _in_whole_blocks(values: Tensor, compute: Callable[[slice | Tensor], Tensor]) -> Tensor:
-    """What ``compute`` gives for all rows of the values (n, ...), whose last is repeated.
+    """What ``compute`` returns for all rows of the values (n, ...), computed in whole blocks.
 
-    Matrix products of a few rows, and the odd rows at the end of a vectorised loop, are rounded
-    otherwise. Of whole blocks what is computed of a row does not depend on the other rows, to the
-    last bit: a cursor finds its place again after properties were encoded anew with others. CUDA
-    chooses how to multiply by the size of the matrices, so there every block is computed by itself.
+    The last row is repeated to fill the last block. Products of matrices with few rows, and the odd
+    rows at the end of a vectorised loop, are rounded differently. In whole blocks the result of a
+    row does not depend on the other rows, to the last bit, so a cursor finds its place again after
+    properties were encoded anew together with others. CUDA chooses how to multiply by the size of
+    the matrices, so there each block is computed by itself.
     """
     count, on_cuda = len(values), values.device.type == "cuda"
     size = _CUDA_BLOCK if on_cuda else _BLOCK
