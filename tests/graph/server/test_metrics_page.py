@@ -201,7 +201,18 @@ async def test_nothing_of_a_tenants_rows_is_told(
     assert [secret for secret in told if secret in page.text] == []
     labels = {label for name in page.names for one in page.labels(name) for label in one}
     assert labels <= {
-        *("transport", "status", "operation", "kind", "code", "place", "loader", "le", "method"),
+        *(
+            "transport",
+            "status",
+            "operation",
+            "kind",
+            "code",
+            "place",
+            "loader",
+            "le",
+            "method",
+            "answer",
+        ),
         *("device", "search", "tenant", "gate", "function", "queue", "source", "generation"),
         *("implementation", "major", "minor", "patchlevel", "version"),
     }
