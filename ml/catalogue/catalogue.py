@@ -377,8 +377,10 @@ class Wanted:
         if source.near is not None:
             rows = _near(self._view, source.near)
             rows = rows[self._mask[rows]]
-            known = likeness[rows] if every.rows is None else None
-            likeness = _rough(interests, self._view.vectors[:, rows]) if known is None else known
+            if every.rows is None:
+                likeness = likeness[rows]
+            else:
+                likeness = _rough(interests, self._view.vectors[:, rows])
         if source.unowned:
             owned = self._view.filters.columns["owned"]
             likeness = np.where(owned if rows is None else owned[rows], _NOT_WANTED, likeness)
@@ -447,7 +449,8 @@ def _near(view: _View, circles: Sequence[Circle]) -> NDArray[np.intp]:
     near, columns = view.by_latitude, view.filters.columns
     places = [(one.latitude, one.longitude, one.radius_km) for one in circles]
     latitude, longitude, radius = np.array(places, dtype=np.float64).reshape(-1, 3).T
-    reach = radius / KM_PER_DEGREE
+    # Not 0, which nothing can be divided by.
+    reach = np.maximum(radius / KM_PER_DEGREE, 1e-12)
     low, high = np.searchsorted(near.latitudes, (latitude - reach, latitude + reach))
     narrow = np.cos(np.radians(np.minimum(np.abs(latitude) + reach, 90.0)))
     # Around a pole, any longitude.

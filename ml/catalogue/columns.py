@@ -34,10 +34,12 @@ _TYPES: dict[str, type[np.generic]] = {
     "owners": np.int32,
     "fingerprint": np.uint64,
 }
-_READ = (*NUMERIC_COLUMNS, "property_type", "listing_status", "listed_at", "owned")
-"""What a fingerprint is made of: all that a model reads."""
+_FINGERPRINTED = len(NUMERIC_COLUMNS) + 4
+"""Number of values that a fingerprint is made of: all that a model reads."""
 
-_FACTORS = np.random.default_rng(0).integers(0, 2**64, len(_READ), dtype=np.uint64) | np.uint64(1)
+_FACTORS = np.random.default_rng(0).integers(0, 2**64, _FINGERPRINTED, dtype=np.uint64) | np.uint64(
+    1
+)
 _CHUNK = 16_384
 """Rows whose words are copied at once: the positions of their bytes take eight times the space."""
 _GROWTH = 1.25

@@ -18,11 +18,6 @@ class PropertyIds(Sequence[UUID]):
         """``content``: S16 (n,)."""
         self.content = content
 
-    @classmethod
-    def of(cls, ids: Iterable[UUID]) -> "PropertyIds":
-        """The given ids, in their order."""
-        return cls(as_bytes(ids))
-
     def __len__(self) -> int:
         return len(self.content)
 

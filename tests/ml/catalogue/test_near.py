@@ -16,7 +16,7 @@ from ml.twin.scoring import LoadedTwin
 from tests.ml.worlds import make_columns, with_values
 
 COUNT, NEWEST = 1500, 60
-RADII = (0.1, 1, 5, 20, 50, 51, 400, 5000)
+RADII = (0, 0.1, 1, 5, 20, 50, 51, 400, 5000)
 
 
 @pytest.fixture(scope="module")
