@@ -1,9 +1,9 @@
 """Ranked lists as a twin gives them: in an order that is each property's own.
 
-A page of a list is computed anew, and properties come and go between two pages. So a property's
-place must not depend on how many others there are: it is a key, which the property has by itself
-once it is fixed how far the list looks (``Reach``). Between two pages a key is then only lost or
-gained with the property, and what follows a key is what was not on the pages before.
+A page of a list is computed anew, and properties come and go between two pages. So where a property
+stands must not depend on how many others there are: it has a key of its own, once the score floors
+of the list's searches are fixed. Between two pages a key is then only lost or gained with the
+property, and what follows a key is what was not on the pages before.
 """
 
 from collections.abc import Sequence
@@ -13,46 +13,30 @@ from uuid import UUID
 
 
 class Key(NamedTuple):
-    """Where a property stands; lists are in ascending order of keys.
+    """Where a property or investor stands; lists are in ascending order of keys.
 
     Attributes:
-        part: 0 for the first part of a list, 1 for the second.
-        place: within the part, a number of the list's own; smaller is better.
-        id: the property or investor, among equals.
+        value: a number of the list's own; smaller is better.
+        id: of the property or investor; orders equals.
     """
 
-    part: int
-    place: float
+    value: float
     id: UUID
-
-
-class Reach(NamedTuple):
-    """How far a list looks: fixed by its first page, the same for all others.
-
-    Attributes:
-        likeness: what has to be exceeded in each of the searches; numbers of the twin's own.
-        last: where the first part ends; None if there is only that part.
-    """
-
-    likeness: tuple[float, ...] = ()
-    last: Key | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A property on an investor's list, with its calibrated affinity in [0, 1]."""
+    """A property on a list.
+
+    Attributes:
+        property_id: the property.
+        score: in [0, 1]: on an investor's list the calibrated affinity; on a list of what is like a
+            property or near a vector the cosine, mapped from [-1, 1].
+        key: where it stands.
+    """
 
     property_id: UUID
     score: float
-    key: Key
-
-
-@dataclass(frozen=True, slots=True)
-class Similar:
-    """A property and its likeness to the one asked about, cosine mapped to [0, 1]."""
-
-    property_id: UUID
-    similarity: float
     key: Key
 
 
@@ -62,7 +46,7 @@ class Kin(NamedTuple):
     Attributes:
         likeness: how alike each is, in [0, 1].
         state: bytes that differ if the one's own interests do; none if it has none.
-        above: how far was looked, for ``Reach.likeness``.
+        above: the score floor of the search.
     """
 
     likeness: dict[UUID, float]
@@ -70,8 +54,8 @@ class Kin(NamedTuple):
     above: float
 
 
-class Shortlist(NamedTuple):
-    """One part of an investor's list, best first, and how far the list looks."""
+class RankedList(NamedTuple):
+    """An investor's list, best first, and the score floors of its searches."""
 
     items: Sequence[Ranked]
-    reach: Reach
+    floors: tuple[float, ...]

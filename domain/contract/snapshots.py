@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.contract.filters import Labels, PropertyFilter, Range
-from domain.contract.ranked_lists import Kin, Reach, Shortlist, Similar
+from domain.contract.ranked_lists import Kin, Ranked, RankedList
 from domain.contract.vocabulary import PropertyType
 
 NUMERIC_COLUMNS: tuple[str, ...] = (
@@ -273,18 +273,14 @@ class Twin(Protocol):
         where: PropertyFilter,
         exclude: Collection[UUID],
         diversity: float = 0.0,
-        reach: Reach | None = None,
-        part: int = 0,
-    ) -> Shortlist:
-        """A part of the investor's list of indexed properties, best first, ties by id.
+        floors: Sequence[float] = (),
+    ) -> RankedList:
+        """The investor's list of some hundred properties, best first, ties by id.
 
-        The first part is the hundred best of what the twin looks at first. If that is not all that
-        matches, the next is what it looks at then, up to a thousand, the best first: some of it may
-        score more, and was found too late. The filter and the exclusions hold inside the search.
+        The filter and the exclusions hold inside the searches.
 
-        With a ``diversity`` above 0, up to 1, there is one part of at most three hundred. Its order
-        is that of maximal marginal relevance (Carbonell and Goldstein 1998), and scores need not
-        fall.
+        With a ``diversity`` above 0, up to 1, the list has at most three hundred. Its order is that
+        of maximal marginal relevance (Carbonell and Goldstein 1998), and scores need not fall.
 
         Args:
             model: the version.
@@ -292,9 +288,8 @@ class Twin(Protocol):
             where: which properties.
             exclude: which not.
             diversity: see above.
-            reach: of the list, where this is not its first page: with it, a property's key
-                depends on that property alone, unless diversity is asked for.
-            part: 0 for the first part, 1 for all that follows, which needs the reach.
+            floors: the score floors of the list, where this is not its first page: with them, a
+                property's key depends on that property alone, unless diversity is asked for.
 
         Raises:
             ValueError: for an investor without any interaction of positive weight.
@@ -311,7 +306,7 @@ class Twin(Protocol):
         exclude: Collection[UUID],
         limit: int,
         diversity: float = 0.0,
-    ) -> list[Similar]:
+    ) -> Sequence[Ranked]:
         """The ``limit`` indexed properties most like the one row of ``anchor``, best first.
 
         With a ``diversity`` above 0 the list ends after three hundred, in an order as for ``rank``;
@@ -327,7 +322,7 @@ class Twin(Protocol):
         exclude: Collection[UUID],
         limit: int,
         diversity: float = 0.0,
-    ) -> list[Similar]:
+    ) -> Sequence[Ranked]:
         """The ``limit`` indexed properties nearest to a unit vector (16,); else as ``similar``."""
         ...
 

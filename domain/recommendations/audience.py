@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, exists, func, select
 
-from domain.contract.ranked_lists import Key, Reach
+from domain.contract.ranked_lists import Key
 from domain.contract.snapshots import InvestorHistory, ModelKey, Twin
 from domain.contract.vocabulary import EXCLUDING, INTERACTION_WEIGHTS
 from domain.core import clock
@@ -23,15 +23,13 @@ from domain.properties.rows import PropertyValues
 from domain.recommendations.cold_start import ENGAGEMENT, ColdListing, interest, liked
 from domain.recommendations.listings import Whole, digest
 from domain.recommendations.paging import (
+    Cursor,
     JudgedPage,
-    Origin,
+    ListSnapshot,
     Page,
-    Place,
     all_of,
-    check_state,
-    check_version,
+    check_cursor,
     page_of,
-    placed,
 )
 from domain.recommendations.ranking import has_approvals, state_of
 from domain.recommendations.reasons import FOLLOWED, no_active_model
@@ -45,11 +43,11 @@ APPROVING = [kind for kind, weight in INTERACTION_WEIGHTS.items() if weight > 0]
 
 @dataclass(frozen=True, slots=True)
 class FoundUser:
-    """An investor on a list, with its score in [0, 1] and its place there."""
+    """An investor on a list, with its score in [0, 1]."""
 
     user: User
     score: float
-    place: Place
+    cursor: Cursor
 
 
 class AudienceAsk(NamedTuple):
@@ -57,8 +55,8 @@ class AudienceAsk(NamedTuple):
 
     property_id: UUID
     size: int
-    after: Place | None = None
-    before: Place | None = None
+    after: Cursor | None = None
+    before: Cursor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +97,16 @@ class Audience:
         answers: dict[AudienceAsk, JudgedPage[FoundUser] | DomainError] = {}
         ready: dict[float, list[AudienceAsk]] = {}
         for ask in asked:
-            place = ask.before or ask.after
+            cursor = ask.before or ask.after
             try:
                 if ask.property_id not in rows:
                     raise not_found("property", ("propertyId",))
-                if place is not None:
-                    check_version(version, place)
-                    check_state(_origin(version, 0.0, rows[ask.property_id]), place)
+                check_cursor(_snapshot(version, 0.0, rows[ask.property_id]), cursor)
             except DomainError as refusal:
                 answers[ask] = refusal
             else:
-                ready.setdefault(place.as_of if place else now.timestamp(), []).append(ask)
+                as_of = cursor.snapshot.as_of if cursor else now.timestamp()
+                ready.setdefault(as_of, []).append(ask)
         # Nearly always one: a request rarely goes on with two lists of different moments.
         for as_of, some in ready.items():
             found = [rows[ask.property_id] for ask in some]
@@ -127,8 +124,8 @@ class Audience:
         tenant_id: UUID,
         user_id: UUID,
         size: int,
-        after: Place | None = None,
-        before: Place | None = None,
+        after: Cursor | None = None,
+        before: Cursor | None = None,
     ) -> Page[FoundUser]:
         """A page of the investors who buy like one, the most alike first; see ``Twin.kin``.
 
@@ -137,7 +134,7 @@ class Audience:
         Raises:
             DomainError: NOT_FOUND for the user; NO_ACTIVE_MODEL; CURSOR_EXPIRED.
         """
-        place = before or after
+        cursor = before or after
         async with self._database.work(tenant_id) as work:
             await users.get(work, user_id, "userId")
             version_id = await tenants.active_version_id(work)
@@ -147,16 +144,14 @@ class Audience:
                     "No model is active yet, and what investors have in common is what a model "
                     "learns of them; ask again once `activeModel` is not null.",
                 )
-            if place is not None:
-                check_version(str(version_id), place)
             gone = await _deactivated(work)
-        bound = place.reach.likeness[0] if place and place.reach.likeness else None
         with searching():
-            kin = await self._twin.kin(ModelKey(tenant_id, version_id), user_id, gone, bound)
-        origin = Origin(str(version_id), 0.0, digest(kin.state))
-        if place is not None:
-            check_state(origin, place)
-        scored = [_Scored(Key(0, -score, one), score) for one, score in kin.likeness.items()]
+            kin = await self._twin.kin(
+                ModelKey(tenant_id, version_id), user_id, gone, _floor(cursor)
+            )
+        snapshot = ListSnapshot(str(version_id), 0.0, digest(kin.state), (kin.above,))
+        check_cursor(snapshot, cursor)
+        scored = [_Scored(Key(-score, one), score) for one, score in kin.likeness.items()]
         people: dict[UUID, User] = {}
 
         async def shown(ids: Collection[UUID]) -> set[UUID]:
@@ -165,9 +160,7 @@ class Audience:
             return set(people)
 
         listing = Whole(sorted(scored, key=lambda one: one.key))
-        page = placed(
-            await page_of(listing, shown, size, after, before), origin, Reach((kin.above,))
-        )
+        page = await page_of(listing, snapshot, shown, size, after, before)
         return Page(_people(page, people), page.has_next, page.has_previous)
 
     async def _score(
@@ -179,8 +172,7 @@ class Audience:
         unwanted: Sequence[Collection[UUID]],
     ) -> dict[AudienceAsk, JudgedPage[FoundUser]]:
         columns = snapshots.columns_of(found)
-        places = [ask.before or ask.after for ask in asked]
-        bounds = [one.reach.likeness[0] if one and one.reach.likeness else None for one in places]
+        bounds = [_floor(ask.before or ask.after) for ask in asked]
         with searching():
             audiences = await self._twin.audience(model, columns, unwanted, bounds)
         everyone = list(dict.fromkeys(one for near, _ in audiences for one in near))
@@ -194,16 +186,15 @@ class Audience:
         pages = {}
         for column, (ask, (near, above)) in enumerate(zip(asked, audiences, strict=True)):
             scored = [
-                _Scored(Key(0, -score, one), score)
+                _Scored(Key(-score, one), score)
                 for one in near
                 if one in row_of
                 for score in [float(matrix[row_of[one], column])]
             ]
             listing = Whole(sorted(scored, key=lambda one: one.key))
-            origin = _origin(str(model.version_id), as_of, found[column])
+            snapshot = _snapshot(str(model.version_id), as_of, found[column], above)
             # Who is deactivated was left out of the search.
-            page = await page_of(listing, all_of, ask.size, ask.after, ask.before)
-            pages[ask] = placed(page, origin, Reach((above,)))
+            pages[ask] = await page_of(listing, snapshot, all_of, ask.size, ask.after, ask.before)
         shown = {item.key.id for page in pages.values() for _, item in page.items}
         people = await self._active(model.tenant_id, shown)
         return {
@@ -217,18 +208,16 @@ class Audience:
         self, tenant_id: UUID, as_of: float, ask: AudienceAsk, found: PropertyValues
     ) -> JudgedPage[FoundUser]:
         """A page of the investors whom a property would suit, without a model."""
-        place = ask.before or ask.after
         # That of the first page, so that no view of the property moves anybody meanwhile.
-        share = place.reach.likeness[0] if place and place.reach.likeness else liked(found)
+        share = _floor(ask.before or ask.after)
+        share = liked(found) if share is None else share
         listing = ColdListing(
             lambda: self._database.work(tenant_id),
             User, interest(found, share), _investors(for_property=found.id),
         )  # fmt: skip
-        page = placed(
-            await page_of(listing, all_of, ask.size, ask.after, ask.before),
-            _origin(ENGAGEMENT, as_of, found), Reach((share,)),
-        )  # fmt: skip
-        items = [FoundUser(item.row, item.score, at) for at, item in page.items]
+        snapshot = _snapshot(ENGAGEMENT, as_of, found, share)
+        page = await page_of(listing, snapshot, all_of, ask.size, ask.after, ask.before)
+        items = [FoundUser(item.row, item.score, cursor) for cursor, item in page.items]
         reason = no_active_model("list", f"the investors' buy boxes and {FOLLOWED}")
         return JudgedPage(items, page.has_next, page.has_previous, None, reason)
 
@@ -239,11 +228,11 @@ class Audience:
         return {one.id: one for one in found.values() if one.deactivated_at is None}
 
 
-def _people(page: Page[tuple[Place, _Scored]], people: Mapping[UUID, User]) -> list[FoundUser]:
+def _people(page: Page[tuple[Cursor, _Scored]], people: Mapping[UUID, User]) -> list[FoundUser]:
     """The users of a page, without who was deleted or deactivated just now."""
     return [
-        FoundUser(people[item.key.id], item.score, place)
-        for place, item in page.items
+        FoundUser(people[item.key.id], item.score, cursor)
+        for cursor, item in page.items
         if item.key.id in people
     ]
 
@@ -283,8 +272,13 @@ def _investors(*, for_property: UUID | None) -> list[ColumnElement[bool]]:
     return wanted
 
 
-def _origin(version: str, as_of: float, found: PropertyValues) -> Origin:
-    return Origin(version, as_of, state_of(snapshots.columns_of([found])))
+def _snapshot(version: str, as_of: float, found: PropertyValues, *floors: float) -> ListSnapshot:
+    return ListSnapshot(version, as_of, state_of(snapshots.columns_of([found])), floors)
+
+
+def _floor(cursor: Cursor | None) -> float | None:
+    """The one floor of a cursor's list; None on a first page."""
+    return cursor.snapshot.floors[0] if cursor and cursor.snapshot.floors else None
 
 
 async def _deactivated(work: Work) -> set[UUID]:

@@ -143,7 +143,7 @@ class ColdItem(Generic[Row]):
     @property
     def key(self) -> Key:
         """Where it stands."""
-        return Key(0, -self.score, self.row.id)
+        return Key(-self.score, self.row.id)
 
 
 class ColdListing(Generic[Row]):
@@ -172,14 +172,14 @@ class ColdListing(Generic[Row]):
         """The first ``count`` behind a key, or of all."""
         query = self._query.order_by(self._score.desc(), self._id).limit(count)
         if key is not None:
-            score = -key.place
+            score = -key.value
             tied = and_(self._score == score, self._id > key.id)
             query = query.where(or_(self._score < score, tied))
         return await self._read(query)
 
     async def before(self, key: Key, count: int) -> list[ColdItem[Row]]:
         """The last ``count`` before a key, in the list's order."""
-        score = -key.place
+        score = -key.value
         tied = and_(self._score == score, self._id < key.id)
         query = (
             self._query.where(or_(self._score > score, tied))

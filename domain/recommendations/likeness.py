@@ -5,7 +5,7 @@ from functools import partial
 from uuid import UUID
 
 from domain.contract.filters import PropertyFilter
-from domain.contract.ranked_lists import Reach, Similar
+from domain.contract.ranked_lists import Ranked
 from domain.contract.snapshots import ModelKey, Twin
 from domain.core.database import Database
 from domain.core.errors import DomainError, ErrorCode, invalid, not_found
@@ -19,18 +19,15 @@ from domain.recommendations.cold_start import (
     likeness,
     wanted,
 )
-from domain.recommendations.listings import MAX_DEPTH, Growing, Whole, digest
+from domain.recommendations.listings import MAX_DEPTH, Whole, digest
 from domain.recommendations.paging import (
+    Cursor,
     JudgedPage,
-    Origin,
-    Place,
+    ListSnapshot,
     all_of,
-    check_diversity,
-    check_state,
-    check_version,
+    check_cursor,
     page_of,
     page_of_diverse,
-    placed,
 )
 from domain.recommendations.ranking import SimilarProperty, state_of
 from domain.recommendations.reasons import no_active_model
@@ -52,13 +49,13 @@ class Likeness:
         property_id: UUID,
         where: PropertyFilter,
         first: int,
-        after: Place | None = None,
+        after: Cursor | None = None,
         diversity: float = 0.0,
-        before: Place | None = None,
+        before: Cursor | None = None,
     ) -> JudgedPage[SimilarProperty]:
-        """The ``first`` matching properties most like one, after a place in the list.
+        """The ``first`` matching properties most like one, after a cursor of the list.
 
-        With ``before`` it is the last ``first`` before that place instead. Without an active model
+        With ``before`` it is the last ``first`` before that cursor instead. Without an active model
         the list follows ``cold_start.likeness``, and ``diversity`` changes nothing.
 
         Raises:
@@ -77,19 +74,15 @@ class Likeness:
                 model = ModelKey(tenant_id, version_id)
                 await readers.before_search(model, where)
                 where = await search.resolved(self._database, tenant_id, where)
-
-                async def most_alike(limit: int) -> list[Similar]:
-                    with searching():
-                        return await self._twin.similar(
-                            model, columns, where, [property_id], limit, diversity
-                        )
-
-                origin = Origin(str(version_id), 0.0, state)
+                most_alike = partial(
+                    self._twin.similar, model, columns, where, [property_id], MAX_DEPTH, diversity
+                )
+                snapshot = ListSnapshot(str(version_id), 0.0, state, (), diversity)
                 return await self._page(
-                    model, most_alike, origin, where, first, after, before, diversity,
-                    readers.reader,
-                )  # fmt: skip
-        return await self._cold(tenant_id, anchor, state, where, first, after, before, diversity)
+                    model, most_alike, snapshot, where, first, after, before, readers.reader
+                )
+        snapshot = ListSnapshot(ATTRIBUTES, 0.0, state, (), diversity)
+        return await self._cold(tenant_id, anchor, snapshot, where, first, after, before)
 
     async def similar_to(
         self,
@@ -98,9 +91,9 @@ class Likeness:
         version: str | None,
         where: PropertyFilter,
         first: int,
-        after: Place | None = None,
+        after: Cursor | None = None,
         diversity: float = 0.0,
-        before: Place | None = None,
+        before: Cursor | None = None,
     ) -> JudgedPage[SimilarProperty]:
         """The ``first`` matching properties nearest to a vector, listed as ``similar`` lists them.
 
@@ -128,78 +121,59 @@ class Likeness:
                 "modelVersion",
             )
         where = await search.resolved(self._database, tenant_id, where)
-
-        async def most_alike(limit: int) -> list[Similar]:
-            with searching():
-                return await self._twin.nearest(model, unit, where, (), limit, diversity)
-
-        origin = Origin(str(version_id), 0.0, digest(unit.tobytes()))
+        most_alike = partial(self._twin.nearest, model, unit, where, (), MAX_DEPTH, diversity)
+        snapshot = ListSnapshot(str(version_id), 0.0, digest(unit.tobytes()), (), diversity)
         return await self._page(
-            model, most_alike, origin, where, first, after, before, diversity,
+            model, most_alike, snapshot, where, first, after, before,
             partial(self._database.read, tenant_id),
         )  # fmt: skip
 
     async def _page(
         self,
         model: ModelKey,
-        most_alike: Callable[[int], Awaitable[list[Similar]]],
-        origin: Origin,
+        most_alike: Callable[[], Awaitable[Sequence[Ranked]]],
+        snapshot: ListSnapshot,
         where: PropertyFilter,
         first: int,
-        after: Place | None,
-        before: Place | None,
-        diversity: float,
+        after: Cursor | None,
+        before: Cursor | None,
         open_reader: OpenReader,
     ) -> JudgedPage[SimilarProperty]:
         """A page of a list by likeness."""
-        place = before or after
-        check_diversity(diversity, place)
-        if place is not None:
-            check_version(origin.version, place)
+        check_cursor(snapshot, before or after)
+        with searching():
+            items = await most_alike()
         found: dict[UUID, PropertyValues] = {}
 
         async def shown(ids: Collection[UUID]) -> set[UUID]:
             return await hydrate(open_reader, ids, where, found)
 
-        if diversity:
-            page = await page_of_diverse(
-                Whole(await most_alike(MAX_DEPTH)), shown, first, after, before, origin, diversity
-            )
-        else:
-            if place is not None:
-                check_state(origin, place)
-            listing = Growing(most_alike, place.rank if place else 0)
-            page = placed(await page_of(listing, shown, first, after, before), origin, Reach())
-        items = [
-            SimilarProperty(found[item.property_id], item.similarity, at) for at, item in page.items
+        page_of_list = page_of_diverse if snapshot.diversity else page_of
+        page = await page_of_list(Whole(items), snapshot, shown, first, after, before)
+        similar = [
+            SimilarProperty(found[item.property_id], item.score, cursor)
+            for cursor, item in page.items
         ]
-        return JudgedPage(items, page.has_next, page.has_previous, model.version_id, None)
+        return JudgedPage(similar, page.has_next, page.has_previous, model.version_id, None)
 
     async def _cold(
         self,
         tenant_id: UUID,
         anchor: PropertyValues,
-        state: str,
+        snapshot: ListSnapshot,
         where: PropertyFilter,
         first: int,
-        after: Place | None,
-        before: Place | None,
-        diversity: float,
+        after: Cursor | None,
+        before: Cursor | None,
     ) -> JudgedPage[SimilarProperty]:
         """A page of what is like a property, without a model."""
-        place = before or after
-        check_diversity(diversity, place)
-        origin = Origin(ATTRIBUTES, 0.0, state)
-        if place is not None:
-            check_version(origin.version, place)
-            check_state(origin, place)
+        check_cursor(snapshot, before or after)
         listing = ColdListing(
             lambda: self._database.work(tenant_id),
             Property, likeness(anchor), wanted(where, [anchor.id]),
         )  # fmt: skip
-        found = await page_of(listing, all_of, first, after, before)
-        page = placed(found, origin, Reach(), diversity)
-        items = [SimilarProperty(item.row, item.score, at) for at, item in page.items]
+        page = await page_of(listing, snapshot, all_of, first, after, before)
+        items = [SimilarProperty(item.row, item.score, cursor) for cursor, item in page.items]
         follows = (
             "attributes and location"
             if is_comparable(anchor)

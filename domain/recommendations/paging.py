@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from domain.contract.ranked_lists import Key, Reach
+from domain.contract.ranked_lists import Key
 from domain.core.errors import DomainError, ErrorCode, invalid
 from domain.recommendations.listings import MAX_DEPTH, Listing, Scored, Whole
 from domain.recommendations.reasons import Reason
@@ -13,38 +13,40 @@ from domain.recommendations.reasons import Reason
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A place in a ranked list: where a page ended, and the list that it was a page of.
+class ListSnapshot(NamedTuple):
+    """What all pages of a list have in common; its first page fixes it.
 
     Attributes:
         version: the model version's id in text, or ``ENGAGEMENT`` or ``ATTRIBUTES``.
         as_of: seconds since 1970 UTC; the list is that of what was known of the investor then, so
             that feedback given between two pages neither repeats nor skips a property.
-        state: a digest of what the list is ranked by, and so far of what a diverse list showed; a
-            list whose state became another cannot go on.
-        reach: how far the list looks.
-        key: where the last property stands; of a list that no model ranked, ``place`` is what
-            orders it, falling.
-        rank: the last property's rank, from 1.
-        diversity: of the list, 0 to 1.
+        state: a digest of what the list is ranked by; a list whose state became another cannot go
+            on.
+        floors: the score floors of the searches that bring its candidates.
+        diversity: 0 to 1.
     """
 
     version: str
     as_of: float
     state: str
-    reach: Reach
-    key: Key
-    rank: int
+    floors: tuple[float, ...] = ()
     diversity: float = 0.0
 
 
-class Origin(NamedTuple):
-    """What all pages of a list have in common; see ``Place``."""
+class Cursor(NamedTuple):
+    """An item of a ranked list.
 
-    version: str
-    as_of: float
-    state: str
+    Attributes:
+        snapshot: the list.
+        key: of the item.
+        rank: of the item, from 1.
+        path: of a diverse list a digest of all items up to this one, else empty.
+    """
+
+    snapshot: ListSnapshot
+    key: Key
+    rank: int
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,128 +72,113 @@ class JudgedPage(Page[Item]):
 
 
 def expired(why: str) -> DomainError:
-    """The refusal of a place whose list cannot go on."""
+    """The refusal of a cursor whose list cannot go on."""
     return DomainError(
         ErrorCode.CURSOR_EXPIRED, f"{why}; ask for the first page again.", ("after",)
     )
 
 
-def check_diversity(diversity: float, place: Place | None) -> None:
-    """Check a list's diversity. Raises DomainError INVALID_INPUT, also for another list's place."""
+def check_cursor(snapshot: ListSnapshot, cursor: Cursor | None) -> None:
+    """Check a list's diversity, and that a cursor is of that list.
+
+    Raises:
+        DomainError: INVALID_INPUT for the diversity, also for another than the cursor's;
+            CURSOR_EXPIRED if another version ranks now, or the state became another.
+    """
+    diversity = snapshot.diversity
     if not 0 <= diversity <= 1:
         raise invalid(f"diversity {diversity:g}: use 0 to 1", "diversity")
-    if place is not None and place.diversity != diversity:
+    if cursor is None:
+        return
+    if cursor.snapshot.diversity != diversity:
         raise invalid(
-            f"after: this cursor is of a list of diversity {place.diversity:g}, not "
+            f"after: this cursor is of a list of diversity {cursor.snapshot.diversity:g}, not "
             f"{diversity:g}; go on with the diversity of the first page",
             "after",
         )
-
-
-def check_version(version: str, place: Place) -> None:
-    """Check that the same ranks as did at a place. Raises DomainError CURSOR_EXPIRED."""
-    if place.version != version:
+    if cursor.snapshot.version != snapshot.version:
         raise expired("Another model ranks now")
-
-
-def check_state(origin: Origin, place: Place) -> None:
-    """Check that the list of a place is still the same. Raises DomainError CURSOR_EXPIRED."""
-    if place.state != origin.state:
+    if cursor.snapshot.state != snapshot.state:
         raise expired(
             "What this list is ranked by was changed, deleted or taken back: an opinion, or a "
             "property that it goes by"
         )
 
 
-def placed(
-    page: Page[tuple[int, Scored]], origin: Origin, reach: Reach, diversity: float = 0.0
-) -> Page[tuple[Place, Scored]]:
-    """A page with each property's place instead of its rank."""
-    items = [(Place(*origin, reach, item.key, rank, diversity), item) for rank, item in page.items]
-    return Page(items, page.has_next, page.has_previous)
+Shown = Callable[[Collection[UUID]], Awaitable[set[UUID]]]
+"""Tells which of some properties or investors may be shown."""
 
 
-async def page_of_diverse(
-    listing: Whole[Scored],
-    shown: Callable[[Collection[UUID]], Awaitable[set[UUID]]],
-    size: int,
-    after: Place | None,
-    before: Place | None,
-    origin: Origin,
-    diversity: float,
-    reach: Reach = Reach(),  # noqa: B008
-) -> Page[tuple[Place, Scored]]:
-    """As ``page_of``, of a list in which a property's place depends on those before it.
-
-    Raises:
-        DomainError: CURSOR_EXPIRED if another list begins now, up to the place.
-    """
-    states = listing.states(origin.state)
-    place = before or after
-    if place is not None:
-        depth = int(place.key.place)
-        if not 0 < depth <= len(states) or states[depth - 1] != place.state:
-            raise expired("What this list was picked from was changed")
-    page = await page_of(listing, shown, size, after, before)
-    items = [
-        (
-            Place(
-                origin.version, origin.as_of, states[int(item.key.place) - 1], reach, item.key,
-                rank, diversity,
-            ),
-            item,
-        )
-        for rank, item in page.items
-    ]  # fmt: skip
-    return Page(items, page.has_next, page.has_previous)
+async def all_of(ids: Collection[UUID]) -> set[UUID]:
+    """Shows all of a list."""
+    return set(ids)
 
 
 async def page_of(
     listing: Listing[Scored],
-    shown: Callable[[Collection[UUID]], Awaitable[set[UUID]]],
+    snapshot: ListSnapshot,
+    shown: Shown,
     size: int,
-    after: Place | None = None,
-    before: Place | None = None,
-) -> Page[tuple[int, Scored]]:
-    """A page of a list, without what is not to be shown, each property with its rank from 1.
+    after: Cursor | None = None,
+    before: Cursor | None = None,
+) -> Page[tuple[Cursor, Scored]]:
+    """A page of a list, without what may not be shown; each item with its cursor.
 
     Args:
         listing: the list.
-        shown: which of some properties are to be shown.
+        snapshot: what the cursors of the page say of the list.
+        shown: which of some items may be shown.
         size: of the page; with 0 the answer only says whether there are items.
-        after: the page begins behind this place; at the start of the list, if none.
-        before: the page ends before this place instead.
+        after: the page begins behind this item; at the start of the list, if none.
+        before: the page ends before this item instead.
     """
     if before is not None:
         items = await _shown(listing, shown, size + 1, before.key, backward=True)
         page = items[max(0, len(items) - size) :]
         first_rank = max(1, before.rank - len(page))
-        ranked = list(enumerate(page, first_rank))
-        return Page(ranked, has_next=True, has_previous=len(items) > size)
-    rank = after.rank if after else 0
-    if rank >= MAX_DEPTH:
-        return Page([], has_next=False, has_previous=True)
-    size = min(size, MAX_DEPTH - rank)
-    items = await _shown(listing, shown, size + 1, after.key if after else None)
-    return Page(
-        list(enumerate(items[:size], rank + 1)),
-        has_next=len(items) > size and rank + size < MAX_DEPTH,
-        has_previous=after is not None,
-    )
+        has_next, has_previous = True, len(items) > size
+    else:
+        rank = after.rank if after else 0
+        if rank >= MAX_DEPTH:
+            return Page([], has_next=False, has_previous=True)
+        size = min(size, MAX_DEPTH - rank)
+        items = await _shown(listing, shown, size + 1, after.key if after else None)
+        page, first_rank = items[:size], rank + 1
+        has_next, has_previous = len(items) > size and rank + size < MAX_DEPTH, after is not None
+    cursors = [Cursor(snapshot, one.key, rank) for rank, one in enumerate(page, first_rank)]
+    return Page(list(zip(cursors, page, strict=True)), has_next, has_previous)
 
 
-async def all_of(ids: Collection[UUID]) -> set[UUID]:
-    """Shows all of a list, for ``page_of``."""
-    return set(ids)
+async def page_of_diverse(
+    listing: Whole[Scored],
+    snapshot: ListSnapshot,
+    shown: Shown,
+    size: int,
+    after: Cursor | None,
+    before: Cursor | None,
+) -> Page[tuple[Cursor, Scored]]:
+    """As ``page_of``, of a list in which an item's position depends on those before it.
+
+    The values of its keys are the positions, from 1.
+
+    Raises:
+        DomainError: CURSOR_EXPIRED if another list begins now, up to the cursor.
+    """
+    paths = listing.paths()
+    cursor = before or after
+    if cursor is not None:
+        depth = int(cursor.key.value)
+        if not 0 < depth <= len(paths) or paths[depth - 1] != cursor.path:
+            raise expired("What this list was picked from was changed")
+    page = await page_of(listing, snapshot, shown, size, after, before)
+    items = [
+        (cursor._replace(path=paths[int(item.key.value) - 1]), item) for cursor, item in page.items
+    ]
+    return Page(items, page.has_next, page.has_previous)
 
 
 async def _shown(
-    listing: Listing[Scored],
-    shown: Callable[[Collection[UUID]], Awaitable[set[UUID]]],
-    count: int,
-    key: Key | None,
-    *,
-    backward: bool = False,
+    listing: Listing[Scored], shown: Shown, count: int, key: Key | None, *, backward: bool = False
 ) -> list[Scored]:
     """The nearest ``count`` to be shown behind a key or before it; fewer only at the end."""
     found: list[Scored] = []

@@ -15,7 +15,7 @@ from domain.interactions import histories
 from domain.properties.rows import PropertyValues
 from domain.recommendations.cold_start import ENGAGEMENT
 from domain.recommendations.listings import digest
-from domain.recommendations.paging import Place, check_version, expired
+from domain.recommendations.paging import Cursor, ListSnapshot, expired
 from domain.recommendations.reasons import Reason
 
 _WEIGHTS = np.array([INTERACTION_WEIGHTS[kind] for kind in InteractionKind])
@@ -55,6 +55,10 @@ class Ranking:
         """What answers for the ranking: the version's id, or ``ENGAGEMENT``."""
         return str(self.model.version_id) if self.model else ENGAGEMENT
 
+    def snapshot(self, diversity: float) -> ListSnapshot:
+        """The list in that diversity, but for its floors."""
+        return ListSnapshot(self.version, self.history.as_of, self.state, (), diversity)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recommendation:
@@ -63,7 +67,7 @@ class Recommendation:
     property: PropertyValues
     score: float
     rank: int
-    place: Place
+    cursor: Cursor
     ranking: Ranking
 
 
@@ -91,7 +95,7 @@ class SimilarProperty:
 
     property: PropertyValues
     similarity: float
-    place: Place
+    cursor: Cursor
 
 
 def has_approvals(history: InvestorHistory) -> bool:
@@ -103,7 +107,7 @@ async def ranking_of(
     reader: Reader,
     user_id: UUID,
     where: PropertyFilter,
-    after: Place | None,
+    after: Cursor | None,
     in_memory: histories.Known | None = None,
 ) -> Ranking:
     """What the list of an investor is ranked by, or was when its first page was asked for.
@@ -113,7 +117,7 @@ async def ranking_of(
     Raises:
         DomainError: NOT_FOUND for the user; CURSOR_EXPIRED if the list cannot go on.
     """
-    begun_at = datetime.fromtimestamp(after.as_of, UTC) if after else None
+    begun_at = datetime.fromtimestamp(after.snapshot.as_of, UTC) if after else None
     known = await histories.investors(reader, [user_id], begun_at, in_memory, with_excluded=True)
     if user_id not in known.histories:
         raise not_found("user", ("userId",))
@@ -126,7 +130,7 @@ async def ranking_of(
         buy_box_set_at = known.buy_box_set_at[user_id]
         if buy_box_set_at is not None and buy_box_set_at > as_of:
             raise expired("The buy box was changed")
-        version_id = version_of(after, answering)
+        version_id = None if after.snapshot.version == ENGAGEMENT else answering
         if version_id is not None and not has_approvals(history):
             raise expired("The feedback that this list follows was taken back")
     state = ""
@@ -143,14 +147,6 @@ async def ranking_of(
         model_active=answering is not None,
         state=state,
     )
-
-
-def version_of(after: Place, answering: UUID | None) -> UUID | None:
-    """The version that ranked the page before; CURSOR_EXPIRED if it answers no more."""
-    if after.version == ENGAGEMENT:
-        return None
-    check_version(str(answering) if answering else ENGAGEMENT, after)
-    return answering
 
 
 def state_of(columns: PropertyColumns, *further: bytes) -> str:

@@ -6,7 +6,7 @@ from functools import partial
 from uuid import UUID
 
 from domain.contract.filters import PropertyFilter
-from domain.contract.ranked_lists import Ranked, Reach, Shortlist
+from domain.contract.ranked_lists import Ranked
 from domain.contract.snapshots import InvestorHistory, ModelKey, Twin
 from domain.core.database import Database
 from domain.interactions import histories
@@ -16,7 +16,6 @@ from domain.properties.rows import PropertyValues
 from domain.properties.table import Property
 from domain.recommendations.audience import Audience
 from domain.recommendations.cold_start import (
-    ENGAGEMENT,
     ColdListing,
     cold_order,
     cold_score,
@@ -26,17 +25,14 @@ from domain.recommendations.concentration import Concentration, concentration
 from domain.recommendations.counterfactuals import TOP, Counterfactual, repriced, smallest_change
 from domain.recommendations.explanations import Explainer, named_in
 from domain.recommendations.likeness import Likeness, hydrate
-from domain.recommendations.listings import Parts, Whole
+from domain.recommendations.listings import Whole
 from domain.recommendations.paging import (
-    Origin,
+    Cursor,
     Page,
-    Place,
     all_of,
-    check_diversity,
-    check_state,
+    check_cursor,
     page_of,
     page_of_diverse,
-    placed,
 )
 from domain.recommendations.ranking import (
     Judgement,
@@ -70,25 +66,25 @@ class Recommender:
         user_id: UUID,
         where: PropertyFilter,
         first: int,
-        after: Place | None = None,
+        after: Cursor | None = None,
         diversity: float = 0.0,
-        before: Place | None = None,
+        before: Cursor | None = None,
     ) -> Page[Recommendation]:
-        """The best ``first`` matching properties for an investor after a place in the list.
+        """The best ``first`` matching properties for an investor after a cursor of the list.
 
-        With ``before`` it is the last ``first`` before that place instead. Where no model ranks,
+        With ``before`` it is the last ``first`` before that cursor instead. Where no model ranks,
         ``diversity`` changes nothing.
 
         Raises:
             DomainError: NOT_FOUND for the user; INVALID_INPUT for the diversity; CURSOR_EXPIRED
-                when the list of the place cannot go on; NO_ACTIVE_MODEL after an update, until
+                when the list of the cursor cannot go on; NO_ACTIVE_MODEL after an update, until
                 the tenant is reindexed.
         """
-        place = before or after
-        check_diversity(diversity, place)
+        cursor = before or after
         async with Readers(self._database, self._twin, tenant_id) as readers:
             async with readers.reader() as reader:
-                ranking = await ranking_of(reader, user_id, where, place, self._twin.properties)
+                ranking = await ranking_of(reader, user_id, where, cursor, self._twin.properties)
+            check_cursor(ranking.snapshot(diversity), cursor)
             if ranking.model is not None:
                 await readers.before_search(ranking.model, where)
                 where = await search.resolved(self._database, tenant_id, where)
@@ -100,8 +96,8 @@ class Recommender:
         if ranking.model is None:
             return await self._cold(ranking, first, after, before, diversity)
         items = [
-            Recommendation(found[item.property_id], item.score, at.rank, at, ranking)
-            for at, item in page.items
+            Recommendation(found[item.property_id], item.score, cursor.rank, cursor, ranking)
+            for cursor, item in page.items
         ]
         return Page(items, page.has_next, page.has_previous)
 
@@ -204,46 +200,37 @@ class Recommender:
         self,
         ranking: Ranking,
         first: int,
-        after: Place | None,
-        before: Place | None,
+        after: Cursor | None,
+        before: Cursor | None,
         diversity: float,
         found: dict[UUID, PropertyValues],
         open_reader: OpenReader,
-    ) -> Page[tuple[Place, Ranked]]:
+    ) -> Page[tuple[Cursor, Ranked]]:
         """A page of a list that a model ranks; the rows of its properties go into ``found``."""
-        model, place = ranking.model, before or after
+        model, cursor = ranking.model, before or after
         assert model is not None
-
-        async def rank(reach: Reach | None, part: int) -> Shortlist:
-            with searching():
-                return await self._twin.rank(
-                    model, ranking.history, ranking.where, ranking.exclude, diversity, reach, part
-                )
+        floors = cursor.snapshot.floors if cursor else ()
+        with searching():
+            items, floors = await self._twin.rank(
+                model, ranking.history, ranking.where, ranking.exclude, diversity, floors
+            )
 
         async def shown(ids: Collection[UUID]) -> set[UUID]:
-            # Ranked with what was excluded at first, so that no diverse list is another.
+            # What was excluded since the first page is hidden, and not left out of the search: a
+            # diverse list would become another.
             wanted = set(ids) - ranking.excluded_since
             return await hydrate(open_reader, wanted, ranking.where, found)
 
-        origin = Origin(ranking.version, ranking.history.as_of, ranking.state)
-        reach = place.reach if place else None
-        if diversity:
-            items, reach = await rank(reach, 0)
-            return await page_of_diverse(
-                Whole(items), shown, first, after, before, origin, diversity, reach
-            )
-        if place is not None:
-            check_state(origin, place)
-        parts = Parts(rank, reach)
-        page = await page_of(parts, shown, first, after, before)
-        return placed(page, origin, parts.reach)
+        snapshot = ranking.snapshot(diversity)._replace(floors=floors)
+        page = page_of_diverse if diversity else page_of
+        return await page(Whole(items), snapshot, shown, first, after, before)
 
     async def _cold(
         self,
         ranking: Ranking,
         first: int,
-        after: Place | None,
-        before: Place | None,
+        after: Cursor | None,
+        before: Cursor | None,
         diversity: float,
     ) -> Page[Recommendation]:
         box = ranking.history.buy_box
@@ -252,12 +239,9 @@ class Recommender:
             lambda: self._database.work(ranking.tenant_id),
             Property, cold_order(box), wanted(ranking.where, exclude),
         )  # fmt: skip
-        origin = Origin(ENGAGEMENT, ranking.history.as_of, "")
-        page = placed(
-            await page_of(listing, all_of, first, after, before), origin, Reach(), diversity
-        )
+        page = await page_of(listing, ranking.snapshot(diversity), all_of, first, after, before)
         items = [
-            Recommendation(item.row, cold_score(item.row, box), at.rank, at, ranking)
-            for at, item in page.items
+            Recommendation(item.row, cold_score(item.row, box), cursor.rank, cursor, ranking)
+            for cursor, item in page.items
         ]
         return Page(items, page.has_next, page.has_previous)

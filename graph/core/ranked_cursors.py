@@ -1,4 +1,4 @@
-"""Pages of ranked lists: their arguments, and the cursors that name a place in such a list."""
+"""Pages of ranked lists: their arguments, and their cursors."""
 
 import math
 from collections.abc import Callable
@@ -7,10 +7,10 @@ from uuid import UUID
 
 import strawberry
 
-from domain.contract.ranked_lists import Key, Reach
+from domain.contract.ranked_lists import Key
 from domain.core.errors import invalid
 from domain.recommendations.listings import MAX_DEPTH
-from domain.recommendations.paging import Page, Place
+from domain.recommendations.paging import Cursor, ListSnapshot, Page
 from graph.core.pagination import (
     YEAR_9999,
     PageInfo,
@@ -22,19 +22,19 @@ from graph.core.pagination import (
 )
 
 
-class Placed(Protocol):
+class Listed(Protocol):
     """An item of a ranked list."""
 
     @property
-    def place(self) -> Place:
-        """Its place there."""
+    def cursor(self) -> Cursor:
+        """Its cursor there."""
         ...
 
 
-Found = TypeVar("Found", bound=Placed)
+Found = TypeVar("Found", bound=Listed)
 Edge = TypeVar("Edge")
 
-MAX_SOURCES = 4
+MAX_FLOORS = 3
 
 RankedLast = Annotated[
     int | None,
@@ -50,11 +50,11 @@ RankedBefore = Annotated[
 
 
 class Window(NamedTuple):
-    """Which page of a ranked list is asked for: so many after a place, or else before one."""
+    """Which page of a ranked list is asked for: so many after a cursor, or else before one."""
 
     size: int
-    after: Place | None
-    before: Place | None
+    after: Cursor | None
+    before: Cursor | None
 
 
 def window(
@@ -73,67 +73,52 @@ def window(
         raise invalid("before: give last as well, or ask with first and after", "before")
     if before is not None and after is not None:
         raise invalid("after: give it with first; with last, give before alone", "after")
-    return Window(size, parse_place(after, kind, "after"), parse_place(before, kind, "before"))
+    return Window(size, parse_cursor(after, kind, "after"), parse_cursor(before, kind, "before"))
 
 
 def ranked_page(
     kind: str, page: Page[Found], edge: Callable[[str, Found], Edge]
 ) -> tuple[list[Edge], PageInfo]:
-    """The edges of a page of a ranked list, each made of a cursor and an item, and where it is."""
-    cursors = [place_cursor(kind, item.place) for item in page.items]
+    """The edges of a page of a ranked list, each made of a cursor and an item, and its info."""
+    cursors = [cursor_text(kind, item.cursor) for item in page.items]
     edges = list(map(edge, cursors, page.items))
     return edges, page_info(cursors, has_next=page.has_next, has_previous=page.has_previous)
 
 
-def place_cursor(kind: str, place: Place) -> str:
-    """The cursor of an item of a ranked list; ``kind`` keeps lists of different kinds apart."""
-    last = place.reach.last
-    return encode(
-        kind, place.version, place.as_of, place.state, place.diversity, place.rank,
-        place.key.part, place.key.place, place.key.id.hex,
-        place.reach.likeness, None if last is None else (last.place, last.id.hex),
-    )  # fmt: skip
+def cursor_text(kind: str, cursor: Cursor) -> str:
+    """The cursor as clients get it; ``kind`` keeps lists of different kinds apart."""
+    key = cursor.key
+    return encode(kind, *cursor.snapshot, key.value, key.id.hex, cursor.rank, cursor.path)
 
 
-def parse_place(cursor: str | None, kind: str, field: str = "after") -> Place | None:
-    """The place of a cursor. Raises DomainError INVALID_INPUT for another list's."""
-    if cursor is None:
+def parse_cursor(text: str | None, kind: str, field: str = "after") -> Cursor | None:
+    """The cursor of a text. Raises DomainError INVALID_INPUT for another list's."""
+    if text is None:
         return None
-    parts = decode(cursor, kind, 10, field)
+    parts = decode(text, kind, 9, field)
     try:
-        place = _place(*parts)
+        return _cursor(*parts)
     except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
         raise not_ours(field) from None
-    return place
 
 
-def _place(
-    version: Any, as_of: Any, state: Any, diversity: Any, rank: Any,
-    part: Any, at: Any, at_id: Any, likeness: Any, last: Any,
-) -> Place:  # fmt: skip
+def _cursor(
+    version: Any, as_of: Any, state: Any, floors: Any, diversity: Any,
+    value: Any, key_id: Any, rank: Any, path: Any,
+) -> Cursor:  # fmt: skip
     """Raises what conversions raise, and ValueError for what no list can have."""
-    reach = Reach(
-        tuple(_number(one) for one in likeness),
-        None if last is None else Key(0, _number(last[0]), UUID(last[1])),
+    snapshot = ListSnapshot(
+        str(version), _number(as_of), str(state), tuple(map(_number, floors)), _number(diversity)
     )
-    place = Place(
-        version=str(version),
-        as_of=_number(as_of),
-        state=str(state),
-        reach=reach,
-        key=Key(int(part), _number(at), UUID(at_id)),
-        rank=int(rank),
-        diversity=_number(diversity),
-    )
+    cursor = Cursor(snapshot, Key(_number(value), UUID(key_id)), int(rank), str(path))
     if not (
-        0 <= place.as_of <= YEAR_9999
-        and 0 < place.rank <= MAX_DEPTH
-        and place.key.part in (0, 1, 2)
-        and 0 <= place.diversity <= 1
-        and len(reach.likeness) <= MAX_SOURCES
+        0 <= snapshot.as_of <= YEAR_9999
+        and 0 < cursor.rank <= MAX_DEPTH
+        and 0 <= snapshot.diversity <= 1
+        and len(snapshot.floors) <= MAX_FLOORS
     ):
-        raise ValueError(place)
-    return place
+        raise ValueError(cursor)
+    return cursor
 
 
 def _number(value: Any) -> float:

@@ -34,7 +34,7 @@ class InterestedUser:
     @staticmethod
     def of(item: FoundUser) -> "InterestedUser":
         """An investor as a client sees it."""
-        return InterestedUser(user=User.of(item.user), score=item.score, rank=item.place.rank)
+        return InterestedUser(user=User.of(item.user), score=item.score, rank=item.cursor.rank)
 
 
 @strawberry.type

@@ -11,7 +11,7 @@ from domain.properties.rows import PropertyValues
 from domain.recommendations.audience import AudienceAsk, FoundUser
 from domain.recommendations.concentration import Concentration
 from domain.recommendations.counterfactuals import Counterfactual
-from domain.recommendations.paging import JudgedPage, Page, Place
+from domain.recommendations.paging import Cursor, JudgedPage, Page
 from domain.recommendations.ranking import Judgement, Ranking, Recommendation, SimilarProperty
 from domain.recommendations.reasons import Reason
 from graph.core.context import Context
@@ -46,9 +46,9 @@ class RankedList(NamedTuple):
     of: UUID
     where: PropertyFilter
     first: int
-    after: Place | None
+    after: Cursor | None
     diversity: float
-    before: Place | None
+    before: Cursor | None
 
 
 class KinAsk(NamedTuple):
@@ -56,8 +56,8 @@ class KinAsk(NamedTuple):
 
     user_id: UUID
     size: int
-    after: Place | None
-    before: Place | None
+    after: Cursor | None
+    before: Cursor | None
 
 
 class NearList(NamedTuple):
@@ -67,9 +67,9 @@ class NearList(NamedTuple):
     version: str | None
     where: PropertyFilter
     first: int
-    after: Place | None
+    after: Cursor | None
     diversity: float
-    before: Place | None
+    before: Cursor | None
 
 
 class RecommendationLoaders(Loaders):

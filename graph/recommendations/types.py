@@ -134,7 +134,7 @@ class RecommendationConnection(Connection[Recommendation]):
     """A page of recommendations, the best first.
 
     `totalCount` counts the properties that match the filter and may be recommended to the investor,
-    who does not own them and has neither disliked nor dismissed them. The list shows a thousand of
-    them at most: the first hundred by score, then the others by score, which may begin with higher
-    scores than the first hundred end with.
+    who does not own them and has neither disliked nor dismissed them. The list shows at least the
+    five hundred of them that are most like the investor's interests, and at most eight hundred, by
+    score; without a model, at most a thousand.
     """

@@ -14,34 +14,32 @@ from numpy.typing import NDArray
 
 from domain.contract.filters import Circle, PropertyFilter
 from domain.contract.snapshots import BuyBox
+from ml.catalogue.lazy import LazySequence
 from ml.catalogue.property_ids import PropertyIds
 from ml.twin.items import Items
 
-EVERYTHING = -2.0
-"""A bound below every likeness: everything exceeds it."""
+NO_FLOOR = -2.0
+"""A floor below every likeness."""
 
-BELOW = 1e-6
-"""Differences of likeness as small as this do not count."""
-
-MOST_TIES = 1000
-"""Further properties that are read where many are equally alike, to keep the smallest ids."""
+TOLERANCE = 1e-6
+"""Differences of likeness as small as this do not count: the engines round differently."""
 
 
 class Source(NamedTuple):
     """One search for candidates: the properties most like the interests that meet its conditions.
 
     Attributes:
-        limit: number of properties; slightly fewer where several are as alike as the last one.
+        limit: number of properties; more where others are as alike as the last one.
         unowned: only properties that no investor of the tenant owns.
         near: only properties within at least one of the circles; None for no such condition.
-        above: brings everything more alike than this instead, up to twice the limit. None on the
-            first page of a list, which finds the bound out: see ``Candidates.above``.
+        floor: brings everything at least as alike as this instead, up to twice the limit. None on
+            the first page of a list, which finds the floor: see ``Candidates.floors``.
     """
 
     limit: int
     unowned: bool = False
     near: tuple[Circle, ...] | None = None
-    above: float | None = None
+    floor: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,28 +50,42 @@ class Candidates:
         ids: n property ids, ascending.
         items: what the second stage reads of them, on the CPU.
         met: float64 (n,), the share of the buy box that each meets; None without a buy box.
-        sources: bool (s, n), which of the s sources brought which property.
-        above: for each source a likeness that every property it brought exceeds, and no other
-            property that meets its conditions; ``EVERYTHING`` if it brought all there are.
+        floors: for each source the likeness that every property it brought has at least, and no
+            other property that meets its conditions; ``NO_FLOOR`` if it brought all there are.
     """
 
     ids: PropertyIds
     items: Items
     met: NDArray[np.float64] | None
-    sources: NDArray[np.bool_]
-    above: tuple[float, ...]
+    floors: tuple[float, ...]
 
 
 class Hit(NamedTuple):
-    """A property that a search found, and its cosine with the query.
-
-    Attributes:
-        vector: its unit vector (16,); empty unless it was asked for.
-    """
+    """A property that a search found, and its cosine with the query."""
 
     property_id: UUID
     cosine: float
-    vector: NDArray[np.float32]
+
+
+class Hits(LazySequence[Hit]):
+    """The properties that a search found, best first.
+
+    Attributes:
+        ids: n property ids.
+        cosines: (n,), float32 or float64.
+        vectors: float32 (n, 16), their unit vectors; (n, 0) unless they were asked for.
+    """
+
+    def __init__(
+        self,
+        ids: PropertyIds,
+        cosines: NDArray[np.floating],
+        vectors: NDArray[np.float32],
+    ) -> None:
+        super().__init__(len(ids), lambda row: Hit(ids[row], float(cosines[row])))
+        self.ids = ids
+        self.cosines = cosines
+        self.vectors = vectors
 
 
 class CandidateGenerator(Protocol):
@@ -111,8 +123,8 @@ class CandidateGenerator(Protocol):
         limit: int,
         *,
         with_vectors: bool = False,
-    ) -> list[Hit]:
-        """The ``limit`` properties nearest to the vector (16,), best first.
+    ) -> Hits:
+        """The ``limit`` properties, at least one, nearest to the vector (16,), best first.
 
         The filter and the exclusions hold inside the search: the list is full if matches exist.
         Equal cosines are ordered by property id, and the smallest ids are kept.
@@ -120,24 +132,15 @@ class CandidateGenerator(Protocol):
         ...
 
 
-def mostly_ties(source: Source, likeness: Sequence[float], limit: int) -> bool:
-    """Whether half of the likenesses, in descending order, equal the last: there may be more."""
-    return (
-        source.above is None
-        and len(likeness) == limit
-        and likeness[source.limit // 2] == likeness[-1]
-    )
+def floor_of(source: Source, likeness: Sequence[float] | NDArray[np.float32]) -> float:
+    """The floor of a source.
 
-
-def exceeded(source: Source, likeness: Sequence[float], limit: int) -> float:
-    """The likeness that the properties of a source have to exceed.
-
-    It leaves out the last one found and its equals, since further equals may not have been found.
+    Args:
+        source: the source.
+        likeness: of what meets its conditions, falling, at least up to its limit.
     """
-    if source.above is not None:
-        return source.above
-    if len(likeness) < limit:
-        return EVERYTHING
-    last = likeness[-1]
-    # Where more than a thousand are equal, the engine chooses which of them are found.
-    return last - BELOW if mostly_ties(source, likeness, limit) else last
+    if source.floor is not None:
+        return source.floor
+    if len(likeness) < source.limit:
+        return NO_FLOOR
+    return float(likeness[source.limit - 1]) - TOLERANCE

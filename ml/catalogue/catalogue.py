@@ -16,15 +16,7 @@ from numpy.typing import NDArray
 
 from domain.contract.filters import KM_PER_DEGREE, Circle, PropertyFilter
 from domain.contract.snapshots import BuyBox, PropertyColumns
-from ml.catalogue.candidates import (
-    BELOW,
-    MOST_TIES,
-    Candidates,
-    Hit,
-    Source,
-    exceeded,
-    mostly_ties,
-)
+from ml.catalogue.candidates import TOLERANCE, Candidates, Hits, Source, floor_of
 from ml.catalogue.columns import FilterColumns, FilterView
 from ml.catalogue.filters import distance_km, matching
 from ml.catalogue.growing import Growing
@@ -262,14 +254,12 @@ class Catalogue:
         limit: int,
         *,
         with_vectors: bool = False,
-    ) -> list[Hit]:
+    ) -> Hits:
         """See ``CandidateGenerator``."""
-        if limit < 1:
-            return []
         wanted = self._wanted(where, exclude)
-        found = await _aside(len(self._ids), lambda: wanted().nearest(vector, limit))
-        vectors = found.vectors if with_vectors else np.empty((len(found.ids), 0), dtype=np.float32)
-        return list(map(Hit, found.ids, found.cosines.tolist(), vectors))
+        return await _aside(
+            len(self._ids), lambda: wanted().nearest(vector, limit, with_vectors=with_vectors)
+        )
 
     def among(self, wanted: NDArray[np.bool_]) -> "Wanted":
         """Restricts searches to rows: ``wanted`` is bool (n,), in the order of writing."""
@@ -305,13 +295,6 @@ class Catalogue:
         return wanted
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Nearest:
-    ids: PropertyIds
-    cosines: NDArray[np.float32]
-    vectors: NDArray[np.float32]
-
-
 class _Likeness(NamedTuple):
     """Likenesses, float32 (m,), and the rows (m,) that they belong to; None for all rows."""
 
@@ -335,29 +318,24 @@ class Wanted:
         """See ``CandidateGenerator``."""
         view, likeness = self._view, self._likeness(interests)
         brought = [self._brought(one, likeness, interests) for one in sources]
-        every = np.concatenate([rows for rows, _ in brought])
-        rows, place = np.unique(every, return_inverse=True)
-        by_id = np.argsort(view.ids[rows])
-        rank = np.empty_like(by_id)
-        rank[by_id] = np.arange(len(rows))
-        rows = rows[by_id]
-        by_source = np.zeros((len(sources), len(rows)), dtype=np.bool_)
-        counts = [len(some) for some, _ in brought]
-        by_source[np.repeat(np.arange(len(sources)), counts), rank[place]] = True
+        rows = np.unique(np.concatenate([rows for rows, _ in brought]))
+        rows = rows[np.argsort(view.ids[rows])]
         return Candidates(
             ids=PropertyIds(view.ids[rows]),
             items=_items(view, rows),
             met=_met(view.filters, rows, box) if box else None,
-            sources=by_source,
-            above=tuple(above for _, above in brought),
+            floors=tuple(floor for _, floor in brought),
         )
 
-    def nearest(self, vector: NDArray[np.float32], limit: int) -> _Nearest:
-        """The rows nearest to a vector (16,), best first, ties by id."""
+    def nearest(
+        self, vector: NDArray[np.float32], limit: int, *, with_vectors: bool = False
+    ) -> Hits:
+        """The properties nearest to a vector (16,), best first, ties by id."""
         view, queries = self._view, vector[None]
         rows, cosines = self._best(self._likeness(queries), queries, limit)
         rows, cosines = rows[:limit], cosines[:limit]
-        return _Nearest(PropertyIds(view.ids[rows]), cosines, view.vectors[:, rows].T)
+        vectors = view.vectors[:, rows] if with_vectors else view.vectors[:0, rows]
+        return Hits(PropertyIds(view.ids[rows]), cosines, vectors.T)
 
     def _likeness(self, interests: NDArray[np.float32]) -> _Likeness:
         """Cosines of rows with the nearest interest, roughly; -inf for unwanted rows."""
@@ -372,7 +350,7 @@ class Wanted:
     def _brought(
         self, source: Source, every: _Likeness, interests: NDArray[np.float32]
     ) -> tuple[NDArray[np.intp], float]:
-        """The rows that a source brings, and the likeness that all of them exceed."""
+        """The rows that a source brings, and its floor."""
         likeness, rows = every
         if source.near is not None:
             rows = _near(self._view, source.near)
@@ -384,36 +362,35 @@ class Wanted:
         if source.unowned:
             owned = self._view.filters.columns["owned"]
             likeness = np.where(owned if rows is None else owned[rows], _NOT_WANTED, likeness)
-        if source.above is not None:
-            limit = 2 * source.limit
-            bound = np.float32(source.above - BELOW - _ROUNDING)
-            likeness = np.where(likeness > bound, likeness, _NOT_WANTED)
-        else:
-            limit = source.limit + 1
-        found, cosines = self._best(_Likeness(likeness, rows), interests, limit)
-        if mostly_ties(source, cosines[:limit].tolist(), limit):
-            limit += MOST_TIES
-            found, cosines = self._best(_Likeness(likeness, rows), interests, limit)
-        found, cosines = found[:limit], cosines[:limit]
-        above = exceeded(source, cosines.tolist(), limit)
-        return found[cosines > above], above
+        most = 2 * source.limit
+        wanted = source.limit if source.floor is None else most
+        found, cosines = self._best(_Likeness(likeness, rows), interests, wanted)
+        floor = floor_of(source, cosines)
+        return found[:most][cosines[:most] >= floor], floor
 
     def _best(
         self, every: _Likeness, interests: NDArray[np.float32], limit: int
     ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        """The ``limit`` most alike rows, and perhaps some more, best first, and their cosines.
+        """The ``limit`` most alike rows, further ones that are as alike, and perhaps some more.
+
+        Best first, ties by id; and their cosines.
 
         In the last digits a rough cosine depends on the rows that are compared with it. The cosines
         that are returned depend on the row alone.
         """
         likeness, rows = every
-        found = np.flatnonzero(likeness >= _last_of_best(likeness, limit) - _ROUNDING)
+        last = _last_of_best(likeness, limit)
+        found = np.flatnonzero(likeness >= last - _ROUNDING - TOLERANCE)
         if rows is not None:
             found = rows[found]
         vectors = self._view.vectors[:, found].astype(np.float64)
         # In 64 bits: what differs there is rounded away in 32.
         cosines = (interests.astype(np.float64) @ vectors).max(axis=0).astype(np.float32)
-        order = np.lexsort((self._view.ids[found], -cosines))
+        order = np.argsort(-cosines)
+        falling = cosines[order]
+        if (falling[1:] == falling[:-1]).any():
+            # Comparing ids takes as long as all else.
+            order = np.lexsort((self._view.ids[found], -cosines))
         return found[order], cosines[order]
 
 

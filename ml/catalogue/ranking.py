@@ -2,22 +2,25 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import overload
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
 from domain.contract.filters import Labels, PropertyFilter
-from domain.contract.ranked_lists import Key, Ranked, Reach, Shortlist
+from domain.contract.ranked_lists import Key, Ranked, RankedList
 from domain.contract.snapshots import InvestorHistory, PropertyColumns
 from ml.catalogue.candidates import CandidateGenerator, Candidates
 from ml.catalogue.catalogue import Catalogue
 from ml.catalogue.diversity import diversify
+from ml.catalogue.lazy import LazySequence
 from ml.catalogue.property_ids import PropertyIds
-from ml.catalogue.retrieval import DIVERSIFIED, sources, split
+from ml.catalogue.retrieval import DIVERSIFIED, sources
 from ml.twin.items import Items
 from ml.twin.scoring import Investor, LoadedTwin
+
+LISTED = 100
+"""Properties of a list that ``PastRanker`` takes from the candidates."""
 
 _BLOCK = 4096
 """Properties that are scored at once where all are: bounds memory."""
@@ -30,78 +33,49 @@ async def rank(
     where: PropertyFilter,
     exclude: Collection[UUID],
     diversity: float = 0.0,
-    reach: Reach | None = None,
-    part: int = 0,
-) -> Shortlist:
-    """A part of an investor's list: both stages. See ``domain.contract.snapshots.Twin.rank``."""
+    floors: Sequence[float] = (),
+) -> RankedList:
+    """An investor's list: both stages. See ``domain.contract.snapshots.Twin.rank``."""
     found = await generator.candidates(
         investor.interests,
         where,
         exclude,
-        sources(investor, reach, part),
+        sources(investor, floors),
         investor.history.buy_box,
     )
-    return shortlist(twin, investor, found, diversity, reach, part)
+    return rerank(twin, investor, found, diversity)
 
 
-def shortlist(
-    twin: LoadedTwin,
-    investor: Investor,
-    found: Candidates,
-    diversity: float = 0.0,
-    reach: Reach | None = None,
-    part: int = 0,
-) -> Shortlist:
-    """A part of an investor's list from its candidates: the second stage.
-
-    ``found`` is what the searches of ``sources`` brought for that part.
-    """
+def rerank(
+    twin: LoadedTwin, investor: Investor, found: Candidates, diversity: float = 0.0
+) -> RankedList:
+    """An investor's list from its candidates: the second stage."""
     if not found.ids:
-        return Shortlist([], reach or Reach(found.above))
+        return RankedList([], found.floors)
     scores = twin.score(investor, found.items, found.met)
     # Stable, so that properties of equal score stay in the order of their ids.
     order = np.argsort(-scores, kind="stable")
     if diversity:
         pool = order[:DIVERSIFIED]
         vectors = found.items.embedding.numpy()[pool]
-        rows = pool[diversify(scores[pool], vectors, diversity, len(pool))]
-        places, reach = np.arange(1.0, len(rows) + 1), reach or Reach(found.above)
+        order = pool[diversify(scores[pool], vectors, diversity, len(pool))]
+        keys = np.arange(1.0, len(order) + 1)
     else:
-        rows, reach = split(order, scores, found, reach, part)
-        places = -scores[rows]
-    affinity = twin.affinity(scores[rows])
-    return Shortlist(_Listed(found.ids.content[rows], affinity, part, places), reach)
+        keys = -scores[order]
+    affinity = twin.affinity(scores[order])
+    return RankedList(listed(PropertyIds(found.ids.content[order]), affinity, keys), found.floors)
 
 
-class _Listed(Sequence[Ranked]):
-    """A part of a list; a ``Ranked`` is made when it is read."""
+def listed(
+    ids: PropertyIds, scores: NDArray[np.floating], keys: NDArray[np.floating]
+) -> Sequence[Ranked]:
+    """The items of a list, from n ids, their scores in [0, 1], and the values of their keys."""
 
-    def __init__(
-        self,
-        ids: NDArray[np.bytes_],
-        affinity: NDArray[np.float64],
-        part: int,
-        places: NDArray[np.float64],
-    ) -> None:
-        self._ids = PropertyIds(ids)
-        self._affinity = affinity
-        self._part = part
-        self._places = places
+    def item(row: int) -> Ranked:
+        property_id = ids[row]
+        return Ranked(property_id, float(scores[row]), Key(float(keys[row]), property_id))
 
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    @overload
-    def __getitem__(self, row: int) -> Ranked: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[Ranked]: ...
-    def __getitem__(self, row: int | slice) -> Ranked | list[Ranked]:
-        """The item of a row, or the items of a slice."""
-        if isinstance(row, slice):
-            return [self[one] for one in range(*row.indices(len(self)))]
-        property_id = self._ids[row]
-        key = Key(self._part, float(self._places[row]), property_id)
-        return Ranked(property_id, float(self._affinity[row]), key)
+    return LazySequence(len(ids), item)
 
 
 class PastRanker:
@@ -131,7 +105,7 @@ class PastRanker:
     def listed(
         self, history: InvestorHistory, wanted: NDArray[np.bool_], diversity: float = 0.0
     ) -> NDArray[np.intp]:
-        """The rows of the first part of the list, best first.
+        """The rows of the first ``LISTED`` of the list, best first.
 
         Args:
             history: of the investor.
@@ -145,13 +119,14 @@ class PastRanker:
     ) -> NDArray[np.float64]:
         """Numbers that order all rows as the investor's list does, float64 (n,); -inf if unwanted.
 
-        The first part of the list comes first. All other rows follow in the order of their scores.
+        The first ``LISTED`` of the list come first. All other rows follow in the order of their
+        scores.
 
         Args:
             history: of the investor.
             wanted: bool (n,), which rows may be listed.
-            all_scored: False to order the rows behind the first part by likeness instead of scores,
-                which takes a hundredth of the time.
+            all_scored: False to order the rows behind those by likeness instead of scores, which
+                takes a hundredth of the time.
         """
         investor = self._investor(history)
         if all_scored:
@@ -175,7 +150,7 @@ class PastRanker:
         self, investor: Investor, wanted: NDArray[np.bool_], diversity: float = 0.0
     ) -> NDArray[np.intp]:
         found = self._catalogue.among(wanted).candidates(investor.interests, sources(investor))
-        items, _ = shortlist(self._twin, investor, found, diversity)
+        items = rerank(self._twin, investor, found, diversity).items[:LISTED]
         return np.array([self._row_of[one.property_id] for one in items], dtype=np.intp)
 
     def _score(self, investor: Investor, rows: NDArray[np.intp]) -> NDArray[np.float64]:

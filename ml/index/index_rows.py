@@ -37,13 +37,11 @@ class Unpacked(NamedTuple):
         ids: the n properties that they are of, each once, ascending.
         items: what the second stage reads of those.
         first: (n,), the first string of each.
-        row: for each string which of the properties it is of.
     """
 
     ids: PropertyIds
     items: Items
     first: NDArray[np.intp]
-    row: NDArray[np.intp]
 
 
 def pack(ids: Iterable[UUID], items: Items) -> list[str]:
@@ -72,6 +70,6 @@ def unpack(packed: Sequence[str]) -> Unpacked:
         raise ValueError("the index was filled by another version of this program; reindex")
     rows = np.frombuffer(content, dtype="<f4").reshape(-1, _WIDTH)
     subjects = np.ascontiguousarray(rows[:, :_ID]).view(f"S{SIZE}")[:, 0]
-    ids, first, row = np.unique(subjects, return_index=True, return_inverse=True)
+    ids, first = np.unique(subjects, return_index=True)
     values = rows[first, _ID:]
-    return Unpacked(PropertyIds(ids), from_rows(values, values[:, EMBEDDING:]), first, row)
+    return Unpacked(PropertyIds(ids), from_rows(values, values[:, EMBEDDING:]), first)

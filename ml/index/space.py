@@ -1,7 +1,6 @@
 """The embeddings of one tenant's one model version: written, deleted and searched here alone."""
 
 from collections.abc import Collection, Mapping, Sequence
-from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -11,16 +10,8 @@ from qdrant_client import grpc
 
 from domain.contract.filters import PropertyFilter
 from domain.contract.snapshots import BuyBox, OutdatedIndexError, PropertyColumns
-from ml.catalogue.candidates import (
-    BELOW,
-    EVERYTHING,
-    MOST_TIES,
-    Candidates,
-    Hit,
-    Source,
-    exceeded,
-    mostly_ties,
-)
+from ml.catalogue.candidates import NO_FLOOR, TOLERANCE, Candidates, Hits, Source, floor_of
+from ml.catalogue.property_ids import PropertyIds, as_bytes
 from ml.index.contents import Contents
 from ml.index.filters import (
     among,
@@ -38,6 +29,10 @@ from ml.index.queries import nearest_to, nearest_to_any, only, to_cosine, to_sco
 from ml.twin.buy_box import FIELDS, columns_of, share_met
 from ml.twin.items import Items
 from ml.twin.observing import searching
+from ml.twin.towers import DIMENSIONS
+
+_MOST_TIES = 1000
+"""Points that are read beyond those asked for where the last ones tie."""
 
 
 class Space(Contents):
@@ -109,17 +104,14 @@ class Space(Contents):
         limit: int,
         *,
         with_vectors: bool = False,
-    ) -> list[Hit]:
+    ) -> Hits:
         """See ``CandidateGenerator``.
 
         Among a thousand ties at the end of the list the smallest ids are kept; beyond, which are
         kept is left to Qdrant.
         """
-        if limit < 1:
-            return []
         wanted = self._wanted(where, exclude)
-        fetched = limit + 1
-        while True:
+        for fetched in (limit + 1, limit + _MOST_TIES):
             search = grpc.QueryPoints(
                 query=nearest_to(vector),
                 filter=wanted,
@@ -128,12 +120,15 @@ class Space(Contents):
                 with_vectors=grpc.WithVectorsSelector(enable=with_vectors),
             )
             (points,) = await self._search([search])
-            hits = [Hit(_property_id(point), point.score, _vector(point)) for point in points]
-            # Where the last one asked for ties with one beyond it, smaller ids may follow.
-            tied = len(hits) == fetched and hits[-1].cosine >= hits[limit - 1].cosine
-            if not tied or fetched > limit + MOST_TIES:
-                return sorted(hits, key=lambda hit: (-hit.cosine, hit.property_id))[:limit]
-            fetched = limit + 4 * (fetched - limit)
+            # Where the last one asked for ties with the one beyond it, smaller ids may follow.
+            if len(points) < fetched or points[-1].score < points[limit - 1].score:
+                break
+        ids = as_bytes(UUID(point.payload["property_id"].string_value) for point in points)
+        cosines = np.array([point.score for point in points])
+        vectors = np.array([point.vectors.vector.dense.data for point in points], dtype=np.float32)
+        vectors = vectors.reshape(len(points), DIMENSIONS if with_vectors else 0)
+        order = np.lexsort((ids, -cosines))[:limit]
+        return Hits(PropertyIds(ids[order]), cosines[order], vectors[order])
 
     @searching
     async def candidates(
@@ -153,17 +148,19 @@ class Space(Contents):
                 query=query,
                 filter=self._wanted(where, exclude, _conditions(source)),
                 limit=limit,
-                score_threshold=None if source.above is None else to_score(source.above - BELOW),
+                score_threshold=None if source.floor is None else to_score(source.floor),
                 with_payload=only(ROW, *fields),
             )
 
-        limits = [one.limit + 1 if one.above is None else 2 * one.limit for one in sources]
+        limits = [one.limit + 1 if one.floor is None else 2 * one.limit for one in sources]
         brought = await self._search(list(map(search, sources, limits)))
         for place, source in enumerate(sources):
-            if mostly_ties(source, _likeness(brought[place]), limits[place]):
-                limits[place] += MOST_TIES
-                (brought[place],) = await self._search([search(source, limits[place])])
-        return _gather(sources, limits, brought, box)
+            if source.floor is None and len(brought[place]) > source.limit:
+                likeness = _likeness(brought[place])
+                if likeness[-1] >= floor_of(source, likeness):
+                    # Others may be as alike as the last one.
+                    (brought[place],) = await self._search([search(source, 2 * source.limit)])
+        return _gather(sources, brought, box)
 
     @searching
     async def investors(
@@ -195,7 +192,7 @@ class Space(Contents):
                 query=query,
                 filter=self._filter(must_not=unwanted),
                 limit=fetched,
-                score_threshold=None if above is None else above - BELOW,
+                score_threshold=None if above is None else above - TOLERANCE,
                 with_payload=only("user_id"),
             )
             (points,) = await self._search([search], USERS)
@@ -206,7 +203,7 @@ class Space(Contents):
                 break
             fetched *= 2
         if above is None:
-            above = list(nearest.values())[limit] if len(nearest) > limit else EVERYTHING
+            above = list(nearest.values())[limit] if len(nearest) > limit else NO_FLOOR
         return [UUID(one) for one, score in nearest.items() if score > above], above
 
     @searching
@@ -242,28 +239,24 @@ def _likeness(points: Sequence[grpc.ScoredPoint]) -> list[float]:
 
 
 def _gather(
-    sources: Sequence[Source],
-    limits: Sequence[int],
-    brought: Sequence[Sequence[grpc.ScoredPoint]],
-    box: BuyBox | None,
+    sources: Sequence[Source], brought: Sequence[Sequence[grpc.ScoredPoint]], box: BuyBox | None
 ) -> Candidates:
-    """The candidates of several searches, as far as they exceed their bounds.
+    """The candidates of several searches, down to their floors.
 
     Raises OutdatedIndexError for points that another version of this program wrote.
     """
     likeness = [_likeness(points) for points in brought]
-    above = tuple(map(exceeded, sources, likeness, limits))
-    kept = [
-        [point for point, cosine in zip(points, cosines, strict=True) if cosine > bound]
-        for points, cosines, bound in zip(brought, likeness, above, strict=True)
+    floors = tuple(map(floor_of, sources, likeness))
+    points = [
+        point
+        for some, cosines, floor in zip(brought, likeness, floors, strict=True)
+        for point, cosine in zip(some, cosines, strict=True)
+        if cosine >= floor
     ]
-    points = list(chain.from_iterable(kept))
     try:
         found = unpack([point.payload[ROW].string_value for point in points])
     except ValueError as error:
         raise OutdatedIndexError(str(error)) from error
-    by_source = np.zeros((len(kept), len(found.ids)), dtype=np.bool_)
-    by_source[np.repeat(np.arange(len(kept)), list(map(len, kept))), found.row] = True
     met = None
     if box is not None:
         fields = [
@@ -275,16 +268,8 @@ def _gather(
             for row in found.first.tolist()
         ]
         met = share_met(box, columns_of(found.ids, fields))
-    return Candidates(found.ids, found.items, met, by_source, above)
+    return Candidates(found.ids, found.items, met, floors)
 
 
 def _plain(value: grpc.Value) -> Any:
     return getattr(value, value.WhichOneof("kind") or "null_value")
-
-
-def _property_id(point: grpc.ScoredPoint) -> UUID:
-    return UUID(point.payload["property_id"].string_value)
-
-
-def _vector(point: grpc.ScoredPoint) -> NDArray[np.float32]:
-    return np.array(point.vectors.vector.dense.data, dtype=np.float32)

@@ -16,7 +16,7 @@ from grpc.aio import AioRpcError
 from numpy.typing import NDArray
 
 from domain.contract.filters import PropertyFilter
-from domain.contract.ranked_lists import Key, Kin, Reach, Shortlist, Similar
+from domain.contract.ranked_lists import Kin, Ranked, RankedList
 from domain.contract.snapshots import (
     Cause,
     IndexUnavailableError,
@@ -28,9 +28,10 @@ from domain.contract.snapshots import (
     PropertyFeed,
 )
 from ml.catalogue import ranking
-from ml.catalogue.candidates import EVERYTHING, CandidateGenerator
+from ml.catalogue.candidates import NO_FLOOR, CandidateGenerator
 from ml.catalogue.catalogue import Catalogue
 from ml.catalogue.diversity import diversify
+from ml.catalogue.property_ids import PropertyIds
 from ml.catalogue.retrieval import DIVERSIFIED
 from ml.index.index import EmbeddingIndex
 from ml.serving.audience import AUDIENCE, kinship
@@ -138,16 +139,15 @@ class TwinService:
         where: PropertyFilter,
         exclude: Collection[UUID],
         diversity: float = 0.0,
-        reach: Reach | None = None,
-        part: int = 0,
-    ) -> Shortlist:
+        floors: Sequence[float] = (),
+    ) -> RankedList:
         """See ``Twin.rank``."""
         twin = await self.loaded.get(model)
         known = _with_approval(twin, investor, self._known(model))
         return await self._found(
             model,
             lambda generator: ranking.rank(
-                twin, generator, known, where, exclude, diversity, reach, part
+                twin, generator, known, where, exclude, diversity, floors
             ),
         )
 
@@ -160,7 +160,7 @@ class TwinService:
         exclude: Collection[UUID],
         limit: int,
         diversity: float = 0.0,
-    ) -> list[Similar]:
+    ) -> Sequence[Ranked]:
         """See ``Twin.similar``. The anchor itself is never among them.
 
         A diversified list ends after ``DIVERSIFIED`` properties. Raises ValueError unless the
@@ -180,7 +180,7 @@ class TwinService:
         exclude: Collection[UUID],
         limit: int,
         diversity: float = 0.0,
-    ) -> list[Similar]:
+    ) -> Sequence[Ranked]:
         """See ``Twin.nearest``."""
         wanted = DIVERSIFIED if diversity else limit
         hits = await self._found(
@@ -189,18 +189,13 @@ class TwinService:
                 vector, where, exclude, wanted, with_vectors=diversity > 0
             ),
         )
-        if diversity and hits:
-            cosines = np.array([hit.cosine for hit in hits])
-            vectors = np.stack([hit.vector for hit in hits])
-            hits = [hits[row] for row in diversify(cosines, vectors, diversity, limit)]
-        return [
-            Similar(
-                hit.property_id,
-                _likeness(hit.cosine),
-                Key(0, float(place) if diversity else -hit.cosine, hit.property_id),
-            )
-            for place, hit in enumerate(hits, 1)
-        ]
+        cosines = hits.cosines.astype(np.float64)
+        scores = np.clip((1 + cosines) / 2, 0, 1)
+        if not diversity:
+            return ranking.listed(hits.ids, scores, -cosines)
+        order = diversify(cosines, hits.vectors, diversity, limit)
+        ids = PropertyIds(hits.ids.content[order])
+        return ranking.listed(ids, scores[order], np.arange(1.0, len(order) + 1))
 
     @inference
     async def score(
@@ -261,7 +256,7 @@ class TwinService:
         space = self._index.space(model)
         own = (await _asked(space.interests([user_id]))).get(user_id)
         if own is None:
-            return Kin({}, b"", EVERYTHING)
+            return Kin({}, b"", NO_FLOOR)
         # The index has its own order of an investor's points, which is always the same.
         near, bound = await _asked(space.investors(own, {user_id, *exclude}, AUDIENCE, above))
         others = await _asked(space.interests(near))
@@ -333,11 +328,6 @@ def _with_approval(
             "there is nothing to rank or score by"
         )
     return investor
-
-
-def _likeness(cosine: float) -> float:
-    """A cosine mapped to [0, 1]."""
-    return min(1.0, max(0.0, (1 + cosine) / 2))
 
 
 async def _asked(answer: Awaitable[Answer]) -> Answer:

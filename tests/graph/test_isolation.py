@@ -202,8 +202,8 @@ async def state(database: Database, rt: Runtime, town: Town) -> list[Any]:
         version_id = await active_version_id(work)
     assert version_id is not None
     space = rt.index.space(ModelKey(town.tenant.id, version_id))
-    hits = await space.query(PROBE, PropertyFilter(), [], 1000)
-    vectors = sorted((hit.property_id, hit.vector.tobytes()) for hit in hits)
+    hits = await space.query(PROBE, PropertyFilter(), [], 1000, with_vectors=True)
+    vectors = sorted(zip(hits.ids, map(bytes, hits.vectors), strict=True))
     assert len(vectors) == len(town.south + town.north)
     return [*found, vectors, await space.property_ids(), await interests_in(space)]
 

@@ -1,7 +1,6 @@
 """Without approvals: what the firm engages with and the investor says, as SQL and Python agree."""
 
 import random
-from dataclasses import replace
 
 import pytest
 
@@ -13,7 +12,7 @@ from domain.core.errors import DomainError, ErrorCode
 from domain.interactions import interactions
 from domain.properties.table import Property
 from domain.recommendations.cold_start import ENGAGEMENT, ColdListing, cold_order, cold_score
-from domain.recommendations.paging import Place
+from domain.recommendations.paging import Cursor
 from domain.recommendations.ranking import Recommendation
 from domain.recommendations.reasons import BuyBoxReason, EngagementReason, ReasonKind
 from domain.tenants.tenants import Tenant
@@ -67,7 +66,7 @@ async def test_the_order_of_sql_is_the_score_of_python_page_by_page(
         )
         assert [item.key.id for item in seen] == [found.id for found in expected]
         if stated:
-            assert [-item.key.place for item in seen] == [
+            assert [-item.key.value for item in seen] == [
                 cold_score(item.row, stated) for item in seen
             ]
         for place, item in enumerate(seen):
@@ -158,13 +157,13 @@ async def test_pages_join_leave_out_what_is_excluded_since_and_end(
     gone = whole[10].property.id
 
     seen: list[Recommendation] = []
-    after: Place | None = None
+    after: Cursor | None = None
     while True:
         page = await rt.recommender.recommend(tenant.id, user.id, ALL, 4, after, 0.3)
         seen += page.items
         if not page.has_next:
             break
-        after = page.items[-1].place
+        after = page.items[-1].cursor
         if len(seen) == 4:
             async with database.work(tenant.id) as work:
                 await interactions.record(work, user.id, gone, InteractionKind.DISMISS)
@@ -182,11 +181,12 @@ async def test_a_page_of_another_wish_is_refused(
         for _ in range(3):
             await add_property(work)
     page = await rt.recommender.recommend(tenant.id, user.id, ALL, 1)
-    forged = replace(page.items[-1].place, version="None")
+    cursor = page.items[-1].cursor
+    forged = cursor._replace(snapshot=cursor.snapshot._replace(version="None"))
     with pytest.raises(DomainError, match="Another model") as refused:
         await rt.recommender.recommend(tenant.id, user.id, ALL, 1, forged)
     async with database.work(tenant.id) as work:
         await buy_boxes.state(work, user.id, BuyBox(cities=("Renton",)))
     with pytest.raises(DomainError, match="buy box was changed") as refused:
-        await rt.recommender.recommend(tenant.id, user.id, ALL, 1, page.items[-1].place)
+        await rt.recommender.recommend(tenant.id, user.id, ALL, 1, cursor)
     assert refused.value.code is ErrorCode.CURSOR_EXPIRED

@@ -1,7 +1,6 @@
 """Without a model: what is like a property by its attributes, and whom it would suit."""
 
 import math
-from dataclasses import replace
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -205,19 +204,19 @@ async def test_a_list_goes_on_until_the_property_changes_or_a_model_ranks(
         await add_interaction(work, user.id, houses[1].id, InteractionKind.SAVE)
     one = houses[0].id
     first = await similar(rt, tenant, one, 2, diversity=0.5)
-    place = first.items[-1].place
+    place = first.items[-1].cursor
     again = partial(similar, rt, tenant, one, 2, after=place, diversity=0.5)
     assert (first.has_next, first.has_previous) == (True, False)
     rest = await again()
     assert ids(first) + ids(rest) == [house.id for house in houses[1:5]]
-    last = rest.items[-1].place
+    last = rest.items[-1].cursor
     back = await similar(rt, tenant, one, 3, before=last, diversity=0.5)
     assert ids(back) == [house.id for house in houses[1:4]]
 
     ask = AudienceAsk(one, 1)
     (interested,) = await rt.recommender.audience.interested(tenant.id, [ask])
     assert isinstance(interested, JudgedPage)
-    people = ask._replace(after=interested.items[-1].place)
+    people = ask._replace(after=interested.items[-1].cursor)
 
     async def refusals() -> list[ErrorCode]:
         codes = []
@@ -229,7 +228,7 @@ async def test_a_list_goes_on_until_the_property_changes_or_a_model_ranks(
         return [*codes, answer.code]
 
     expired = [ErrorCode.CURSOR_EXPIRED] * 2
-    of_a_model = replace(place, version=str(uuid4()))
+    of_a_model = place._replace(snapshot=place.snapshot._replace(version=str(uuid4())))
     with pytest.raises(DomainError, match="Another model") as refused:
         await similar(rt, tenant, one, 2, after=of_a_model, diversity=0.5)
     assert refused.value.code is ErrorCode.CURSOR_EXPIRED
@@ -313,7 +312,7 @@ async def test_without_a_model_a_property_suits_whom_its_affinity_says(
     whole = await interested(rt, tenant, AudienceAsk(house.id, 100))
     indifferent = [user.id for user in people[5:8]]
     assert [item.user.id for item in whole.items] == [keen.id, *indifferent, averse.id]
-    assert [item.place.rank for item in whole.items] == [1, 2, 3, 4, 5]
+    assert [item.cursor.rank for item in whole.items] == [1, 2, 3, 4, 5]
     async with database.work(tenant.id) as work:
         found = await table.get(work, house.id)
     judged = await rt.recommender.affinity(tenant.id, [user.id for user in people], [found])
@@ -332,11 +331,11 @@ async def test_without_a_model_a_property_suits_whom_its_affinity_says(
         seen += page.items
         if not page.has_next:
             break
-        ask = ask._replace(after=page.items[-1].place)
+        ask = ask._replace(after=page.items[-1].cursor)
         async with database.work(tenant.id) as work:
             await interactions.record(work, people[8].id, house.id, InteractionKind.OUTREACH)
     assert [(one.user.id, one.score) for one in seen if one.user.id != people[8].id] == [
         (one.user.id, one.score) for one in whole.items
     ]
-    back = await interested(rt, tenant, AudienceAsk(house.id, 2, None, seen[-1].place))
+    back = await interested(rt, tenant, AudienceAsk(house.id, 2, None, seen[-1].cursor))
     assert [one.user.id for one in back.items] == [one.user.id for one in seen[-3:-1]]

@@ -20,7 +20,7 @@ from domain.properties import search, snapshots, table
 from domain.properties.rows import PropertyValues
 from domain.recommendations.cold_start import ENGAGEMENT
 from domain.recommendations.counterfactuals import STEPS
-from domain.recommendations.paging import Place
+from domain.recommendations.paging import Cursor
 from domain.recommendations.ranking import Ranking, Recommendation
 from domain.recommendations.reasons import NearnessReason, RangeReason, ReasonKind
 from domain.tenants.tenants import Tenant
@@ -50,13 +50,13 @@ async def everything(
 ) -> list[Recommendation]:
     """The whole list of an investor, page by page."""
     items: list[Recommendation] = []
-    after: Place | None = None
+    after: Cursor | None = None
     while True:
         page = await rt.recommender.recommend(town.tenant.id, user_id, ALL, size, after, diversity)
         items += page.items
         if not page.has_next:
             return items
-        after = page.items[-1].place
+        after = page.items[-1].cursor
 
 
 async def test_each_side_is_shown_its_own_houses(rt: Runtime, town: Town) -> None:
@@ -168,7 +168,7 @@ async def test_feedback_between_pages_neither_repeats_nor_skips(
     undisturbed = ids(await everything(rt, town, user_id))
 
     seen: list[UUID] = []
-    after: Place | None = None
+    after: Cursor | None = None
     disliked = undisturbed[30]
     # Which house is the thirtieth is not known: an opinion of the same one would replace the other.
     liked = [one for one in town.north if one != disliked]
@@ -177,7 +177,7 @@ async def test_feedback_between_pages_neither_repeats_nor_skips(
         seen += ids(page.items)
         if not page.has_next:
             break
-        after = page.items[-1].place
+        after = page.items[-1].cursor
         async with database.work(town.tenant.id) as work:
             await interactions.submit_feedback(
                 work, user_id, disliked, InteractionKind.THUMBS_DOWN, None
@@ -202,7 +202,7 @@ async def test_pages_of_a_diverse_list_are_the_list_whatever_happens_between(
     assert ids(await everything(rt, town, user_id, 11, diversity=0.6)) == ids(undisturbed)
 
     seen: list[Recommendation] = []
-    after: Place | None = None
+    after: Cursor | None = None
     disliked = {undisturbed[2].property.id, undisturbed[30].property.id}
     liked = [one for one in town.north if one not in disliked]
     while True:
@@ -211,7 +211,7 @@ async def test_pages_of_a_diverse_list_are_the_list_whatever_happens_between(
         if not page.has_next:
             break
         assert len(page.items) == 7
-        after = page.items[-1].place
+        after = page.items[-1].cursor
         async with database.work(town.tenant.id) as work:
             for one in disliked:
                 await interactions.submit_feedback(
@@ -225,7 +225,7 @@ async def test_pages_of_a_diverse_list_are_the_list_whatever_happens_between(
 
     first = await rt.recommender.recommend(town.tenant.id, user_id, ALL, 7, None, 0.6)
     with pytest.raises(DomainError) as refused:
-        await rt.recommender.recommend(town.tenant.id, user_id, ALL, 7, first.items[-1].place, 0.5)
+        await rt.recommender.recommend(town.tenant.id, user_id, ALL, 7, first.items[-1].cursor, 0.5)
     assert (refused.value.code, refused.value.field) == (ErrorCode.INVALID_INPUT, ("after",))
 
 
@@ -245,7 +245,7 @@ async def test_pages_of_a_long_list_are_of_one_list(rt: Runtime, database: Datab
 async def test_pages_of_diverse_similar_properties_are_the_list(rt: Runtime, town: Town) -> None:
     async def listed(size: int, diversity: float) -> list[UUID]:
         seen: list[UUID] = []
-        after: Place | None = None
+        after: Cursor | None = None
         while True:
             page = await rt.recommender.likeness.similar(
                 town.tenant.id, town.south[0], ALL, size, after, diversity
@@ -253,7 +253,7 @@ async def test_pages_of_diverse_similar_properties_are_the_list(rt: Runtime, tow
             seen += [item.property.id for item in page.items]
             if not page.has_next:
                 return seen
-            after = page.items[-1].place
+            after = page.items[-1].cursor
 
     whole = await listed(100, 0.7)
     assert await listed(7, 0.7) == whole
@@ -273,7 +273,7 @@ async def test_a_list_whose_feedback_was_taken_back_expires(
     async with database.work(town.tenant.id) as work:
         await interactions.retract_feedback(work, town.idle, liked)
     with pytest.raises(DomainError, match="taken back") as refused:
-        await rt.recommender.recommend(town.tenant.id, town.idle, ALL, 5, page.items[-1].place)
+        await rt.recommender.recommend(town.tenant.id, town.idle, ALL, 5, page.items[-1].cursor)
     assert refused.value.code is ErrorCode.CURSOR_EXPIRED
 
 
@@ -395,14 +395,14 @@ async def test_similar_properties_are_of_the_same_kind_and_paged(rt: Runtime, to
     anchor = town.south[0]
     seen: list[UUID] = []
     similarity: dict[UUID, float] = {}
-    after: Place | None = None
+    after: Cursor | None = None
     while True:
         page = await rt.recommender.likeness.similar(town.tenant.id, anchor, ALL, 11, after)
         seen += [item.property.id for item in page.items]
         similarity |= {item.property.id: item.similarity for item in page.items}
         if not page.has_next:
             break
-        after = page.items[-1].place
+        after = page.items[-1].cursor
     assert len(seen) == len(set(seen)) == 59
     assert anchor not in seen
     assert seen == sorted(seen, key=lambda one: -similarity[one])
@@ -450,7 +450,7 @@ async def test_a_cursor_of_another_version_is_refused(rt: Runtime, database: Dat
     page = await rt.recommender.recommend(town.tenant.id, user_id, ALL, 5)
     await train(rt, town.tenant, epochs=2, seed=1)
     with pytest.raises(DomainError) as refused:
-        await rt.recommender.recommend(town.tenant.id, user_id, ALL, 5, page.items[-1].place)
+        await rt.recommender.recommend(town.tenant.id, user_id, ALL, 5, page.items[-1].cursor)
     assert refused.value.code is ErrorCode.CURSOR_EXPIRED
 
 

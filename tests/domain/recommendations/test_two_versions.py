@@ -16,7 +16,7 @@ from domain.jobs import index_outbox
 from domain.jobs.index_outbox import Marked
 from domain.model_registry import comparison, model_versions
 from domain.properties import rows
-from domain.recommendations.paging import Page, Place
+from domain.recommendations.paging import Cursor, Page
 from domain.recommendations.ranking import Recommendation
 from domain.tenants import experiments, policies
 from jobs.reindexing.indexer import Indexer
@@ -102,8 +102,11 @@ async def test_what_is_asked_without_an_investor_is_answered_by_the_active_versi
         similar = await rt.recommender.likeness.similar(split.tenant.id, anchor.id, ALL, 9)
         kin = await rt.recommender.audience.similar(split.tenant.id, split.southerners[0], 9)
         return (
-            [(item.property.id, item.similarity, item.place.version) for item in similar.items],
-            [(item.user.id, item.score, item.place.version) for item in kin.items],
+            [
+                (item.property.id, item.similarity, item.cursor.snapshot.version)
+                for item in similar.items
+            ],
+            [(item.user.id, item.score, item.cursor.snapshot.version) for item in kin.items],
             await rt.recommender.embeddings(split.tenant.id, [anchor]),
         )
 
@@ -117,24 +120,24 @@ async def test_a_cursor_goes_on_where_the_version_stays_and_expires_where_it_cha
 ) -> None:
     people = [*split.southerners, *split.northerners]
 
-    async def second_page(user_id: UUID, place: Place) -> list[UUID] | None:
+    async def second_page(user_id: UUID, after: Cursor) -> list[UUID] | None:
         """None where the cursor expired."""
         try:
-            page = await rt.recommender.recommend(split.tenant.id, user_id, ALL, 7, place)
+            page = await rt.recommender.recommend(split.tenant.id, user_id, ALL, 7, after)
         except DomainError as refused:
             if refused.code is ErrorCode.CURSOR_EXPIRED:
                 return None
             raise
-        assert {item.ranking.version for item in page.items} == {place.version}
+        assert {item.ranking.version for item in page.items} == {after.snapshot.version}
         return [item.property.id for item in page.items]
 
-    async def places() -> dict[UUID, Place]:
-        return {one: (await first_page(rt, split, one)).items[-1].place for one in people}
+    async def cursors() -> dict[UUID, Cursor]:
+        return {one: (await first_page(rt, split, one)).items[-1].cursor for one in people}
 
     async with database.work(split.tenant.id) as work:
         active = await model_versions.active(work)
     assert active is not None
-    before = await places()
+    before = await cursors()
     pages = {one: await second_page(one, before[one]) for one in people}
     assert None not in pages.values()
 
@@ -143,7 +146,7 @@ async def test_a_cursor_goes_on_where_the_version_stays_and_expires_where_it_cha
     during = {one: await second_page(one, before[one]) for one in people}
     assert during == {one: None if one in moved else pages[one] for one in people}
 
-    own = await places()
+    own = await cursors()
     async with database.work(split.tenant.id) as work:
         await experiments.stop(work)
     after = {one: await second_page(one, own[one]) for one in people}

@@ -69,7 +69,7 @@ async def test_scores_are_those_of_the_service(
     assert (scores[~query.candidates] == -np.inf).all()
     affinity = offline.affinity(query, np.arange(len(columns)))
     exclude = [columns.ids[row] for row in rows]
-    ranked = (await service.rank(key, query.investor, PropertyFilter(), exclude)).items
+    ranked = (await service.rank(key, query.investor, PropertyFilter(), exclude)).items[:100]
     places = [columns.ids.index(one.property_id) for one in ranked]
     np.testing.assert_allclose(affinity[places], [one.score for one in ranked], atol=1e-4)
     assert places == np.argsort(-scores, kind="stable")[:100].tolist()

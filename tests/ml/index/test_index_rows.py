@@ -39,7 +39,6 @@ def test_each_property_is_there_once_in_the_order_of_ids(rows: list[int]) -> Non
     found = unpack([packed[row] for row in rows])
     distinct = sorted(set(rows))
     assert list(found.ids) == [ids[row] for row in distinct]
-    assert [distinct[row] for row in found.row] == rows
     assert [rows[first] for first in found.first] == distinct
     assert torch.equal(found.items.prior, items.prior[distinct])
 

@@ -82,7 +82,7 @@ async def test_a_catalogue_answers_as_the_index_did(
     for old, new in (ranked, alike, near):
         assert [one.property_id for one in new] == [one.property_id for one in old]
         np.testing.assert_allclose(
-            [one.key.place for one in new], [one.key.place for one in old], atol=1e-5
+            [one.key.value for one in new], [one.key.value for one in old], atol=1e-5
         )
     old_scores, new_scores = [
         await service.score(key, [investor], houses) for service in (before, after)

@@ -19,7 +19,6 @@ from domain.contract.snapshots import (
     Twin,
 )
 from domain.contract.vocabulary import InteractionKind
-from ml.catalogue.retrieval import PART
 from ml.index.index import EmbeddingIndex
 from ml.serving.inference import TwinService
 from ml.training.config import TrainingConfig
@@ -81,12 +80,8 @@ async def listed(
     exclude: Collection[UUID],
     diversity: float = 0.0,
 ) -> list[Ranked]:
-    """The whole list, both parts."""
-    items, reach = await service.rank(key, investor, where, exclude, diversity)
-    if reach.last is None:
-        return list(items)
-    assert len(items) == PART
-    return [*items, *(await service.rank(key, investor, where, exclude, 0.0, reach, 1)).items]
+    """The whole list."""
+    return list((await service.rank(key, investor, where, exclude, diversity)).items)
 
 
 def test_is_what_the_domain_asks_for(service: TwinService) -> None:
@@ -105,9 +100,7 @@ async def test_rank_and_score_agree(
     rows = [columns.ids.index(one.property_id) for one in ranked]
     scores = (await service.score(key, [investor], columns.take(rows)))[0]
     np.testing.assert_allclose([one.score for one in ranked], scores, atol=1e-5)
-    parts = [[one.score for one in ranked if one.key.part == part] for part in (0, 1)]
-    assert [len(part) for part in parts] == [PART, len(ranked) - PART]
-    assert all((np.diff(part) <= 0).all() for part in parts)
+    assert (np.diff([one.score for one in ranked]) <= 0).all()
     assert scores.min() >= 0
     assert scores.max() <= 1
 
@@ -214,7 +207,7 @@ async def test_similar_leaves_the_anchor_out(
     assert [one.property_id for one in similar] == [
         columns.ids[row] for row in np.argsort(-cosines)[:10]
     ]
-    assert similar[0].similarity == pytest.approx((1 + cosines.max()) / 2, abs=1e-5)
+    assert similar[0].score == pytest.approx((1 + cosines.max()) / 2, abs=1e-5)
     with pytest.raises(ValueError, match="one anchor"):
         await service.similar(key, columns, EVERYTHING, (), 10)
 
@@ -396,7 +389,7 @@ async def test_diversity_of_nothing_is_nothing(streets: Streets) -> None:
     nothing = PropertyFilter(zipcodes=("nowhere",))
     investor = make_history(columns, [0], ["SAVE"])
     assert await listed(service, key, investor, nothing, (), 0.5) == []
-    assert await service.similar(key, columns.take([0]), nothing, (), 5, 0.5) == []
+    assert not await service.similar(key, columns.take([0]), nothing, (), 5, 0.5)
 
 
 async def test_explanations_are_those_of_the_loaded_twin(streets: Streets) -> None:
@@ -475,8 +468,8 @@ async def test_a_place_in_a_list_does_not_depend_on_what_else_is_found(
     await fill(index, service, key, columns)
     investor = make_history(columns, [3, 4, 5], LIKED)
     whole = await listed(service, key, investor, EVERYTHING, ())
-    place = {one.property_id: one.key.place for one in whole}
+    place = {one.property_id: one.key.value for one in whole}
     for count in (1, 30, 90):
         found = await listed(service, key, investor, EVERYTHING, columns.ids[count:])
         assert len(found) == count
-        assert [one.key.place for one in found] == [place[one.property_id] for one in found]
+        assert [one.key.value for one in found] == [place[one.property_id] for one in found]
