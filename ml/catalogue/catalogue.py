@@ -162,6 +162,10 @@ class Catalogue:
 
     def settle(self) -> None:
         """Prepare for searches after many properties were added."""
+        self._filters.settle()
+        self._sort()
+
+    def _sort(self) -> None:
         self._sorted = RowsById(self._ids.upto(self._in_order))
         self._by_latitude = _ByLatitude.of(self._filters.view())
 
@@ -185,7 +189,7 @@ class Catalogue:
         other._filters = self._filters.take(rows)
         other._live = np.ones(len(rows), dtype=np.bool_)
         other._in_order = len(rows)
-        other.settle()
+        other._sort()
         return other
 
     def _append(
@@ -212,7 +216,7 @@ class Catalogue:
             live=self._live,
             items=self._items.upto(count),
             vectors=self._vectors.upto(count),
-            filters=self._filters.view(count),
+            filters=self._filters.view(),
             by_latitude=self._by_latitude,
         )
 
