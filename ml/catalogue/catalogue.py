@@ -15,7 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from domain.contract.filters import KM_PER_DEGREE, Circle, PropertyFilter
+from domain.contract.property_search import Counts, Facet, Order, Position, without
 from domain.contract.snapshots import BuyBox, PropertyColumns
+from ml.catalogue import ordering
 from ml.catalogue.candidates import (
     BELOW,
     MOST_TIES,
@@ -26,6 +28,7 @@ from ml.catalogue.candidates import (
     mostly_ties,
 )
 from ml.catalogue.columns import FilterColumns, FilterView
+from ml.catalogue.facets import count_facets
 from ml.catalogue.filters import distance_km, matching
 from ml.catalogue.growing import Growing
 from ml.catalogue.property_ids import SIZE, PropertyIds, RowsById, as_bytes
@@ -73,6 +76,7 @@ class _View:
         items: float32 (n, 22), see ``ml.twin.item_rows``.
         vectors: float32 (16, n), the embeddings.
         filters: what filters read.
+        in_order: the first so many rows are ascending by id.
         by_latitude: those of the first rows that have coordinates; the newest rows are not in it.
     """
 
@@ -81,6 +85,7 @@ class _View:
     items: NDArray[np.float32]
     vectors: NDArray[np.float32]
     filters: FilterView
+    in_order: int
     by_latitude: "_ByLatitude"
 
 
@@ -106,7 +111,9 @@ class _ByLatitude:
 
 
 class Catalogue:
-    """The properties of one tenant in one model version; implements ``CandidateGenerator``.
+    """The properties of one tenant in one model version.
+
+    Implements ``CandidateGenerator`` and ``PropertySearch``.
 
     One task at a time writes; any number search.
     """
@@ -217,6 +224,7 @@ class Catalogue:
             items=self._items.upto(count),
             vectors=self._vectors.upto(count),
             filters=self._filters.view(),
+            in_order=self._in_order,
             by_latitude=self._by_latitude,
         )
 
@@ -274,6 +282,38 @@ class Catalogue:
         found = await _aside(len(self._ids), lambda: wanted().nearest(vector, limit))
         vectors = found.vectors if with_vectors else np.empty((len(found.ids), 0), dtype=np.float32)
         return list(map(Hit, found.ids, found.cosines.tolist(), vectors))
+
+    @searching
+    async def count(self, where: PropertyFilter, exclude: Collection[UUID] = ()) -> int:
+        """See ``PropertySearch``."""
+        wanted = self._wanted(where, exclude)
+        return await _aside(len(self._ids), lambda: wanted().count())
+
+    @searching
+    async def facets(self, where: PropertyFilter, facets: Sequence[Facet]) -> dict[Facet, Counts]:
+        """See ``PropertySearch``."""
+        others = self._wanted(without(where, *(facet.part for facet in facets)), ())
+        return await _aside(len(self._ids), lambda: others().facets(where, facets))
+
+    @searching
+    async def page(
+        self,
+        where: PropertyFilter,
+        order: Order,
+        limit: int,
+        *,
+        after: Position | None = None,
+        before: Position | None = None,
+        backward: bool = False,
+    ) -> list[Position]:
+        """See ``PropertySearch``."""
+        if limit < 1:
+            return []
+        wanted = self._wanted(where, ())
+        return await _aside(
+            len(self._ids),
+            lambda: wanted().page(order, limit, after, before, backward=backward),
+        )
 
     def among(self, wanted: NDArray[np.bool_]) -> "Wanted":
         """Restricts searches to rows: ``wanted`` is bool (n,), in the order of writing."""
@@ -354,6 +394,31 @@ class Wanted:
             met=_met(view.filters, rows, box) if box else None,
             sources=by_source,
             above=tuple(above for _, above in brought),
+        )
+
+    def count(self) -> int:
+        """How many they are."""
+        return int(np.count_nonzero(self._mask))
+
+    def facets(self, where: PropertyFilter, facets: Sequence[Facet]) -> dict[Facet, Counts]:
+        """See ``PropertySearch``; the rows match all but the parts that have a facet here."""
+        return count_facets(self._view.filters, self._mask, where, facets)
+
+    def page(
+        self,
+        order: Order,
+        limit: int,
+        after: Position | None,
+        before: Position | None,
+        *,
+        backward: bool,
+    ) -> list[Position]:
+        """See ``PropertySearch``; ``limit`` is at least 1."""
+        view, column = self._view, order.column
+        values = None if column is None else view.filters.columns[column]
+        rows = np.flatnonzero(self._mask)
+        return ordering.page(
+            view.ids, values, rows, view.in_order, order, limit, after, before, backward=backward
         )
 
     def nearest(self, vector: NDArray[np.float32], limit: int) -> _Nearest:
