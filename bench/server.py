@@ -21,6 +21,7 @@ import psutil
 import runtime
 from cli.first_start import QUICKLY, SLUG, load_sample
 from domain.contract.filters import PropertyFilter
+from domain.contract.property_search import Order
 from domain.core.errors import DomainError
 from domain.properties import search
 from domain.tenants import tenants
@@ -86,7 +87,7 @@ async def trained_sample(data_dir: Path, *, quick: bool = False) -> AsyncIterato
             await train_tenant(indexer, tenant_id, config, silent)
         async with rt.database.work(tenant_id) as work:
             investors = (await users.list_all(work))[:INVESTORS]
-            some = await search.page(work, PropertyFilter(), search.Order(), 20)
+            some = await search.page(work, PropertyFilter(), Order(), 20)
         lifetime = timedelta(hours=6)
         yield Sample(
             data_dir,

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.contract.filters import Labels, PropertyFilter, Range
+from domain.contract.property_search import PropertyMemory
 from domain.contract.ranked_lists import Kin, Ranked, RankedList
 from domain.contract.vocabulary import PropertyType
 
@@ -252,7 +253,7 @@ ModelLoader = Callable[[ModelKey], Awaitable[StoredModel]]
 """Fetches a version from the database."""
 
 
-class Twin(Protocol):
+class Twin(PropertyMemory, Protocol):
     """What the domain needs of a model. Every call names the version, or the tenant."""
 
     def holds(self, model: ModelKey) -> bool:

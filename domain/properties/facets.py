@@ -5,8 +5,7 @@ another of its values would find; all other parts hold.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import (
     ARRAY,
@@ -22,12 +21,12 @@ from sqlalchemy import (
     union_all,
 )
 
-from domain.contract.filters import RANGES, PropertyFilter
+from domain.contract.filters import PropertyFilter
+from domain.contract.property_search import MOST_VALUES, PRICE, VALUE_FACETS, Counts, Facet, without
 from domain.core.work import Work
 from domain.properties.search import matching
 from domain.properties.table import Property
 
-PRICE = "price"
 PARTS: dict[str, Any] = {
     "property_types": Property.property_type,
     "listing_statuses": Property.listing_status,
@@ -36,42 +35,12 @@ PARTS: dict[str, Any] = {
     "states": Property.state,
     "bedrooms": Property.bedrooms,
 }
-"""The parts of a filter that have a facet beside ``PRICE``, and what each counts the values of."""
+"""What each of ``VALUE_FACETS`` counts the values of."""
 
-MOST_VALUES = 100
+assert tuple(PARTS) == VALUE_FACETS
 
 MOST_GROUPED = 31
 """Columns of one pass: PostgreSQL's GROUPING says them apart by the bits of an integer."""
-
-
-class Facet(NamedTuple):
-    """What is to be counted.
-
-    Attributes:
-        part: of ``PARTS``, or ``PRICE``.
-        first: how many values, 1 to ``MOST_VALUES``; those that most properties have.
-        boundaries: of ``PRICE``, ascending: a band begins at each and goes up to the next.
-    """
-
-    part: str
-    first: int = MOST_VALUES
-    boundaries: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many properties have each value.
-
-    Attributes:
-        values: each value as text with its count, the most frequent first, ties by value; of
-            ``PRICE``, instead, the count of each band in order, the first below all boundaries.
-        missing: how many have none.
-        other: how many have one that is not among the first.
-    """
-
-    values: tuple[tuple[str, int], ...]
-    missing: int
-    other: int
 
 
 async def count_facets(
@@ -84,7 +53,7 @@ async def count_facets(
     """
     among: dict[PropertyFilter, list[Facet]] = {}
     for facet in dict.fromkeys(map(_whole, facets)):
-        among.setdefault(_without(where, facet.part), []).append(facet)
+        among.setdefault(without(where, facet.part), []).append(facet)
     chunks = [
         (narrowed, some[start : start + MOST_GROUPED])
         for narrowed, some in among.items()
@@ -117,12 +86,6 @@ async def count_facets(
 def _whole(facet: Facet) -> Facet:
     """The facet with all the values that may be asked for, from which fewer are cut."""
     return facet._replace(first=MOST_VALUES)
-
-
-def _without(where: PropertyFilter, part: str) -> PropertyFilter:
-    """The filter without that part."""
-    nothing: dict[str, Any] = {part: None if part in RANGES else ()}
-    return replace(where, **nothing)
 
 
 def _one_pass(number: int, where: PropertyFilter, facets: Sequence[Facet]) -> Select[Any]:

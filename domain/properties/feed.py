@@ -129,6 +129,8 @@ class DatabaseFeed:
             logged = await property_log.since(reading, since)
             if logged is None:
                 return None
+            if not logged.property_ids:
+                return Changes(logged.position, columns([]), ())
             # A later statement: what it reads may be newer than the position, never older.
             (row,) = await reading.fetch(_BY_ID, ids=logged.property_ids)
         found = await asyncio.to_thread(_unpacked, row)

@@ -1,9 +1,8 @@
 """Lists of properties: filtered, ordered, counted and paged in SQL."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from dataclasses import replace
+from typing import Any, Protocol
 from uuid import UUID
 
 from pydantic.alias_generators import to_camel
@@ -32,6 +31,7 @@ from domain.contract.filters import (
     PropertyFilter,
     Range,
 )
+from domain.contract.property_search import Order, Position
 from domain.core.database import Database
 from domain.core.errors import invalid
 from domain.core.work import Work
@@ -223,41 +223,16 @@ async def count(
     return await work.session.scalar(query) or 0
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """By a column of ``ORDERABLE`` (None: by id); missing values come last, ties go by id."""
+class Identified(Protocol):
+    """A property, however it was read."""
 
-    column: str | None = None
-    descending: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A place between rows of an ordered list: just at the row of this value and id."""
-
-    value: float | datetime | None
-    id: UUID
+    @property
+    def id(self) -> UUID:
+        """Its id."""
+        ...
 
 
-ORDERABLE: tuple[str, ...] = (
-    "listing_price",
-    "estimated_value",
-    "price_per_square_foot",
-    "cap_rate",
-    "cash_on_cash_return",
-    "bedrooms",
-    "bathrooms",
-    "square_feet",
-    "lot_square_feet",
-    "year_built",
-    "days_on_market",
-    "condition_score",
-    "listed_at",
-    "engagement",
-)
-
-
-def position(found: Property, order: Order) -> Position:
+def position(found: Identified, order: Order) -> Position:
     """Where a property stands in that order."""
     return Position(getattr(found, order.column) if order.column else None, found.id)
 

@@ -12,6 +12,7 @@ from domain.core.database import Database
 from domain.interactions import histories
 from domain.properties import rows as property_rows
 from domain.properties import search, snapshots
+from domain.properties.lists import PropertyLists
 from domain.properties.rows import PropertyValues
 from domain.properties.table import Property
 from domain.recommendations.audience import Audience
@@ -52,6 +53,7 @@ class Recommender:
     Attributes:
         audience: answers with investors instead of properties.
         likeness: answers with what is like a property or near a vector.
+        lists: answers with properties in an order, and counts them.
     """
 
     def __init__(self, database: Database, twin: Twin) -> None:
@@ -59,6 +61,7 @@ class Recommender:
         self._twin = twin
         self.audience = Audience(database, twin)
         self.likeness = Likeness(database, twin)
+        self.lists = PropertyLists(database, twin)
 
     async def recommend(
         self,

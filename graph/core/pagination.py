@@ -83,15 +83,24 @@ class Edge(Generic[T]):
 class Connection(Generic[T]):
     """A page of a list."""
 
-    count: strawberry.Private[Callable[[Work], Awaitable[int]]]
+    count: strawberry.Private[Callable[[Context], Awaitable[int]]]
     edges: Sequence[Edge[T]] = strawberry.field(description="Edges of this page, in order.")
     page_info: PageInfo = strawberry.field(description="Where this page stands in the list.")
 
     @strawberry.field(directives=[weight(QUERY)])
     async def total_count(self, info: Info) -> int:
         """Number of matching items. Counted only if asked for."""
-        async with info.context.work() as work:
-            return await self.count(work)
+        return await self.count(info.context)
+
+
+def counted(count: Callable[[Work], Awaitable[int]]) -> Callable[[Context], Awaitable[int]]:
+    """The ``count`` of a connection whose items are counted in a unit of work."""
+
+    async def in_work(context: Context) -> int:
+        async with context.work() as work:
+            return await count(work)
+
+    return in_work
 
 
 def page_size(first: int | None, last: int | None = None) -> int:
@@ -234,4 +243,4 @@ async def list_by_age(
             backward=asked.backward,
         )
     edges, page_info = keyset_page(rows, asked, partial(created_cursor, kind), node)
-    return Connection(count=partial(count, where=where), edges=edges, page_info=page_info)
+    return Connection(count=counted(partial(count, where=where)), edges=edges, page_info=page_info)

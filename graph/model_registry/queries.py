@@ -12,6 +12,7 @@ from graph.core.pagination import (
     Connection,
     First,
     Last,
+    counted,
     decode,
     encode,
     keyset_page,
@@ -64,7 +65,7 @@ class ModelQueries:
         edges, page = keyset_page(
             rows, asked, lambda row: encode(_LIST, row.number), ModelVersion.of
         )
-        return Connection(count=model_versions.count, edges=edges, page_info=page)
+        return Connection(count=counted(model_versions.count), edges=edges, page_info=page)
 
 
 def _number(cursor: str | None, field: str) -> int | None:

@@ -7,8 +7,8 @@ from typing import Annotated
 import strawberry
 
 from domain.contract.filters import PropertyFilter
+from domain.contract.property_search import MOST_VALUES, PRICE, Counts, Facet
 from domain.core.errors import invalid
-from domain.properties.facets import MOST_VALUES, PRICE, Counts, Facet
 from graph.core.context import Info
 from graph.core.directives import QUERY, ListSize, at_most, weight
 from graph.properties.loaders import PropertyLoaders
@@ -91,7 +91,8 @@ class PropertyFacets:
     """How many properties have each value, for a filter's choices.
 
     Each facet is named as the part of the filter that it leaves out: it says what choosing another
-    value there would find, while all other parts hold. What is asked for is counted in one query.
+    value there would find, while all other parts hold. The facets of a request are counted
+    together.
     """
 
     where: strawberry.Private[PropertyFilter]

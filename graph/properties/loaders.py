@@ -1,14 +1,23 @@
 """What requests read of properties, in batches."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID
 
 from domain.contract.filters import PropertyFilter
+from domain.contract.property_search import Counts, Facet
 from domain.core.errors import not_found
 from domain.properties import rows
-from domain.properties.facets import Counts, Facet, count_facets
 from domain.properties.rows import PropertyValues
+from graph.core.context import Context
 from graph.core.loaders import Loaders, batched
+
+
+async def count_properties(
+    context: Context, where: PropertyFilter, exclude: Collection[UUID] = ()
+) -> int:
+    """The number of properties that match, without those excluded."""
+    lists, tenant_id = context.recommender.lists, context.principal.tenant_id
+    return await lists.count(tenant_id, where, exclude)
 
 
 class PropertyLoaders(Loaders):
@@ -41,9 +50,9 @@ class PropertyLoaders(Loaders):
         of_filter: dict[PropertyFilter, list[Facet]] = {}
         for where, facet in wanted:
             of_filter.setdefault(where, []).append(facet)
-        async with self.context.work() as work:
-            found = {
-                where: await count_facets(work, where, facets)
-                for where, facets in of_filter.items()
-            }
+        lists, tenant_id = self.context.recommender.lists, self.context.principal.tenant_id
+        found = {
+            where: await lists.facets(tenant_id, where, facets)
+            for where, facets in of_filter.items()
+        }
         return [found[where][facet] for where, facet in wanted]

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import strawberry
 
+from domain.contract.property_search import ORDERABLE, Order, Position
 from domain.core.errors import invalid
-from domain.properties.search import ORDERABLE, Order, Position
 from graph.core.enums import publish
 from graph.core.pagination import decode, encode, not_ours
 

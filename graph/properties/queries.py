@@ -5,14 +5,15 @@ from typing import Annotated
 
 import strawberry
 
-from domain.properties import search, table
+from domain.properties import search
+from domain.properties.rows import PropertyValues
 from graph.core.context import Info
 from graph.core.directives import QUERY, weight
 from graph.core.nodes import NodeId, parse_id
 from graph.core.pagination import PAGED, After, Before, First, Last, keyset_page, slice_of
 from graph.properties.facets import PropertyFacets
 from graph.properties.filters import Where, to_filter
-from graph.properties.loaders import PropertyLoaders
+from graph.properties.loaders import PropertyLoaders, count_properties
 from graph.properties.ordering import PropertyOrder, parse_position, position_cursor, to_order
 from graph.properties.types import Property, PropertyConnection
 
@@ -49,24 +50,26 @@ class PropertyQueries:
         """The properties that match, a page at a time."""
         order, matching = to_order(order_by), to_filter(where)
         asked = slice_of(first, after, last, before)
-        async with info.context.work() as work:
-            rows = await search.page(
-                work,
-                matching,
-                order,
-                asked.size + 1,
-                after=parse_position(after, order, "after"),
-                before=parse_position(before, order, "before"),
-                backward=asked.backward,
-            )
+        rows = await info.context.recommender.lists.page(
+            info.context.principal.tenant_id,
+            matching,
+            order,
+            asked.size + 1,
+            after=parse_position(after, order, "after"),
+            before=parse_position(before, order, "before"),
+            backward=asked.backward,
+        )
         info.context.loaders(PropertyLoaders).remember(rows)
 
-        def cursor(row: table.Property) -> str:
+        def cursor(row: PropertyValues) -> str:
             return position_cursor(order, search.position(row, order))
 
         edges, page = keyset_page(rows, asked, cursor, Property.of)
         return PropertyConnection(
-            where=matching, count=partial(search.count, where=matching), edges=edges, page_info=page
+            where=matching,
+            count=partial(count_properties, where=matching),
+            edges=edges,
+            page_info=page,
         )
 
     @strawberry.field

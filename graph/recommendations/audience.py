@@ -12,7 +12,7 @@ from graph.core.context import Context, Info
 from graph.core.directives import AUDIENCE, RANKING, weight
 from graph.core.extension import extend
 from graph.core.nodes import parse_id
-from graph.core.pagination import PAGED, After, Connection, Edge, First
+from graph.core.pagination import PAGED, After, Connection, Edge, First, counted
 from graph.core.ranked_cursors import RankedBefore, RankedLast, Window, ranked_page, window
 from graph.properties.types import Property
 from graph.recommendations.loaders import KinAsk, RecommendationLoaders
@@ -123,7 +123,7 @@ async def interested_users_of(
         "interested", found, lambda cursor, item: Edge(cursor=cursor, node=InterestedUser.of(item))
     )
     return InterestedUserConnection(
-        count=partial(count_investors, for_property=property_id),
+        count=counted(partial(count_investors, for_property=property_id)),
         edges=edges,
         page_info=page,
         model_version=version_of(found),
@@ -142,5 +142,5 @@ async def _similar_users(context: Context, user_id: UUID, page: Window) -> Simil
         ),
     )
     return SimilarUserConnection(
-        count=partial(count_investors, but=user_id), edges=edges, page_info=page_info
+        count=counted(partial(count_investors, but=user_id)), edges=edges, page_info=page_info
     )

@@ -7,9 +7,7 @@ from uuid import UUID
 import strawberry
 
 from domain.core.errors import invalid
-from domain.core.work import Work
 from domain.interactions import histories
-from domain.properties import search
 from graph.core.context import Context, Info
 from graph.core.directives import QUERY, RANKING, as_many_as, weight
 from graph.core.extension import extend
@@ -18,7 +16,7 @@ from graph.core.pagination import PAGED, After, Diversity, Edge, First
 from graph.core.ranked_cursors import RankedBefore, RankedLast, Window, ranked_page, window
 from graph.execution import READY
 from graph.properties.filters import PropertyFilter, Where, to_filter
-from graph.properties.loaders import PropertyLoaders
+from graph.properties.loaders import PropertyLoaders, count_properties
 from graph.properties.types import Property
 from graph.recommendations.loaders import Pair, RankedList, RecommendationLoaders
 from graph.recommendations.reasons import FallbackReason, version_of
@@ -116,8 +114,10 @@ async def _recommend(
         lambda cursor, item: Edge(cursor=cursor, node=Recommendation.of(item, own=own)),
     )
 
-    async def count(work: Work) -> int:
-        return await search.count(work, matching, await histories.excluded(work, user_id))
+    async def count(context: Context) -> int:
+        async with context.read() as reading:
+            exclude = await histories.excluded(reading, user_id)
+        return await count_properties(context, matching, exclude)
 
     return RecommendationConnection(count=count, edges=edges, page_info=page)
 

@@ -8,7 +8,6 @@ from uuid import UUID
 import strawberry
 
 from domain.contract import filters
-from domain.properties import search
 from domain.recommendations.paging import JudgedPage
 from domain.recommendations.ranking import SimilarProperty
 from graph.core.context import Context, Info
@@ -18,6 +17,7 @@ from graph.core.nodes import parse_id
 from graph.core.pagination import PAGED, After, Diversity, Edge, First
 from graph.core.ranked_cursors import RankedBefore, RankedLast, Window, ranked_page, window
 from graph.properties.filters import PropertyFilter, Where, to_filter
+from graph.properties.loaders import count_properties
 from graph.properties.types import Property
 from graph.recommendations.loaders import NearList, RankedList, RecommendationLoaders
 from graph.recommendations.reasons import FallbackReason, JudgedConnection, version_of
@@ -153,7 +153,7 @@ def _by_likeness(
         ),
     )
     return SimilarPropertyConnection(
-        count=partial(search.count, where=where, exclude=anchors),
+        count=partial(count_properties, where=where, exclude=anchors),
         edges=edges,
         page_info=page,
         model_version=version_of(found),

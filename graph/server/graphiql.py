@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
 from domain.contract.filters import PropertyFilter
+from domain.contract.property_search import Order
 from domain.core.database import Database
 from domain.interactions import interactions
 from domain.properties import search
-from domain.properties.search import Order
 from domain.tenants import tenants
 from domain.users import users
 from graph.core.nodes import global_id

@@ -15,9 +15,12 @@ import torch
 from numpy.typing import NDArray
 
 from domain.contract.filters import KM_PER_DEGREE, Circle, PropertyFilter
+from domain.contract.property_search import Counts, Facet, Order, Position, without
 from domain.contract.snapshots import BuyBox, PropertyColumns
+from ml.catalogue import ordering
 from ml.catalogue.candidates import TOLERANCE, Candidates, Hits, Source, floor_of
 from ml.catalogue.columns import FilterColumns, FilterView
+from ml.catalogue.facets import count_facets
 from ml.catalogue.filters import distance_km, matching
 from ml.catalogue.growing import Growing
 from ml.catalogue.property_ids import SIZE, PropertyIds, RowsById, as_bytes
@@ -65,6 +68,7 @@ class _View:
         items: float32 (n, 22), see ``ml.twin.item_rows``.
         vectors: float32 (16, n), the embeddings.
         filters: what filters read.
+        in_order: the first so many rows are ascending by id.
         by_latitude: those of the first rows that have coordinates; the newest rows are not in it.
     """
 
@@ -73,6 +77,7 @@ class _View:
     items: NDArray[np.float32]
     vectors: NDArray[np.float32]
     filters: FilterView
+    in_order: int
     by_latitude: "_ByLatitude"
 
 
@@ -98,7 +103,9 @@ class _ByLatitude:
 
 
 class Catalogue:
-    """The properties of one tenant in one model version; implements ``CandidateGenerator``.
+    """The properties of one tenant in one model version.
+
+    Implements ``CandidateGenerator`` and ``PropertySearch``.
 
     One task at a time writes; any number search.
     """
@@ -154,6 +161,10 @@ class Catalogue:
 
     def settle(self) -> None:
         """Prepare for searches after many properties were added."""
+        self._filters.settle()
+        self._sort()
+
+    def _sort(self) -> None:
         self._sorted = RowsById(self._ids.upto(self._in_order))
         self._by_latitude = _ByLatitude.of(self._filters.view())
 
@@ -177,7 +188,7 @@ class Catalogue:
         other._filters = self._filters.take(rows)
         other._live = np.ones(len(rows), dtype=np.bool_)
         other._in_order = len(rows)
-        other.settle()
+        other._sort()
         return other
 
     def _append(
@@ -204,7 +215,8 @@ class Catalogue:
             live=self._live,
             items=self._items.upto(count),
             vectors=self._vectors.upto(count),
-            filters=self._filters.view(count),
+            filters=self._filters.view(),
+            in_order=self._in_order,
             by_latitude=self._by_latitude,
         )
 
@@ -259,6 +271,38 @@ class Catalogue:
         wanted = self._wanted(where, exclude)
         return await _aside(
             len(self._ids), lambda: wanted().nearest(vector, limit, with_vectors=with_vectors)
+        )
+
+    @searching
+    async def count(self, where: PropertyFilter, exclude: Collection[UUID] = ()) -> int:
+        """See ``PropertySearch``."""
+        wanted = self._wanted(where, exclude)
+        return await _aside(len(self._ids), lambda: wanted().count())
+
+    @searching
+    async def facets(self, where: PropertyFilter, facets: Sequence[Facet]) -> dict[Facet, Counts]:
+        """See ``PropertySearch``."""
+        others = self._wanted(without(where, *(facet.part for facet in facets)), ())
+        return await _aside(len(self._ids), lambda: others().facets(where, facets))
+
+    @searching
+    async def page(
+        self,
+        where: PropertyFilter,
+        order: Order,
+        limit: int,
+        *,
+        after: Position | None = None,
+        before: Position | None = None,
+        backward: bool = False,
+    ) -> list[Position]:
+        """See ``PropertySearch``."""
+        if limit < 1:
+            return []
+        wanted = self._wanted(where, ())
+        return await _aside(
+            len(self._ids),
+            lambda: wanted().page(order, limit, after, before, backward=backward),
         )
 
     def among(self, wanted: NDArray[np.bool_]) -> "Wanted":
@@ -325,6 +369,31 @@ class Wanted:
             items=_items(view, rows),
             met=_met(view.filters, rows, box) if box else None,
             floors=tuple(floor for _, floor in brought),
+        )
+
+    def count(self) -> int:
+        """How many they are."""
+        return int(np.count_nonzero(self._mask))
+
+    def facets(self, where: PropertyFilter, facets: Sequence[Facet]) -> dict[Facet, Counts]:
+        """See ``PropertySearch``; the rows match all but the parts that have a facet here."""
+        return count_facets(self._view.filters, self._mask, where, facets)
+
+    def page(
+        self,
+        order: Order,
+        limit: int,
+        after: Position | None,
+        before: Position | None,
+        *,
+        backward: bool,
+    ) -> list[Position]:
+        """See ``PropertySearch``; ``limit`` is at least 1."""
+        view, column = self._view, order.column
+        values = None if column is None else view.filters.columns[column]
+        rows = np.flatnonzero(self._mask)
+        return ordering.page(
+            view.ids, values, rows, view.in_order, order, limit, after, before, backward=backward
         )
 
     def nearest(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from domain.contract.filters import RANGES
 from domain.contract.snapshots import NUMERIC_COLUMNS, PropertyColumns
+from ml.catalogue.words import Words, WordsView
 
 NUMBERS: tuple[str, ...] = (*RANGES.values(), "latitude", "longitude", "listed_at", "confidence")
 """The columns of numbers, NaN where missing: float64, as PostgreSQL compares them."""
@@ -40,8 +41,6 @@ _FINGERPRINTED = len(NUMERIC_COLUMNS) + 4
 _FACTORS = np.random.default_rng(0).integers(0, 2**64, _FINGERPRINTED, dtype=np.uint64) | np.uint64(
     1
 )
-_CHUNK = 16_384
-"""Rows whose words are copied at once: the positions of their bytes take eight times the space."""
 _GROWTH = 1.25
 """A full array is replaced by one larger by this factor, so appending a row takes constant time."""
 
@@ -58,25 +57,21 @@ class FilterView:
             model reads. A missing value has the code ``UNKNOWN``.
         codes: for each of ``CODED`` the code of each text; may hold texts that no row has.
         texts: for each of ``CODED`` the text of each code.
-        text: uint8, the words of all rows in UTF-8, each behind a space.
-        bounds: int64 (n + 1,), where in ``text`` the words of each row begin, and where the last
-            row's end.
+        words: which rows have which words.
     """
 
     columns: Mapping[str, NDArray[Any]]
     codes: Mapping[str, Mapping[str, int]]
     texts: Mapping[str, Sequence[str]]
-    text: NDArray[np.uint8]
-    bounds: NDArray[np.int64]
+    words: WordsView
 
     def __len__(self) -> int:
-        return len(self.bounds) - 1
+        return len(self.columns["owners"])
 
     def at(self, rows: NDArray[np.intp]) -> "FilterView":
         """The given rows in the given order, without their words."""
         columns = {name: column[rows] for name, column in self.columns.items()}
-        bounds = np.zeros(len(rows) + 1, np.int64)
-        return FilterView(columns, self.codes, self.texts, self.text[:0], bounds)
+        return FilterView(columns, self.codes, self.texts, Words().view())
 
     def hold(self, rows: NDArray[np.intp], properties: PropertyColumns) -> bool:
         """Whether the rows have the values of n properties, as far as a model reads them."""
@@ -113,8 +108,7 @@ class FilterColumns:
         self._columns = {name: np.empty(capacity, dtype=kind) for name, kind in _TYPES.items()}
         self._codes: dict[str, dict[str, int]] = {name: {} for name in CODED}
         self._texts: dict[str, list[str]] = {name: [] for name in CODED}
-        self._text = np.empty(0, dtype=np.uint8)
-        self._bounds = np.zeros(capacity + 1, dtype=np.int64)
+        self._words = Words()
 
     def __len__(self) -> int:
         return self._count
@@ -122,8 +116,7 @@ class FilterColumns:
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays, spare room included, without ``codes`` and ``texts``."""
-        arrays = (*self._columns.values(), self._text, self._bounds)
-        return sum(array.nbytes for array in arrays)
+        return self._words.nbytes + sum(array.nbytes for array in self._columns.values())
 
     def append(self, properties: PropertyColumns) -> None:
         """Adds rows at the end.
@@ -142,13 +135,7 @@ class FilterColumns:
         for name, values in self._values(properties):
             column = self._columns[name] = _with_room(self._columns[name], first, last)
             column[first:last] = values
-        words = ["".join([f" {word}" for word in one.words]).encode() for one in properties.labels]
-        self._bounds = _with_room(self._bounds, first + 1, last + 1)
-        ends = self._bounds[first : last + 1]
-        np.cumsum(np.fromiter(map(len, words), np.int64, len(words)), out=ends[1:])
-        ends[1:] += ends[0]
-        self._text = _with_room(self._text, int(ends[0]), int(ends[-1]))
-        self._text[ends[0] : ends[-1]] = np.frombuffer(b"".join(words), dtype=np.uint8)
+        self._words.append([one.words for one in properties.labels])
         self._count = last
 
     def take(self, rows: NDArray[np.intp]) -> "FilterColumns":
@@ -164,24 +151,20 @@ class FilterColumns:
             taken._texts[name] = [self._texts[name][code] for code in used[known]]
             taken._codes[name] = {text: code for code, text in enumerate(taken._texts[name])}
             taken._columns[name][:] = codes - np.count_nonzero(~known)
-        np.cumsum(self._bounds[rows + 1] - self._bounds[rows], out=taken._bounds[1:])
-        taken._text = np.empty(taken._bounds[-1], dtype=np.uint8)
-        for first in range(0, len(rows), _CHUNK):
-            chunk = rows[first : first + _CHUNK]
-            lying = places(self._bounds, chunk)
-            start = taken._bounds[first]
-            taken._text[start : start + len(lying)] = self._text[lying]
+        taken._words = self._words.take(rows)
         return taken
 
-    def view(self, count: int | None = None) -> FilterView:
-        """The first ``count`` rows, all rows if None, as they are now."""
-        count = self._count if count is None else count
+    def settle(self) -> None:
+        """Prepares for searches after many rows were appended."""
+        self._words = self._words.take(np.arange(self._count))
+
+    def view(self) -> FilterView:
+        """All rows, as they are now."""
         return FilterView(
-            {name: column[:count] for name, column in self._columns.items()},
+            {name: column[: self._count] for name, column in self._columns.items()},
             self._codes,
             self._texts,
-            self._text[: self._bounds[count]],
-            self._bounds[: count + 1],
+            self._words.view(),
         )
 
     def _values(self, properties: PropertyColumns) -> Iterable[tuple[str, Any]]:
@@ -235,17 +218,6 @@ def _fingerprint(properties: PropertyColumns) -> NDArray[np.uint64]:
     bits = values.view(np.uint64)
     # The low bits of most numbers are 0: the high bits are folded into them, so that all count.
     found: NDArray[np.uint64] = ((bits ^ (bits >> np.uint64(29))) * _FACTORS).sum(axis=1)
-    return found
-
-
-def places(bounds: NDArray[np.int64], rows: NDArray[np.intp]) -> NDArray[np.int64]:
-    """Positions in the text of the bytes of the rows' words, row after row."""
-    starts = bounds[rows]
-    lengths = bounds[rows + 1] - starts
-    ends = np.cumsum(lengths)
-    found: NDArray[np.int64] = np.arange(lengths.sum()) - np.repeat(
-        ends - lengths - starts, lengths
-    )
     return found
 
 

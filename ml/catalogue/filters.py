@@ -23,7 +23,7 @@ from domain.contract.filters import (
     Range,
 )
 from domain.contract.vocabulary import ListingStatus, PropertyType
-from ml.catalogue.columns import CODED, FilterView, places
+from ml.catalogue.columns import CODED, FilterView
 
 RowsOf = Callable[[Collection[UUID]], NDArray[np.intp]]
 """Gives the rows of ids in a view; unknown ids are left out."""
@@ -32,10 +32,6 @@ Mask = NDArray[np.bool_]
 
 _FEW = 8
 """Up to this number of values, comparing with each one is faster than a table of all codes."""
-_CHUNK = 16_384
-"""Rows whose words are searched at once: their text fits into the processor's cache."""
-_SPARSE = 4
-"""If fewer than one row in this number is wanted, the text is copied before it is searched."""
 _DOUBT = 1e-9
 """Relative difference between two computations of a distance: an ulp or two, and a margin."""
 
@@ -95,7 +91,7 @@ def _cheap(where: PropertyFilter, view: FilterView, rows_of: RowsOf) -> Iterator
 
 
 def _chosen(where: PropertyFilter, view: FilterView, rows_of: RowsOf) -> Iterator[Mask]:
-    """Masks of the parts that name properties by id."""
+    """Masks of the parts that name properties by id or by words."""
     if where.ids:
         mask = np.zeros(len(view), dtype=np.bool_)
         mask[rows_of(where.ids)] = True
@@ -104,6 +100,8 @@ def _chosen(where: PropertyFilter, view: FilterView, rows_of: RowsOf) -> Iterato
         mask = np.ones(len(view), dtype=np.bool_)
         mask[rows_of(where.exclude_ids)] = False
         yield mask
+    for word in where.words:
+        yield view.words.with_prefix(word, len(view))
 
 
 def _bands(where: PropertyFilter) -> Iterator[tuple[float, float, str]]:
@@ -134,9 +132,6 @@ def _expensive(where: PropertyFilter, view: FilterView) -> Iterator[Narrow]:
         yield partial(_within_circle, where.circle, view)
     if where.polygon is not None:
         yield partial(_within_polygon, where.polygon, view)
-    # The longest word first: it leaves the fewest rows.
-    for word in sorted(where.words, key=len, reverse=True):
-        yield partial(_with_word, word, view)
 
 
 def _among(codes: NDArray[np.signedinteger], wanted: Collection[int], count: int) -> Mask:
@@ -225,31 +220,3 @@ def _within_polygon(polygon: Polygon, view: FilterView, rows: NDArray[np.intp]) 
     mask = np.empty(len(order), dtype=np.bool_)
     mask[order] = windings != 0
     return mask
-
-
-def _with_word(word: str, view: FilterView, rows: NDArray[np.intp]) -> Mask:
-    """Which of the ascending rows have a word that begins with ``word``."""
-    wanted = f" {word}".encode()
-    found = np.zeros(len(view), dtype=np.bool_)
-    for first in range(0, len(rows), _CHUNK):
-        chunk = rows[first : first + _CHUNK]
-        if chunk[-1] - chunk[0] < _SPARSE * len(chunk):
-            start = view.bounds[chunk[0]]
-            hits = start + _begins(view.text[start : view.bounds[chunk[-1] + 1]], wanted)
-        else:
-            lying = places(view.bounds, chunk)
-            hits = lying[_begins(view.text[lying], wanted)]
-        found[np.searchsorted(view.bounds, hits, side="right") - 1] = True
-    return found[rows]
-
-
-def _begins(text: NDArray[np.uint8], wanted: bytes) -> NDArray[np.intp]:
-    """Positions in the text where the wanted bytes, at least two, begin.
-
-    A hit never reaches into the words of the next row, which begin with a space.
-    """
-    count = max(len(text) - len(wanted) + 1, 0)
-    (found,) = np.nonzero((text[:count] == wanted[0]) & (text[1 : count + 1] == wanted[1]))
-    for ahead, byte in enumerate(wanted[2:], 2):
-        found = found[text[found + ahead] == byte]
-    return found

@@ -47,7 +47,7 @@ class RowsById:
     def __init__(self, ids: NDArray[np.bytes_]) -> None:
         """``ids``: S16 (n,), ascending and distinct."""
         self._ids = ids
-        self._heads = _heads(ids)
+        self._heads = heads(ids)
 
     @property
     def nbytes(self) -> int:
@@ -59,13 +59,13 @@ class RowsById:
         wanted = as_bytes(ids)
         if not len(self._ids) or not len(wanted):
             return np.full(len(wanted), -1, dtype=np.intp)
-        heads = _heads(wanted)
-        rows = np.minimum(np.searchsorted(self._heads, heads), len(self._ids) - 1)
+        wanted_heads = heads(wanted)
+        rows = np.minimum(np.searchsorted(self._heads, wanted_heads), len(self._ids) - 1)
         same = self._ids[rows] == wanted
         if not same.all():
-            for place in np.flatnonzero(~same & (self._heads[rows] == heads)).tolist():
+            for place in np.flatnonzero(~same & (self._heads[rows] == wanted_heads)).tolist():
                 # Several ids begin with these eight bytes: it is one of those that follow, if any.
-                end = np.searchsorted(self._heads, heads[place], side="right")
+                end = np.searchsorted(self._heads, wanted_heads[place], side="right")
                 (found,) = np.nonzero(self._ids[rows[place] : end] == wanted[place])
                 if len(found):
                     rows[place] += found[0]
@@ -74,6 +74,6 @@ class RowsById:
         return rows
 
 
-def _heads(ids: NDArray[np.bytes_]) -> NDArray[np.uint64]:
+def heads(ids: NDArray[np.bytes_]) -> NDArray[np.uint64]:
     """The first eight bytes of each id, as a number."""
     return ids.view(">u8")[::2].astype(np.uint64)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from domain.contract.property_search import ActiveVersion
 from domain.contract.snapshots import ModelKey, PropertyColumns, PropertyFeed
 from ml.catalogue.catalogue import Catalogue
 from ml.serving.loaded import SUPERSEDED_FOR, LoadedTwins
@@ -26,6 +27,9 @@ LOADED_AT_ONCE = 2
 AGAIN_AFTER = 10.0
 """Seconds before a catalogue that could not be loaded, or was too large, is tried again."""
 
+CATCH_UP_WITHIN = 1.0
+"""Seconds that a question waits for a catalogue to catch up; then PostgreSQL answers."""
+
 READINGS = 3
 """How often a catalogue is read, one time after the other, if everything changes meanwhile."""
 
@@ -38,6 +42,8 @@ class _Kept:
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     nbytes: int = 0
     """Bytes of the catalogue after it was last written."""
+    catching_up: asyncio.Task[bool] | None = None
+    """Is going to read what is committed by then; None once that began."""
 
 
 class TooLargeError(Exception):
@@ -65,6 +71,7 @@ class Catalogues:
         self._kept: OrderedDict[ModelKey, _Kept] = OrderedDict()
         self._of_tenant: dict[UUID, list[ModelKey]] = {}
         self._loading: dict[ModelKey, asyncio.Task[None]] = {}
+        self._catching_up: set[asyncio.Task[bool]] = set()
         self._refused: dict[ModelKey, float] = {}
         self._turns = asyncio.Semaphore(LOADED_AT_ONCE)
 
@@ -95,30 +102,29 @@ class Catalogues:
         """The tenants whose properties are in memory."""
         return set(self._of_tenant)
 
+    async def current(self, tenant_id: UUID, active: ActiveVersion) -> Catalogue | None:
+        """See ``PropertyMemory``."""
+        if not (models := self._of_tenant.get(tenant_id)):
+            if (version_id := await active()) is not None:
+                self.get(ModelKey(tenant_id, version_id))
+            return None
+        # The catalogues of all its versions hold the same properties. That of a superseded
+        # version does not stay for these questions: they do not change when it was last used.
+        model = models[-1]
+        self._kept.move_to_end(model)
+        kept = self._kept[model]
+        task = self._caught_up(model, kept)
+        done, _ = await asyncio.wait({task}, timeout=CATCH_UP_WITHIN)
+        return kept.catalogue if done and task.result() else None
+
     async def catch_up(self, tenant_id: UUID) -> None:
         """Bring the tenant's catalogues up to what is committed by now.
 
         If one cannot be brought up to date, it stays as it is, and the error is logged.
         """
         for model in list(self._of_tenant.get(tenant_id, ())):
-            if (kept := self._kept.get(model)) is None:
-                continue
-            try:
-                known = await self._apply(model, kept)
-            except TooLargeError as error:
-                if self._kept.get(model) is kept:
-                    self._refuse(model, error)
-            except Exception:
-                # The catalogue of another version may still succeed.
-                logger.warning(
-                    "the catalogue of version %s could not catch up",
-                    model.version_id,
-                    exc_info=True,
-                )
-            else:
-                if not known and self._kept.get(model) is kept:
-                    # The old catalogue answers until the new one is loaded.
-                    self._begin(model)
+            if (kept := self._kept.get(model)) is not None:
+                await asyncio.wait({self._caught_up(model, kept)})
 
     async def follow(self, active: Mapping[UUID, UUID | None]) -> None:
         """Begin to load versions that became active, and drop those that they replaced.
@@ -140,10 +146,11 @@ class Catalogues:
                 self._forget(model)
 
     async def close(self) -> None:
-        """Stop loading."""
-        for task in list(self._loading.values()):
+        """Stop loading and catching up."""
+        running = [*self._loading.values(), *self._catching_up]
+        for task in running:
             task.cancel()
-        await asyncio.gather(*self._loading.values(), return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
 
     def _begin(self, model: ModelKey) -> None:
         if model not in self._loading:
@@ -168,6 +175,32 @@ class Catalogues:
         except Exception as error:
             self._refuse(model, error)
 
+    def _caught_up(self, model: ModelKey, kept: _Kept) -> asyncio.Task[bool]:
+        """The task that catches up with all that is committed by now; shared until it begins."""
+        if kept.catching_up is None:
+            kept.catching_up = task = asyncio.create_task(self._catch_up(model, kept))
+            self._catching_up.add(task)
+            task.add_done_callback(self._catching_up.discard)
+        return kept.catching_up
+
+    async def _catch_up(self, model: ModelKey, kept: _Kept) -> bool:
+        """Bring a catalogue up to date. Returns False if that is not possible."""
+        try:
+            known = await self._apply(model, kept)
+        except TooLargeError as error:
+            if self._kept.get(model) is kept:
+                self._refuse(model, error)
+            return False
+        except Exception:
+            logger.warning(
+                "the catalogue of version %s could not catch up", model.version_id, exc_info=True
+            )
+            return False
+        if not known and self._kept.get(model) is kept:
+            # The old catalogue answers until the new one is loaded.
+            self._begin(model)
+        return known
+
     def _keep(self, model: ModelKey, kept: _Kept) -> None:
         if model not in self._kept:
             self._of_tenant.setdefault(model.tenant_id, []).append(model)
@@ -187,7 +220,7 @@ class Catalogues:
             await asyncio.to_thread(catalogue.load, columns, items)
             self._check(catalogue)
         await asyncio.to_thread(catalogue.settle)
-        return _Kept(catalogue, position, time.monotonic())
+        return _Kept(catalogue, position, time.monotonic(), nbytes=catalogue.nbytes)
 
     async def _apply(self, model: ModelKey, kept: _Kept) -> bool:
         """Bring a catalogue up to date. Returns False if it has to be loaded anew.
@@ -195,14 +228,20 @@ class Catalogues:
         Raises TooLargeError if it is now larger than the limit or the memory.
         """
         async with kept.writing:
+            # What is committed from here on may be missing: who asks now waits for another reading.
+            kept.catching_up = None
             changes = await self._feed.changes(model.tenant_id, kept.position)
             if changes is None:
                 return False
-            kept.catalogue.delete(changes.deleted)
+            if not len(changes.columns) and not changes.deleted:
+                kept.position = changes.position
+                return True
             # Without any, the version is not loaded: it may have been dropped for one in use.
             if len(changes.columns):
                 items = await self._items(model, changes.columns)
                 kept.catalogue.write(changes.columns, items)
+            # In the same step of the event loop: no search sees half of what changed.
+            kept.catalogue.delete(changes.deleted)
             kept.position = changes.position
             await kept.catalogue.tidy()
         kept.nbytes = kept.catalogue.nbytes

@@ -16,6 +16,7 @@ from grpc.aio import AioRpcError
 from numpy.typing import NDArray
 
 from domain.contract.filters import PropertyFilter
+from domain.contract.property_search import ActiveVersion, PropertySearch
 from domain.contract.ranked_lists import Kin, Ranked, RankedList
 from domain.contract.snapshots import (
     Cause,
@@ -106,6 +107,10 @@ class TwinService:
     def properties(self, tenant_id: UUID, ids: Sequence[UUID]) -> PropertyColumns | None:
         """See ``Twin.properties``."""
         return self._catalogues.properties(tenant_id, ids) if self._catalogues else None
+
+    async def current(self, tenant_id: UUID, active: ActiveVersion) -> PropertySearch | None:
+        """See ``PropertyMemory``."""
+        return await self._catalogues.current(tenant_id, active) if self._catalogues else None
 
     def tenants(self) -> set[UUID]:
         """The tenants with a version or properties in memory."""

@@ -12,13 +12,12 @@ from sqlalchemy import column, literal_column, select, table, text
 
 import runtime
 from domain.contract.filters import Box, Circle, Polygon, PropertyFilter, Range
+from domain.contract.property_search import Facet, Order
 from domain.contract.vocabulary import ListingStatus, PropertyType
 from domain.core.database import STATEMENTS_KEPT, Database
 from domain.core.reading import Reader, Statement
 from domain.core.work import Job
 from domain.properties import facets, rows, search
-from domain.properties.facets import Facet
-from domain.properties.search import Order
 from domain.properties.table import Property
 from domain.recommendations.cold_start import ColdListing, cold_order, wanted
 from domain.tenants.tenants import Tenant

@@ -6,14 +6,14 @@ import pytest
 from sqlalchemy import Numeric, cast, delete, func, select
 
 from domain.contract.filters import PropertyFilter, Range
+from domain.contract.property_search import Facet, Order
 from domain.contract.vocabulary import InteractionKind
 from domain.core.database import Database
 from domain.core.errors import DomainError
 from domain.interactions.interactions import Interaction
 from domain.properties import search
-from domain.properties.facets import Facet, count_facets
+from domain.properties.facets import count_facets
 from domain.properties.rows import get_many
-from domain.properties.search import Order
 from domain.properties.table import Property
 from domain.tenants.tenants import Tenant
 from graph.properties.ordering import parse_position, position_cursor

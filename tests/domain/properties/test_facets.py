@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.contract.filters import PropertyFilter, Range
+from domain.contract.property_search import PRICE, Counts, Facet, Order
 from domain.contract.vocabulary import ListingStatus, PropertyType
 from domain.core.database import Database
 from domain.properties import search
-from domain.properties.facets import PARTS, PRICE, Counts, Facet, count_facets
-from domain.properties.search import Order
+from domain.properties.facets import PARTS, count_facets
 from domain.properties.table import Property
 from domain.tenants.tenants import Tenant
 from tests.conftest import new_tenant

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.contract.filters import Box, Circle, PropertyFilter, Range
+from domain.contract.property_search import ORDERABLE, Order
 from domain.contract.snapshots import NUMERIC_COLUMNS
 from domain.contract.vocabulary import ListingStatus, PropertyType
 from domain.core.database import Database
 from domain.core.errors import DomainError, ErrorCode
 from domain.jobs.index_outbox import Marked
 from domain.properties import search, snapshots, table
-from domain.properties.search import ORDERABLE, Order
 from domain.properties.table import Property
 from domain.tenants.tenants import Tenant
 from tests.conftest import new_tenant

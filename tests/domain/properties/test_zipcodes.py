@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from domain.contract.filters import PropertyFilter, canonical_zipcode, words_of
+from domain.contract.property_search import Facet
 from domain.core.database import Database
 from domain.properties import search
-from domain.properties.facets import Facet, count_facets
+from domain.properties.facets import count_facets
 from domain.properties.table import Property
 from domain.tenants.tenants import Tenant
 

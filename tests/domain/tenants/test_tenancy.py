@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 import runtime
 from domain.changes.changes import Change, Noun, Operation
 from domain.contract.filters import PropertyFilter
+from domain.contract.property_search import Order
 from domain.contract.snapshots import BuyBox
 from domain.contract.vocabulary import InteractionKind, Role
 from domain.core.database import Database
@@ -209,7 +210,7 @@ async def test_every_domain_query_is_blind_to_other_tenants(
         assert len(await snapshots.snapshot(work, [property_id])) == 0
         assert [batch async for batch in snapshots.snapshots(work)] == []
         assert await search.count(work, PropertyFilter()) == 0
-        assert await search.page(work, PropertyFilter(), search.Order(), 100) == []
+        assert await search.page(work, PropertyFilter(), Order(), 100) == []
         assert await interactions.feedback(work, user_id, [property_id]) == {}
         assert await histories.excluded(work, user_id) == {}
         assert await interactions.active_investors(work) == []

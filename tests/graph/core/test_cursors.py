@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.contract.property_search import ORDERABLE, Order, Position
 from domain.contract.ranked_lists import Key
 from domain.core.errors import DomainError, ErrorCode
-from domain.properties.search import ORDERABLE, Order, Position
 from domain.recommendations.listings import MAX_DEPTH
 from domain.recommendations.paging import Cursor, ListSnapshot
 from graph.core.nodes import global_id, parse_id, split_id

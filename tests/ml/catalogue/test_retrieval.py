@@ -58,7 +58,7 @@ async def test_a_filter_leaves_what_is_looked_at_full(
     prices = catalogue.column("listing_price")
     for lowest in np.nanquantile(prices, (0.2, 0.8)).tolist():
         where = PropertyFilter(price=Range(min=lowest))
-        matching = np.count_nonzero(prices >= lowest)
+        matching = int(np.count_nonzero(prices >= lowest))
         found = await found_for(index, key, investor, where)
         assert min(ALIKE, matching) <= len(found) <= matching
 

@@ -25,11 +25,11 @@ from domain.contract.filters import (
     Range,
     words_of,
 )
+from domain.contract.property_search import Order
 from domain.contract.snapshots import ModelKey
 from domain.contract.vocabulary import InteractionKind, ListingStatus, PropertyType
 from domain.core.database import Database
 from domain.properties import search, snapshots
-from domain.properties.search import Order
 from ml.catalogue.columns import FilterColumns, FilterView
 from ml.catalogue.filters import matching
 from ml.index.filters import PAYLOAD_INDEXES

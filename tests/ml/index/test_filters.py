@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from domain.contract.filters import RANGES, Box, Circle, Polygon, PropertyFilter, Range, words_of
+from domain.contract.property_search import Order
 from domain.contract.snapshots import ModelKey
 from domain.contract.vocabulary import InteractionKind, ListingStatus, PropertyType
 from domain.core.database import Database
 from domain.properties import rows as property_rows
 from domain.properties import search, snapshots, table
-from domain.properties.search import Order
 from domain.properties.table import Property
 from domain.tenants.tenants import Tenant
 from ml.index.index import EmbeddingIndex
