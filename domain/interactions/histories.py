@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import chain
 from typing import Any
 from uuid import UUID
@@ -26,7 +27,7 @@ from sqlalchemy import (
 )
 
 from domain.contract.snapshots import HISTORY_LIMIT, InvestorHistory, PropertyColumns
-from domain.contract.vocabulary import EXCLUDING, InteractionKind
+from domain.contract.vocabulary import InteractionKind
 from domain.core import clock
 from domain.core.reading import Reader, Statement, parameter
 from domain.interactions.interactions import Interaction
@@ -52,7 +53,7 @@ class Investors:
         versions: the version of the tenant's twin that answers each: the active one, or, while an
             experiment runs, the one that it gives the investor. None while none is active.
         excluded: what must not be recommended to each, and since when that is known; see
-            ``excluded``. Empty unless it was asked for.
+            ``excluded``.
     """
 
     histories: dict[UUID, InvestorHistory]
@@ -65,7 +66,8 @@ Known = Callable[[UUID, Sequence[UUID]], PropertyColumns | None]
 """Looks properties of a tenant up in memory, in the order of the ids; None unless it has all."""
 
 
-def _users_and_acts(*, with_excluded: bool) -> Statement:
+@cache
+def _users_and_acts(excluding: frozenset[InteractionKind]) -> Statement:
     """Users, each with its newest acts and with what is excluded, as arrays; null if empty."""
     wanted = any_(parameter("user_ids", ARRAY(Uuid())))
     # Not the time when the transaction began: others may have committed since.
@@ -106,8 +108,9 @@ def _users_and_acts(*, with_excluded: bool) -> Statement:
         .join(acts, true())
         .where(User.id == wanted)
     )
-    if with_excluded:
-        unwanted = _excluded(Interaction.user_id == User.id).correlate(User).subquery().c
+    if excluding:
+        of_user = Interaction.user_id == User.id
+        unwanted = _excluded(of_user, excluding).correlate(User).subquery().c
         found = select(
             func.array_agg(unwanted.property_id).label("property_ids"),
             func.array_agg(unwanted.known_since).label("known_since"),
@@ -116,21 +119,25 @@ def _users_and_acts(*, with_excluded: bool) -> Statement:
     return Statement(query)
 
 
-def _excluded(of: ColumnElement[bool]) -> Select[UUID, datetime]:
-    """What investors own, dislike or dismissed, and since when that is known."""
+def _excluded(
+    of: ColumnElement[bool], excluding: frozenset[InteractionKind]
+) -> Select[UUID, datetime]:
+    """What investors interacted with in those kinds, and since when that is known."""
     return (
         select(Interaction.property_id, func.min(Interaction.created_at).label("known_since"))
-        .where(of, Interaction.kind.in_(sorted(EXCLUDING)))
+        .where(of, Interaction.kind.in_(sorted(excluding)))
         .group_by(Interaction.property_id)
     )
 
 
-_ACTS = _users_and_acts(with_excluded=False)
-_ACTS_AND_EXCLUDED = _users_and_acts(with_excluded=True)
 _PROPERTIES = Statement(
     select(*SNAPSHOT).where(Property.id == any_(parameter("ids", ARRAY(Uuid()))))
 )
-_EXCLUDED = Statement(_excluded(Interaction.user_id == parameter("user_id", Uuid())))
+
+
+@cache
+def _excluded_of_one(excluding: frozenset[InteractionKind]) -> Statement:
+    return Statement(_excluded(Interaction.user_id == parameter("user_id", Uuid()), excluding))
 
 
 async def investors(
@@ -138,8 +145,7 @@ async def investors(
     user_ids: Sequence[UUID],
     as_of: datetime | None = None,
     known: Known | None = None,
-    *,
-    with_excluded: bool = False,
+    excluding: frozenset[InteractionKind] = frozenset(),
 ) -> Investors:
     """Those of the users who exist, as investors.
 
@@ -148,10 +154,9 @@ async def investors(
         user_ids: the users.
         as_of: the moment as of which histories are read; None for now, by the database's clock.
         known: looks up the properties acted on, so that they need not be read.
-        with_excluded: whether to read also what must not be recommended.
+        excluding: the kinds of interactions after which a property must not be recommended.
     """
-    statement = _ACTS_AND_EXCLUDED if with_excluded else _ACTS
-    rows = await reader.fetch(statement, user_ids=list(user_ids), as_of=as_of)
+    rows = await reader.fetch(_users_and_acts(excluding), user_ids=list(user_ids), as_of=as_of)
     # Several investors may act on one property: it is read once.
     acted_on = list(dict.fromkeys(chain.from_iterable(row[5] or () for row in rows)))
     found = known(reader.tenant_id, acted_on) if known is not None else None
@@ -163,7 +168,7 @@ async def investors(
         buy_box_set_at={row[0]: row[2] for row in rows},
         versions={row[0]: row[3] for row in rows},
         excluded={row[0]: dict(zip(row[8] or (), row[9] or (), strict=True)) for row in rows}
-        if with_excluded
+        if excluding
         else {},
     )
 
@@ -180,12 +185,15 @@ async def get_many(
     }
 
 
-async def excluded(reader: Reader, user_id: UUID) -> dict[UUID, datetime]:
+async def excluded(
+    reader: Reader, user_id: UUID, excluding: frozenset[InteractionKind]
+) -> dict[UUID, datetime]:
     """What must not be recommended to the investor, and since when that is known.
 
-    It is what the investor owns, dislikes or dismissed.
+    It is what the investor interacted with in one of the kinds ``excluding``, of which there is at
+    least one.
     """
-    rows = await reader.fetch(_EXCLUDED, user_id=user_id)
+    rows = await reader.fetch(_excluded_of_one(excluding), user_id=user_id)
     return {row[0]: row[1] for row in rows}
 
 

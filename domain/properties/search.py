@@ -1,6 +1,6 @@
 """Lists of properties: filtered, ordered, counted and paged in SQL."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any, Protocol
 from uuid import UUID
@@ -81,7 +81,7 @@ def values(where: PropertyFilter) -> dict[str, Any]:
     """
     said: dict[str, Any] = {
         name: list(getattr(where, name))
-        for name in (*_LISTS, "exclude_ids")
+        for name in (*_LISTS, "exclude_ids", "not_listing_statuses")
         if getattr(where, name)
     }
     for name in ("listed_after", "listed_before", "renovation_needed", "owned"):
@@ -126,8 +126,7 @@ def conditions(names: Collection[str], bind: Bind) -> list[ColumnElement[bool]]:
         for name, column in _LISTS.items()
         if name in names
     ]
-    if "exclude_ids" in names:
-        found.append(Property.id != all_(bind("exclude_ids", ARRAY(Uuid()))))
+    found += _exclusions(names, bind)
     if "listed_after" in names:
         found.append(Property.listed_at > bind("listed_after", Property.listed_at.type))
     if "listed_before" in names:
@@ -158,6 +157,15 @@ def conditions(names: Collection[str], bind: Bind) -> list[ColumnElement[bool]]:
         # Last, for no index helps: under row-level security LIKE sees no row before the policy.
         found.append(Property.search.like(all_(bind("words", ARRAY(Text())))))
     return found
+
+
+def _exclusions(names: Collection[str], bind: Bind) -> Iterator[ColumnElement[bool]]:
+    if "exclude_ids" in names:
+        yield Property.id != all_(bind("exclude_ids", ARRAY(Uuid())))
+    if "not_listing_statuses" in names:
+        status = Property.listing_status
+        unwanted = bind("not_listing_statuses", ARRAY(status.type))
+        yield or_(status.is_(None), status != all_(unwanted))
 
 
 def matching(where: PropertyFilter) -> list[ColumnElement[bool]]:

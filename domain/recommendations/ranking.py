@@ -8,7 +8,7 @@ import numpy as np
 
 from domain.contract.filters import PropertyFilter
 from domain.contract.snapshots import InvestorHistory, ModelKey, PropertyColumns
-from domain.contract.vocabulary import INTERACTION_WEIGHTS, InteractionKind
+from domain.contract.vocabulary import EXCLUDING, INTERACTION_WEIGHTS, InteractionKind
 from domain.core.errors import not_found
 from domain.core.reading import Reader
 from domain.interactions import histories
@@ -109,16 +109,17 @@ async def ranking_of(
     where: PropertyFilter,
     after: Cursor | None,
     in_memory: histories.Known | None = None,
+    excluding: frozenset[InteractionKind] = EXCLUDING,
 ) -> Ranking:
     """What the list of an investor is ranked by, or was when its first page was asked for.
 
-    ``in_memory`` is as ``known`` for ``histories.investors``.
+    ``in_memory`` and ``excluding`` are as for ``histories.investors``.
 
     Raises:
         DomainError: NOT_FOUND for the user; CURSOR_EXPIRED if the list cannot go on.
     """
     begun_at = datetime.fromtimestamp(after.snapshot.as_of, UTC) if after else None
-    known = await histories.investors(reader, [user_id], begun_at, in_memory, with_excluded=True)
+    known = await histories.investors(reader, [user_id], begun_at, in_memory, excluding)
     if user_id not in known.histories:
         raise not_found("user", ("userId",))
     history, answering = known.histories[user_id], known.versions[user_id]

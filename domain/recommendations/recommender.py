@@ -24,6 +24,7 @@ from domain.recommendations.cold_start import (
 )
 from domain.recommendations.concentration import Concentration, concentration
 from domain.recommendations.counterfactuals import TOP, Counterfactual, repriced, smallest_change
+from domain.recommendations.discovery import LEFT_OUT, RecommendationHistory, for_sale
 from domain.recommendations.explanations import Explainer, named_in
 from domain.recommendations.likeness import Likeness, hydrate
 from domain.recommendations.listings import Whole
@@ -72,21 +73,25 @@ class Recommender:
         after: Cursor | None = None,
         diversity: float = 0.0,
         before: Cursor | None = None,
+        history: RecommendationHistory = RecommendationHistory.NEW,
     ) -> Page[Recommendation]:
         """The best ``first`` matching properties for an investor after a cursor of the list.
 
         With ``before`` it is the last ``first`` before that cursor instead. Where no model ranks,
-        ``diversity`` changes nothing.
+        ``diversity`` changes nothing. Without statuses in the filter, what is not for sale is left
+        out.
 
         Raises:
             DomainError: NOT_FOUND for the user; INVALID_INPUT for the diversity; CURSOR_EXPIRED
                 when the list of the cursor cannot go on; NO_ACTIVE_MODEL after an update, until
                 the tenant is reindexed.
         """
-        cursor = before or after
+        where, cursor = for_sale(where), before or after
         async with Readers(self._database, self._twin, tenant_id) as readers:
             async with readers.reader() as reader:
-                ranking = await ranking_of(reader, user_id, where, cursor, self._twin.properties)
+                ranking = await ranking_of(
+                    reader, user_id, where, cursor, self._twin.properties, LEFT_OUT[history]
+                )
             check_cursor(ranking.snapshot(diversity), cursor)
             if ranking.model is not None:
                 await readers.before_search(ranking.model, where)
@@ -103,6 +108,14 @@ class Recommender:
             for cursor, item in page.items
         ]
         return Page(items, page.has_next, page.has_previous)
+
+    async def count(
+        self, tenant_id: UUID, user_id: UUID, where: PropertyFilter, history: RecommendationHistory
+    ) -> int:
+        """The number of matching properties that may be recommended to an investor."""
+        async with self._database.read(tenant_id) as reading:
+            exclude = await histories.excluded(reading, user_id, LEFT_OUT[history])
+        return await self.lists.count(tenant_id, for_sale(where), exclude)
 
     async def reasons(
         self, ranking: Ranking, found: Sequence[PropertyValues]

@@ -172,6 +172,9 @@ def to_filter(where: PropertyFilter | None) -> filters.PropertyFilter:
     if where is None:
         return filters.PropertyFilter()
     geo = where.geo or GeoFilter()
+    ranges: dict[str, Any] = {
+        name: _range(getattr(where, name), to_camel_case(name)) for name in RANGES
+    }
     return filters.PropertyFilter(
         ids=_ids(where.ids, "ids"),
         exclude_ids=_ids(where.exclude_ids, "excludeIds"),
@@ -194,7 +197,7 @@ def to_filter(where: PropertyFilter | None) -> filters.PropertyFilter:
             for name in search.ADDED
             if (wanted := _range(getattr(where, name, None), to_camel_case(name)))
         ),
-        **{name: _range(getattr(where, name), to_camel_case(name)) for name in RANGES},
+        **ranges,
     )
 
 

@@ -11,6 +11,7 @@ from domain.properties.rows import PropertyValues
 from domain.recommendations.audience import AudienceAsk, FoundUser
 from domain.recommendations.concentration import Concentration
 from domain.recommendations.counterfactuals import Counterfactual
+from domain.recommendations.discovery import RecommendationHistory
 from domain.recommendations.paging import Cursor, JudgedPage, Page
 from domain.recommendations.ranking import Judgement, Ranking, Recommendation, SimilarProperty
 from domain.recommendations.reasons import Reason
@@ -40,10 +41,22 @@ class Pair(NamedTuple):
     property_id: UUID
 
 
-class RankedList(NamedTuple):
-    """A page of a ranked list: of an investor's, or of what is like a property."""
+class RecommendationList(NamedTuple):
+    """A page of an investor's list; see ``Recommender.recommend``."""
 
-    of: UUID
+    user_id: UUID
+    where: PropertyFilter
+    first: int
+    after: Cursor | None
+    diversity: float
+    before: Cursor | None
+    history: RecommendationHistory
+
+
+class SimilarList(NamedTuple):
+    """A page of what is like a property; see ``Recommender.likeness``."""
+
+    property_id: UUID
     where: PropertyFilter
     first: int
     after: Cursor | None
@@ -163,11 +176,11 @@ class RecommendationLoaders(Loaders):
 
     @batched
     async def recommendations(
-        self, wanted: list[RankedList]
+        self, wanted: list[RecommendationList]
     ) -> list[Page[Recommendation] | BaseException]:
         """A page of an investor's recommendations."""
 
-        async def answer(asked: RankedList) -> Page[Recommendation]:
+        async def answer(asked: RecommendationList) -> Page[Recommendation]:
             page = await self.context.recommender.recommend(self._tenant_id, *asked)
             self._properties.remember(item.property for item in page.items)
             if asked.after is None and asked.before is None:
@@ -184,11 +197,11 @@ class RecommendationLoaders(Loaders):
 
     @batched
     async def similar(
-        self, wanted: list[RankedList]
+        self, wanted: list[SimilarList]
     ) -> list[JudgedPage[SimilarProperty] | BaseException]:
         """A page of what is like a property."""
 
-        async def answer(asked: RankedList) -> JudgedPage[SimilarProperty]:
+        async def answer(asked: SimilarList) -> JudgedPage[SimilarProperty]:
             page = await self.context.recommender.likeness.similar(self._tenant_id, *asked)
             self._properties.remember(item.property for item in page.items)
             return page

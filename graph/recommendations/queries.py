@@ -7,23 +7,42 @@ from uuid import UUID
 import strawberry
 
 from domain.core.errors import invalid
-from domain.interactions import histories
+from domain.recommendations.discovery import RecommendationHistory
 from graph.core.context import Context, Info
 from graph.core.directives import QUERY, RANKING, as_many_as, weight
+from graph.core.enums import publish
 from graph.core.extension import extend
 from graph.core.nodes import parse_id
 from graph.core.pagination import PAGED, After, Diversity, Edge, First
 from graph.core.ranked_cursors import RankedBefore, RankedLast, Window, ranked_page, window
 from graph.execution import READY
 from graph.properties.filters import PropertyFilter, Where, to_filter
-from graph.properties.loaders import PropertyLoaders, count_properties
+from graph.properties.loaders import PropertyLoaders
 from graph.properties.types import Property
-from graph.recommendations.loaders import Pair, RankedList, RecommendationLoaders
+from graph.recommendations.loaders import Pair, RecommendationList, RecommendationLoaders
 from graph.recommendations.reasons import FallbackReason, version_of
 from graph.recommendations.types import Affinity, Recommendation, RecommendationConnection
 from graph.users.types import User, UserId
 
 MAX_AFFINITIES = 500
+
+publish(
+    RecommendationHistory,
+    "Whether properties that the investor has acted on are recommended.",
+    {
+        RecommendationHistory.NEW: "Leaves out what the investor has saved, contacted somebody "
+        "about or made a deal on.",
+        RecommendationHistory.ANY: "Leaves out only what the investor has made a deal on.",
+    },
+)
+
+History = Annotated[
+    RecommendationHistory,
+    strawberry.argument(
+        description="Whether properties that the investor has acted on are recommended. What it "
+        "disliked or dismissed never is. Give all pages the same."
+    ),
+]
 
 
 @strawberry.type
@@ -41,11 +60,15 @@ class RecommendationQueries:
         last: RankedLast = None,
         before: RankedBefore = None,
         diversity: Diversity = None,
+        history: History = RecommendationHistory.NEW,
     ) -> RecommendationConnection:
-        """What is recommended to an investor, the best first, with reasons."""
+        """What is recommended to an investor, the best first, with reasons.
+
+        Unless the filter names listing statuses, sold and off-market properties are left out.
+        """
         investor = info.context.investor(user_id, "userId")
         page = window("recommendations", first, after, last, before)
-        return await _recommend(info.context, investor, where, diversity, page)
+        return await _recommend(info.context, investor, where, diversity, page, history)
 
     @strawberry.field(directives=[weight(QUERY), as_many_as("propertyIds")])
     async def affinity(
@@ -91,19 +114,23 @@ async def recommendations_of(
     last: RankedLast = None,
     before: RankedBefore = None,
     diversity: Diversity = None,
+    history: History = RecommendationHistory.NEW,
 ) -> RecommendationConnection:
-    """What is recommended to it, the best first."""
+    """What is recommended to it, the best first.
+
+    Unless the filter names listing statuses, sold and off-market properties are left out.
+    """
     page = window("recommendations", first, after, last, before)
-    return await _recommend(info.context, parent.row.id, where, diversity, page)
+    return await _recommend(info.context, parent.row.id, where, diversity, page, history)
 
 
 async def _recommend(
     context: Context, user_id: UUID, where: PropertyFilter | None, diversity: float | None,
-    window: Window,
+    window: Window, history: RecommendationHistory,
 ) -> RecommendationConnection:  # fmt: skip
     matching = to_filter(where)
-    asked = RankedList(
-        user_id, matching, window.size, window.after, diversity or 0.0, window.before
+    asked = RecommendationList(
+        user_id, matching, window.size, window.after, diversity or 0.0, window.before, history
     )
     found = await context.loaders(RecommendationLoaders).recommendations.load(asked)
     # A later page is of the investor as it was known when the first was asked for.
@@ -115,9 +142,8 @@ async def _recommend(
     )
 
     async def count(context: Context) -> int:
-        async with context.read() as reading:
-            exclude = await histories.excluded(reading, user_id)
-        return await count_properties(context, matching, exclude)
+        tenant_id = context.principal.tenant_id
+        return await context.recommender.count(tenant_id, user_id, matching, history)
 
     return RecommendationConnection(count=count, edges=edges, page_info=page)
 

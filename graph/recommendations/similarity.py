@@ -19,7 +19,7 @@ from graph.core.ranked_cursors import RankedBefore, RankedLast, Window, ranked_p
 from graph.properties.filters import PropertyFilter, Where, to_filter
 from graph.properties.loaders import count_properties
 from graph.properties.types import Property
-from graph.recommendations.loaders import NearList, RankedList, RecommendationLoaders
+from graph.recommendations.loaders import NearList, RecommendationLoaders, SimilarList
 from graph.recommendations.reasons import FallbackReason, JudgedConnection, version_of
 
 
@@ -136,7 +136,7 @@ async def _similar(
     page: Window,
 ) -> SimilarPropertyConnection:  # fmt: skip
     matching = to_filter(where)
-    asked = RankedList(property_id, matching, page.size, page.after, diversity or 0.0, page.before)
+    asked = SimilarList(property_id, matching, page.size, page.after, diversity or 0.0, page.before)
     found = await context.loaders(RecommendationLoaders).similar.load(asked)
     return _by_likeness("similar", found, matching, [property_id])
 

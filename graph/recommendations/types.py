@@ -133,8 +133,9 @@ class Affinity:
 class RecommendationConnection(Connection[Recommendation]):
     """A page of recommendations, the best first.
 
-    `totalCount` counts the properties that match the filter and may be recommended to the investor,
-    who does not own them and has neither disliked nor dismissed them. The list shows at least the
+    `totalCount` counts the properties that match the filter and may be recommended to the investor:
+    without what it owns, disliked or dismissed, what `history` leaves out, and what is sold or off
+    the market unless the filter names statuses. The list shows at least the
     five hundred of them that are most like the investor's interests, and at most eight hundred, by
     score; without a model, at most a thousand.
     """

@@ -63,9 +63,7 @@ def _cheap(where: PropertyFilter, view: FilterView, rows_of: RowsOf) -> Iterator
     if where.property_types:
         places = list(map(list(PropertyType).index, where.property_types))
         yield _among(columns["property_type"], places, len(PropertyType))
-    if where.listing_statuses:
-        places = list(map(list(ListingStatus).index, where.listing_statuses))
-        yield _among(columns["listing_status"], places, len(ListingStatus))
+    yield from _statuses(where, columns["listing_status"])
     for name, texts in zip(CODED, (where.zipcodes, where.cities, where.states), strict=True):
         if texts:
             codes = view.codes[name]
@@ -88,6 +86,15 @@ def _cheap(where: PropertyFilter, view: FilterView, rows_of: RowsOf) -> Iterator
     for lowest, highest, name in _bands(where):
         yield columns[name] >= lowest
         yield columns[name] <= highest
+
+
+def _statuses(where: PropertyFilter, codes: NDArray[np.int8]) -> Iterator[Mask]:
+    """Masks of the parts about the listing status."""
+    index, count = list(ListingStatus).index, len(ListingStatus)
+    if where.listing_statuses:
+        yield _among(codes, list(map(index, where.listing_statuses)), count)
+    if where.not_listing_statuses:
+        yield ~_among(codes, list(map(index, where.not_listing_statuses)), count)
 
 
 def _chosen(where: PropertyFilter, view: FilterView, rows_of: RowsOf) -> Iterator[Mask]:

@@ -115,9 +115,12 @@ def conditions(where: PropertyFilter) -> list[grpc.Condition]:
         if flag is not None:
             found.append(_field(key, match=grpc.Match(boolean=flag)))
     found.extend(_located(where))
-    if where.exclude_ids:
-        unwanted = grpc.Filter(must_not=[among("property_id", where.exclude_ids)])
-        found.append(grpc.Condition(filter=unwanted))
+    for key, unwanted in (
+        ("property_id", where.exclude_ids),
+        ("listing_status", where.not_listing_statuses),
+    ):
+        if unwanted:
+            found.append(grpc.Condition(filter=grpc.Filter(must_not=[among(key, unwanted)])))
     return found
 
 

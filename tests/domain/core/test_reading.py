@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 import runtime
-from domain.contract.vocabulary import InteractionKind, PropertyType
+from domain.contract.vocabulary import EXCLUDING, InteractionKind, PropertyType
 from domain.core import database as database_module
 from domain.core.database import Database, PoolerError
 from domain.core.reading import Statement, parameter
@@ -73,10 +73,10 @@ async def test_investors_are_those_of_the_tenant(
         found = await histories.investors(reading, [user.id, uuid4()])
         assert list(found.histories) == [user.id]
         assert found.histories[user.id].properties.ids == (house.id,)
-        assert list(await histories.excluded(reading, user.id)) == [house.id]
+        assert list(await histories.excluded(reading, user.id, EXCLUDING)) == [house.id]
     async with database.read(other_tenant.id) as reading:
         assert (await histories.investors(reading, [user.id])).histories == {}
-        assert await histories.excluded(reading, user.id) == {}
+        assert await histories.excluded(reading, user.id, EXCLUDING) == {}
 
 
 async def test_one_connection_serves_tenants_in_turn(

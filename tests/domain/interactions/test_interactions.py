@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, select
 
 from domain.contract.snapshots import HISTORY_LIMIT
-from domain.contract.vocabulary import INTERACTION_WEIGHTS, InteractionKind
+from domain.contract.vocabulary import EXCLUDING, INTERACTION_WEIGHTS, InteractionKind
 from domain.core.database import Database
 from domain.core.errors import DomainError, ErrorCode
 from domain.core.work import Job, Work
@@ -81,7 +81,9 @@ async def test_one_opinion_at_a_time(database: Database, tenant: Tenant, pair: P
         thumbs = await interactions.feedback(work, pair.user_id, [pair.property_id])
         assert thumbs[pair.property_id].kind == InteractionKind.THUMBS_DOWN
         known_since = thumbs[pair.property_id].created_at
-        assert await histories.excluded(work, pair.user_id) == {pair.property_id: known_since}
+        assert await histories.excluded(work, pair.user_id, EXCLUDING) == {
+            pair.property_id: known_since
+        }
     assert await count(database, tenant) == 1
     for expected in (True, False):
         async with database.work(tenant.id) as work:

@@ -20,6 +20,7 @@ from domain.properties import search, snapshots, table
 from domain.properties.rows import PropertyValues
 from domain.recommendations.cold_start import ENGAGEMENT
 from domain.recommendations.counterfactuals import STEPS
+from domain.recommendations.discovery import RecommendationHistory
 from domain.recommendations.paging import Cursor
 from domain.recommendations.ranking import Ranking, Recommendation
 from domain.recommendations.reasons import NearnessReason, RangeReason, ReasonKind
@@ -31,6 +32,7 @@ from tests.conftest import new_tenant
 from tests.factories import Town, add_property, add_user, build_town, train
 
 ALL = PropertyFilter()
+ANY = RecommendationHistory.ANY
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +50,13 @@ def ids(items: list[Recommendation]) -> list[UUID]:
 async def everything(
     rt: Runtime, town: Town, user_id: UUID, size: int = 7, diversity: float = 0.0
 ) -> list[Recommendation]:
-    """The whole list of an investor, page by page."""
+    """The whole list of an investor, page by page, with what it has acted on."""
     items: list[Recommendation] = []
     after: Cursor | None = None
     while True:
-        page = await rt.recommender.recommend(town.tenant.id, user_id, ALL, size, after, diversity)
+        page = await rt.recommender.recommend(
+            town.tenant.id, user_id, ALL, size, after, diversity, history=ANY
+        )
         items += page.items
         if not page.has_next:
             return items
@@ -173,7 +177,7 @@ async def test_feedback_between_pages_neither_repeats_nor_skips(
     # Which house is the thirtieth is not known: an opinion of the same one would replace the other.
     liked = [one for one in town.north if one != disliked]
     for _ in range(20):
-        page = await rt.recommender.recommend(town.tenant.id, user_id, ALL, 7, after)
+        page = await rt.recommender.recommend(town.tenant.id, user_id, ALL, 7, after, history=ANY)
         seen += ids(page.items)
         if not page.has_next:
             break
@@ -206,7 +210,9 @@ async def test_pages_of_a_diverse_list_are_the_list_whatever_happens_between(
     disliked = {undisturbed[2].property.id, undisturbed[30].property.id}
     liked = [one for one in town.north if one not in disliked]
     while True:
-        page = await rt.recommender.recommend(town.tenant.id, user_id, ALL, 7, after, 0.6)
+        page = await rt.recommender.recommend(
+            town.tenant.id, user_id, ALL, 7, after, 0.6, history=ANY
+        )
         seen += page.items
         if not page.has_next:
             break
@@ -318,7 +324,7 @@ async def test_no_price_is_named_that_the_filter_shuts_out(rt: Runtime, town: To
         (town.northerners[0], 920_000, 940_000),
     ):
         where = PropertyFilter(price=Range(low, high))
-        page = await rt.recommender.recommend(town.tenant.id, investor, where, 60)
+        page = await rt.recommender.recommend(town.tenant.id, investor, where, 60, history=ANY)
         ranking, rows = page.items[0].ranking, [item.property for item in page.items]
         found = await rt.recommender.counterfactuals(ranking, rows)
         lifting = await lifting_steps(rt, ranking, rows[10:], page.items[9].score)
@@ -438,7 +444,7 @@ async def test_a_property_is_scored_at_once_found_once_indexed_and_gone_when_it_
     async with database.work(town.tenant.id) as work:
         await table.remove(work, new.id)
     size = found.index(new.id) + 1
-    page = await rt.recommender.recommend(town.tenant.id, user_id, ALL, size)
+    page = await rt.recommender.recommend(town.tenant.id, user_id, ALL, size, history=ANY)
     assert ids(page.items) == [one for one in found if one != new.id][:size]
     await indexer.index_marked(town.tenant.id)
 

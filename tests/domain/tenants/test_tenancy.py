@@ -20,7 +20,7 @@ from domain.changes.changes import Change, Noun, Operation
 from domain.contract.filters import PropertyFilter
 from domain.contract.property_search import Order
 from domain.contract.snapshots import BuyBox
-from domain.contract.vocabulary import InteractionKind, Role
+from domain.contract.vocabulary import EXCLUDING, InteractionKind, Role
 from domain.core.database import Database
 from domain.core.driver import UnsafeRoleError
 from domain.core.errors import DomainError, ErrorCode
@@ -212,7 +212,7 @@ async def test_every_domain_query_is_blind_to_other_tenants(
         assert await search.count(work, PropertyFilter()) == 0
         assert await search.page(work, PropertyFilter(), Order(), 100) == []
         assert await interactions.feedback(work, user_id, [property_id]) == {}
-        assert await histories.excluded(work, user_id) == {}
+        assert await histories.excluded(work, user_id, EXCLUDING) == {}
         assert await interactions.active_investors(work) == []
         history = (await histories.get_many(work, [user_id]))[user_id]
         assert (len(history), history.buy_box) == (0, None)

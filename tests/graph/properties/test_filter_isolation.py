@@ -56,7 +56,7 @@ query ($where: PropertyFilter, $own: ID!, $vector: [Float!]!) {
   properties(filter: $where, first: 100) {
     totalCount edges { node { id } }
     facets { cities { values { value count } missing other } } }
-  recommendations(filter: $where, first: 100) { edges { node { property { id } } } }
+  recommendations(filter: $where, first: 100, history: ANY) { edges { node { property { id } } } }
   similarProperties(propertyId: $own, filter: $where, first: 100) { edges { node { id } } }
   similarTo(vector: $vector, filter: $where, first: 100) { totalCount edges { node { id } } }
   propertyFacets(filter: $where) {

@@ -12,10 +12,11 @@ from tests.graph.conftest import Session, SignIn, property_id, user_id
 EVERY_LIST = """
 query ($where: PropertyFilter, $anchor: ID!, $user: ID!) {
   properties(filter: $where, first: 100) { totalCount edges { node { id } } }
-  recommendations(filter: $where, first: 100) { edges { node { property { id } } } }
+  recommendations(filter: $where, first: 100, history: ANY) { edges { node { property { id } } } }
   similarProperties(propertyId: $anchor, filter: $where, first: 100) { edges { node { id } } }
   user(id: $user) {
-    recommendations(filter: $where, first: 100) { edges { node { property { id } } } } }
+    recommendations(filter: $where, first: 100, history: ANY) {
+      edges { node { property { id } } } } }
   property(id: $anchor) {
     similarProperties(filter: $where, first: 100) { edges { node { id } } } }
 }"""

@@ -33,7 +33,7 @@ ROUNDS = int(os.environ.get("PAGING_ROUNDS", "1"))
 
 QUERIES = {
     "recommendations": """query ($of: ID!, $first: Int, $after: String) {
-        list: recommendations(userId: $of, first: $first, after: $after) {
+        list: recommendations(userId: $of, first: $first, after: $after, history: ANY) {
             pageInfo { hasNextPage endCursor } edges { node { property { id } rank } } } }""",
     "similarProperties": """query ($of: ID!, $first: Int, $after: String) {
         list: similarProperties(propertyId: $of, first: $first, after: $after) {

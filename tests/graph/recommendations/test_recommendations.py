@@ -207,8 +207,8 @@ async def test_a_request_may_ask_for_so_many_counterfactuals_only(
 ) -> None:
     session = sign_in(town.tenant, town.southerners[0])
     some = "edges { node { counterfactual { change } } }"
-    query = f"""{{ a: recommendations(first: 60) {{ {some} }}
-        b: recommendations(first: 59) {{ {some} }} }}"""
+    query = f"""{{ a: recommendations(first: 60, history: ANY) {{ {some} }}
+        b: recommendations(first: 59, history: ANY) {{ {some} }} }}"""
     body = await session.post(query)
     assert {one["extensions"]["code"] for one in body["errors"]} == {"INVALID_INPUT"}
     assert "at most 100" in body["errors"][0]["message"]
