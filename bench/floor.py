@@ -30,6 +30,7 @@ from domain.contract.filters import Labels, PropertyFilter
 from domain.contract.snapshots import InvestorHistory, StoredModel
 from domain.contract.vocabulary import InteractionKind
 from domain.properties.snapshots import SNAPSHOT, columns
+from domain.recommendations.discovery import for_sale
 from ml.catalogue.catalogue import Catalogue
 from ml.catalogue.retrieval import sources
 from ml.twin.artifacts import unpack as load_artifact
@@ -62,7 +63,7 @@ _HISTORY = f"""
 _EVERYTHING = f"SELECT {_SNAPSHOT} FROM properties p ORDER BY p.id"
 _EXCLUDED = """
     SELECT DISTINCT property_id FROM interactions
-    WHERE user_id = $1 AND kind IN ('DEAL', 'DISMISS', 'THUMBS_DOWN')
+    WHERE user_id = $1 AND kind IN ('DEAL', 'DISMISS', 'OUTREACH', 'SAVE', 'THUMBS_DOWN')
 """
 _ANCHOR = f"""
     SELECT t.active_model_version_id, {_SNAPSHOT}
@@ -185,7 +186,7 @@ class Floor:
             catalogue = await self._catalogue(connection, version)
         investor = twin.investor(history, catalogue.items_of)
         found = await catalogue.candidates(
-            investor.interests, PropertyFilter(), excluded, sources(investor)
+            investor.interests, for_sale(PropertyFilter()), excluded, sources(investor)
         )
         scores = twin.score(investor, found.items)
         order = np.argsort(-scores, kind="stable")[:20]

@@ -50,7 +50,7 @@ from tests.conformance.servers import own_server
 
 NDCG = METRICS.index("ndcg@10")
 LIST = (
-    "query ($user: ID!) { recommendations(userId: $user, first: 10) "
+    "query ($user: ID!) { recommendations(userId: $user, first: 10, history: ANY) "
     "{ edges { node { property { externalId } } } } }"
 )
 

@@ -234,7 +234,7 @@ async def _sample_investor(request: Request) -> SignedIn | None:
     runtime = _runtime(request)
     if not runtime.services.embedded:
         return None
-    return await sign_in(runtime.database, runtime.services.jwt_secret)
+    return await sign_in(runtime.database, runtime.recommender, runtime.services.jwt_secret)
 
 
 async def healthz(_: Request) -> JSONResponse:

@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
 from domain.contract.filters import PropertyFilter
-from domain.contract.property_search import Order
 from domain.core.database import Database
+from domain.core.errors import DomainError
 from domain.interactions import interactions
-from domain.properties import search
+from domain.recommendations.recommender import Recommender
 from domain.tenants import tenants
 from domain.users import users
 from graph.core.nodes import global_id
@@ -57,8 +57,11 @@ class SignedIn:
     property_ids: tuple[UUID, ...]
 
 
-async def sign_in(database: Database, jwt_secret: str) -> SignedIn | None:
-    """Sign in as the first invented investor of the first tenant that has one."""
+async def sign_in(database: Database, recommender: Recommender, jwt_secret: str) -> SignedIn | None:
+    """Sign in as the first invented investor of the first tenant that has one.
+
+    The properties are the first that are recommended to it; none while nothing can be.
+    """
     async with database.work(None) as work:
         firms = await tenants.list_all(work)
     for firm in firms:
@@ -66,11 +69,14 @@ async def sign_in(database: Database, jwt_secret: str) -> SignedIn | None:
             active = set(await interactions.active_investors(work))
             everybody = await users.list_all(work)
             user = next((one for one in everybody if one.simulated and one.id in active), None)
-            if user is not None:
-                order = Order("engagement", descending=True)
-                rows = await search.page(work, PropertyFilter(), order, EXAMPLES)
-                token = mint(jwt_secret, firm.id, user.id, [user.role], SESSION)
-                return SignedIn(user.name or user.external_id, token, tuple(row.id for row in rows))
+        if user is not None:
+            token = mint(jwt_secret, firm.id, user.id, [user.role], SESSION)
+            try:
+                page = await recommender.recommend(firm.id, user.id, PropertyFilter(), EXAMPLES)
+                ids = tuple(item.property.id for item in page.items)
+            except DomainError:
+                ids = ()
+            return SignedIn(user.name or user.external_id, token, ids)
     return None
 
 
@@ -115,6 +121,7 @@ def ready_queries(property_ids: tuple[UUID, ...]) -> list[dict[str, str]]:
     one = {"propertyId": ids[0] if ids else "the id of a property"}
     variables: dict[str, dict[str, object]] = {
         "recommendations": {},
+        "new": {"history": "NEW", "input": one | {"kind": "SAVE"}},
         "similar": dict(one),
         "affinity": {"propertyIds": ids},
         "thumbs_down": {"input": one | {"sentiment": "THUMBS_DOWN", "reason": "Too close by."}},
