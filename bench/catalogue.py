@@ -5,9 +5,10 @@ services of its own, with a version of one short training and 16 investors with 
 (``bench/filling.py``). Of each server: seconds of the import and of the index; seconds from the
 first question to the loaded catalogue, and those of the load alone; memory of a property, as the
 catalogue counts it and as the server process grew; latencies of ``recommendations(first: 20)`` over
-HTTP at one connection, of all properties and with three filters; and the share of the ten nearest
-properties, found by comparing all, that ``similarProperties(first: 10)`` lists. That is the
-candidate generation alone, which nothing ranks again.
+HTTP at one connection, of all properties and with three filters; of ``propertyFacets`` with all
+seven facets, and of ``properties(first: 20)`` by two words with ``totalCount``; and the share of
+the ten nearest properties, found by comparing all, that ``similarProperties(first: 10)`` lists.
+That is the candidate generation alone, which nothing ranks again.
 
 The server answers for a small tenant before, so that the memory of a property includes no code and
 no model. ``--beside`` is measured up to 200,000 properties; larger tenants are not indexed, which
@@ -44,11 +45,23 @@ SIMILAR = (
     f"query ($like: ID!) {{ similarProperties(propertyId: $like, first: {NEAREST}) "
     "{ modelVersion edges { node { id } } } }"
 )
+_VALUES = "{ values { value count } missing other }"
+FACETS = (
+    "query ($filter: PropertyFilter) { propertyFacets(filter: $filter) { "
+    f"propertyTypes {_VALUES} listingStatuses {_VALUES} zipcodes {_VALUES} cities {_VALUES} "
+    f"states {_VALUES} bedrooms {_VALUES} price {{ bands {{ min max count }} missing }} }} }}"
+)
+TEXT = (
+    'query { properties(filter: { text: "pine sea" }, first: 20) '
+    f"{{ totalCount edges {{ node {{ {CARD} }} }} }} }}"
+)
 THREE_FILTERS = {
     "price": {"min": 300_000, "max": 600_000},
     "propertyTypes": ["SINGLE_FAMILY", "TOWNHOUSE"],
     "cities": ["Seattle", "Renton"],
 }
+SHARE_COUNTED = 4
+"""One request for facets or text in so many others: each takes half a second in PostgreSQL."""
 _LOADED_WITHIN = 300.0
 
 
@@ -117,6 +130,14 @@ async def measure(
         await one.load(requests, count // 10, 1)
         times = (await one.load(requests, count, 1)).times
         cells += [f"{quantile(times, share) * 1000:.1f}" for share in (0.5, 0.99)]
+    counted = [
+        message(firm["tokens"][0], query, {"filter": where} if query == FACETS else {})
+        for query, where in ((FACETS, None), (FACETS, THREE_FILTERS), (TEXT, None))
+    ]
+    for request in counted:
+        await one.load([request], 1, 1)
+        times = (await one.load([request], count // SHARE_COUNTED, 1)).times
+        cells.append(f"{quantile(times, 0.5) * 1000:.1f}")
     return [*cells, f"{await recall(one, firm):.4f}"]
 
 
@@ -131,6 +152,9 @@ ROWS = (
     "recommendations, p99, ms",
     "with three filters, p50, ms",
     "with three filters, p99, ms",
+    "all facets, p50, ms",
+    "all facets with three filters, p50, ms",
+    "text with its count, p50, ms",
     f"recall@{NEAREST}",
 )
 
