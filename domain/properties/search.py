@@ -81,7 +81,7 @@ def values(where: PropertyFilter) -> dict[str, Any]:
     """
     said: dict[str, Any] = {
         name: list(getattr(where, name))
-        for name in (*_LISTS, "exclude_ids", "not_listing_statuses")
+        for name in (*_LISTS, "exclude_ids", "exclude_listing_statuses")
         if getattr(where, name)
     }
     for name in ("listed_after", "listed_before", "renovation_needed", "owned"):
@@ -162,9 +162,9 @@ def conditions(names: Collection[str], bind: Bind) -> list[ColumnElement[bool]]:
 def _exclusions(names: Collection[str], bind: Bind) -> Iterator[ColumnElement[bool]]:
     if "exclude_ids" in names:
         yield Property.id != all_(bind("exclude_ids", ARRAY(Uuid())))
-    if "not_listing_statuses" in names:
+    if "exclude_listing_statuses" in names:
         status = Property.listing_status
-        unwanted = bind("not_listing_statuses", ARRAY(status.type))
+        unwanted = bind("exclude_listing_statuses", ARRAY(status.type))
         yield or_(status.is_(None), status != all_(unwanted))
 
 

@@ -30,4 +30,6 @@ def for_sale(where: PropertyFilter) -> PropertyFilter:
 
     A property of unknown status may be for sale.
     """
-    return where if where.listing_statuses else replace(where, not_listing_statuses=NOT_FOR_SALE)
+    return (
+        where if where.listing_statuses else replace(where, exclude_listing_statuses=NOT_FOR_SALE)
+    )

@@ -93,8 +93,8 @@ def _statuses(where: PropertyFilter, codes: NDArray[np.int8]) -> Iterator[Mask]:
     index, count = list(ListingStatus).index, len(ListingStatus)
     if where.listing_statuses:
         yield _among(codes, list(map(index, where.listing_statuses)), count)
-    if where.not_listing_statuses:
-        yield ~_among(codes, list(map(index, where.not_listing_statuses)), count)
+    if where.exclude_listing_statuses:
+        yield ~_among(codes, list(map(index, where.exclude_listing_statuses)), count)
 
 
 def _chosen(where: PropertyFilter, view: FilterView, rows_of: RowsOf) -> Iterator[Mask]:

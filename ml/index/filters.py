@@ -117,7 +117,7 @@ def conditions(where: PropertyFilter) -> list[grpc.Condition]:
     found.extend(_located(where))
     for key, unwanted in (
         ("property_id", where.exclude_ids),
-        ("listing_status", where.not_listing_statuses),
+        ("listing_status", where.exclude_listing_statuses),
     ):
         if unwanted:
             found.append(grpc.Condition(filter=grpc.Filter(must_not=[among(key, unwanted)])))

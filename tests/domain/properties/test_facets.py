@@ -50,7 +50,7 @@ FILTERS = st.builds(
     PropertyFilter,
     property_types=some(list(PropertyType)),
     listing_statuses=some(list(ListingStatus)),
-    not_listing_statuses=some(list(ListingStatus)),
+    exclude_listing_statuses=some(list(ListingStatus)),
     zipcodes=some(["98101", "98102", "none"]),
     cities=some(["Seattle", "éa"]),
     states=some(["WA", "OR"]),

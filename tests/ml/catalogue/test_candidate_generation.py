@@ -127,7 +127,7 @@ FILTERS = st.builds(
     zipcodes=st.lists(st.sampled_from(["98101", "98102", "x"]), max_size=2).map(tuple),
     cities=st.lists(st.sampled_from(["Seattle", "Renton"]), max_size=1).map(tuple),
     listing_statuses=st.lists(st.sampled_from(ListingStatus), max_size=3).map(tuple),
-    not_listing_statuses=st.lists(st.sampled_from(ListingStatus), max_size=2).map(tuple),
+    exclude_listing_statuses=st.lists(st.sampled_from(ListingStatus), max_size=2).map(tuple),
     listed_after=st.none() | st.integers(0, 10**9).map(lambda s: datetime.fromtimestamp(s, UTC)),
     price=st.none() | interval(2e5, 1e6),
     bedrooms=st.none() | st.builds(Range, st.integers(1, 3), st.none() | st.integers(3, 5)),
@@ -153,8 +153,8 @@ def matches(columns: PropertyColumns, where: PropertyFilter) -> NDArray[np.bool_
     if where.property_types:
         codes = [list(PropertyType).index(value) for value in where.property_types]
         keep &= np.isin(columns.property_type, codes)
-    if where.not_listing_statuses:
-        codes = [list(ListingStatus).index(value) for value in where.not_listing_statuses]
+    if where.exclude_listing_statuses:
+        codes = [list(ListingStatus).index(value) for value in where.exclude_listing_statuses]
         keep &= ~np.isin(columns.listing_status, codes)
     if where.listing_statuses:
         codes = [list(ListingStatus).index(value) for value in where.listing_statuses]

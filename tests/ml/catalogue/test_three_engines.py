@@ -247,7 +247,7 @@ PARTS: dict[str, st.SearchStrategy[Any]] = {
     "cities": some(["Seattle", "seattle", "RENTON"]),
     "states": some(["WA", "OR", "wa"]),
     "listing_statuses": some(list(ListingStatus)),
-    "not_listing_statuses": some(list(ListingStatus)),
+    "exclude_listing_statuses": some(list(ListingStatus)),
     "words": texts.map(words_of),
     "listed_after": moments,
     "listed_before": moments,
