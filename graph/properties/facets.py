@@ -91,7 +91,7 @@ class PropertyFacets:
     """How many properties have each value, for a filter's choices.
 
     Each facet is named as the part of the filter that it leaves out: it says what choosing another
-    value there would find, while all other parts hold. All facets of a request are counted together.
+    value there would find, while all other parts hold. All facets are counted together.
     """
 
     where: strawberry.Private[PropertyFilter]
