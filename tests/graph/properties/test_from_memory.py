@@ -65,7 +65,7 @@ async def in_memory(rt: Runtime, settings: Settings, town: Town) -> AsyncIterato
         session = Session(http, token, town.tenant.id, user)
         # A list of properties is enough to have them loaded.
         await session.data("{ properties(first: 1) { totalCount } }")
-        await until(lambda: town.tenant.id in twin.tenants())
+        await until(lambda: twin.properties(town.tenant.id, town.south))
         yield session
     await twin.close()
 

@@ -116,6 +116,8 @@ async def never() -> UUID | None:
 async def load(catalogues: Catalogues, tenant: Tenant) -> None:
     model = ModelKey(tenant.id, uuid4())
     await until(lambda: catalogues.get(model) is not None)
+    # Waits for the reading that ends a load.
+    await catalogues.catch_up(tenant.id)
 
 
 async def send(database: Database, tenant: Tenant, external_id: str, price: float) -> UUID:
