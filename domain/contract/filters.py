@@ -89,9 +89,9 @@ class PropertyFilter:
     ``listed_after`` and ``listed_before`` leave out the moment itself; ranges, circles and boxes
     include their borders. A property that lacks a coordinate lies in no area; ``WORLD`` is no
     restriction, and becomes None. ``words`` must each begin a word of the property: see
-    ``words_of``. ``exclude_listing_statuses`` keeps properties of unknown status. ``owned`` asks for
-    what an investor of the tenant made a deal on, or for the rest. ``added`` restricts, by name,
-    what other nouns know of properties; no index knows it.
+    ``words_of``. ``exclude_listing_statuses`` keeps properties of unknown status. ``owned`` asks
+    for what an investor of the tenant made a deal on, or for the rest. ``added`` restricts, by
+    name, what other nouns know of properties; no index knows it.
     """
 
     ids: tuple[UUID, ...] = ()

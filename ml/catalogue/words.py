@@ -78,18 +78,17 @@ class Words:
 
     def append(self, words: Sequence[Sequence[str]]) -> None:
         """Adds rows at the end, each with its words."""
-        every = [word for some in words for word in some]
+        known = len(self._hashes)
+        place_of: dict[str, int] = {}
+        found = [
+            place_of.setdefault(word, known + len(place_of)) for some in words for word in some
+        ]
         lengths = np.fromiter(map(len, words), np.int64, len(words))
         rows = np.repeat(np.arange(self._count, self._count + len(words)), lengths)
-        hashes, first, word = np.unique(
-            np.fromiter(map(hash, every), np.int64, len(every)),
-            return_index=True,
-            return_inverse=True,
-        )
-        encoded = [every[place].encode() for place in first.tolist()]
+        encoded = [word.encode() for word in place_of]
         ends = np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)))
-        known = len(self._hashes)
-        self._pairs.append(((known + word) << _ROW_BITS) + rows)
+        hashes = np.fromiter(map(hash, place_of), np.int64, len(place_of))
+        self._pairs.append((np.array(found, dtype=np.int64) << _ROW_BITS) + rows)
         self._ends.append(self._ends.upto(known + 1)[-1] + ends)
         self._text.append(np.frombuffer(b"".join(encoded), dtype=np.uint8))
         self._hashes.append(hashes)

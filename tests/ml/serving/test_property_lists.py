@@ -116,6 +116,8 @@ async def never() -> UUID | None:
 async def load(catalogues: Catalogues, tenant: Tenant) -> None:
     model = ModelKey(tenant.id, uuid4())
     await until(lambda: catalogues.get(model) is not None)
+    # Waits for the reading that ends a load.
+    await catalogues.catch_up(tenant.id)
 
 
 async def send(database: Database, tenant: Tenant, external_id: str, price: float) -> UUID:
@@ -165,6 +167,23 @@ async def test_what_was_committed_before_a_question_is_in_its_answer(
     page = await lists.page(tenant.id, EVERYTHING, BY_PRICE, 2)
     assert [item.id for item in page] == [dear, houses[-2]]
     assert await lists.count(tenant.id, EVERYTHING) == len(houses)
+
+
+async def test_nobody_counts_less_than_was_committed_while_others_write(
+    catalogues: Catalogues, database: Database, tenant: Tenant, houses: list[UUID]
+) -> None:
+    await load(catalogues, tenant)
+    lists, committed = PropertyLists(database, catalogues), len(houses)
+
+    async def write_and_count(name: str) -> None:
+        nonlocal committed
+        await send(database, tenant, name, 1.0)
+        committed += 1
+        before = committed
+        assert await lists.count(tenant.id, EVERYTHING) >= before
+
+    await asyncio.gather(*(write_and_count(f"new-{number}") for number in range(12)))
+    assert await lists.count(tenant.id, EVERYTHING) == committed
 
 
 async def test_questions_share_a_reading_that_began_after_they_were_asked(
