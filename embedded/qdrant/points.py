@@ -158,3 +158,15 @@ def write_record(point: edge.Record, message: messages.RetrievedPoint) -> None:
         message.order_value.int = order
     elif order is not None:
         message.order_value.float = order
+
+
+def write_facet(hit: edge.FacetHit, message: messages.FacetHit) -> None:
+    """Write a value of a field, and how many points have it."""
+    value = hit.value
+    if isinstance(value, bool):
+        message.value.bool_value = value
+    elif isinstance(value, int):
+        message.value.integer_value = value
+    else:
+        message.value.string_value = str(value)
+    message.count = hit.count

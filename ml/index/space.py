@@ -33,7 +33,7 @@ from ml.index.filters import (
     within_any,
 )
 from ml.index.index_rows import ROW, pack, unpack
-from ml.index.points import PROPERTIES, USERS, aside, check_shape
+from ml.index.points import aside, check_shape
 from ml.index.queries import nearest_to, nearest_to_any, only, to_cosine, to_score
 from ml.twin.buy_box import FIELDS, columns_of, share_met
 from ml.twin.items import Items
@@ -58,7 +58,7 @@ class Space(Contents):
             return [self._point_id(value) for value in properties.ids], rows
 
         ids, rows = await aside(len(properties), points)
-        await self._upsert(PROPERTIES, ids, vectors, rows)
+        await self._upsert(self._properties, ids, vectors, rows)
 
     async def upsert_users(self, interests: Mapping[UUID, NDArray[np.float32]]) -> None:
         """Writes investors, one point for each of an investor's unit vectors (k, 16).
@@ -71,7 +71,7 @@ class Space(Contents):
             vectors = np.concatenate(list(interests.values()))
             check_shape(vectors, len(owner))
             await self._upsert(
-                USERS,
+                self._users,
                 [self._point_id(one, place) for one, place in zip(owner, rank, strict=True)],
                 vectors,
                 [
@@ -87,17 +87,22 @@ class Space(Contents):
                 both(among("user_id", ids), at_least("interest", count))
                 for count, ids in by_count.items()
             ]
-            await self._client.delete(USERS, self._filter(must=[either(left_over)]))
+            await self._client.delete(self._users, self._filter(must=[either(left_over)]))
+
+    async def delete_properties(self, ids: Collection[UUID]) -> None:
+        """Deletes the properties; unknown ids are ignored."""
+        if ids:
+            await self._client.delete(self._properties, self._filter(must=[self._named(ids)]))
 
     async def delete_users(self, ids: Collection[UUID]) -> None:
         """Deletes the investors; unknown ids are ignored."""
         if ids:
             owned = self._filter(must=[among("user_id", ids)])
-            await self._client.delete(USERS, owned)
+            await self._client.delete(self._users, owned)
 
     async def drop(self) -> None:
         """Deletes all properties and investors of the space."""
-        for collection in (PROPERTIES, USERS):
+        for collection in (self._properties, self._users):
             await self._client.delete(collection, self._filter())
 
     @searching
@@ -124,11 +129,11 @@ class Space(Contents):
                 query=nearest_to(vector),
                 filter=wanted,
                 limit=fetched,
-                with_payload=only("property_id"),
+                with_payload=only(*self._told),
                 with_vectors=grpc.WithVectorsSelector(enable=with_vectors),
             )
-            (points,) = await self._search([search])
-            hits = [Hit(_property_id(point), point.score, _vector(point)) for point in points]
+            (points,) = await self._search([search], self._properties)
+            hits = [Hit(self._property_of(point), point.score, _vector(point)) for point in points]
             # Where the last one asked for ties with one beyond it, smaller ids may follow.
             tied = len(hits) == fetched and hits[-1].cosine >= hits[limit - 1].cosine
             if not tied or fetched > limit + MOST_TIES:
@@ -158,11 +163,12 @@ class Space(Contents):
             )
 
         limits = [one.limit + 1 if one.above is None else 2 * one.limit for one in sources]
-        brought = await self._search(list(map(search, sources, limits)))
+        brought = await self._search(list(map(search, sources, limits)), self._properties)
         for place, source in enumerate(sources):
             if mostly_ties(source, _likeness(brought[place]), limits[place]):
                 limits[place] += MOST_TIES
-                (brought[place],) = await self._search([search(source, limits[place])])
+                again = [search(source, limits[place])]
+                (brought[place],) = await self._search(again, self._properties)
         return _gather(sources, limits, brought, box)
 
     @searching
@@ -198,7 +204,7 @@ class Space(Contents):
                 score_threshold=None if above is None else above - BELOW,
                 with_payload=only("user_id"),
             )
-            (points,) = await self._search([search], USERS)
+            (points,) = await self._search([search], self._users)
             nearest: dict[str, float] = {}
             for point in points:
                 nearest.setdefault(point.payload["user_id"].string_value, point.score)
@@ -215,7 +221,7 @@ class Space(Contents):
         found: dict[UUID, list[Any]] = {}
         if ids:
             owned = self._filter(must=[among("user_id", ids)])
-            async for points in self._scroll(USERS, owned, "user_id", with_vectors=True):
+            async for points in self._scroll(self._users, owned, "user_id", with_vectors=True):
                 for point in points:
                     owner = UUID((point.payload or {})["user_id"])
                     found.setdefault(owner, []).append(point.vector)
@@ -228,8 +234,9 @@ class Space(Contents):
         further: Sequence[grpc.Condition] = (),
     ) -> grpc.Filter:
         """What matches, is not excluded, and meets the further conditions."""
-        unwanted = [among("property_id", exclude)] if exclude else None
-        return self._filter(must=[*conditions(where), *further], must_not=unwanted)
+        unwanted = [self._named(exclude)] if exclude else None
+        wanted = conditions(where, self._named)
+        return self._filter(must=[*wanted, *further], must_not=unwanted)
 
 
 def _conditions(source: Source) -> list[grpc.Condition]:
@@ -280,10 +287,6 @@ def _gather(
 
 def _plain(value: grpc.Value) -> Any:
     return getattr(value, value.WhichOneof("kind") or "null_value")
-
-
-def _property_id(point: grpc.ScoredPoint) -> UUID:
-    return UUID(point.payload["property_id"].string_value)
 
 
 def _vector(point: grpc.ScoredPoint) -> NDArray[np.float32]:

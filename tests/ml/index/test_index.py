@@ -113,23 +113,6 @@ async def test_more_points_than_fit_in_one_call(
     assert await space.property_ids() == set(many.ids)
 
 
-@pytest.mark.integration
-async def test_points_of_an_earlier_build_are_outdated(
-    own_qdrant: AsyncQdrantClient, columns: PropertyColumns, items: Items
-) -> None:
-    index = EmbeddingIndex(own_qdrant)
-    await index.ensure_collections()
-    space = index.space(new_key())
-    await space.upsert_properties(columns.take(range(3)), seen_as(items, unit(3)))
-    assert not await index.outdated()
-    # As an earlier build left it, which knew nothing of states, or wrote rows in another way.
-    for unknown in ("state", f"written_as_{ROW}"):
-        await own_qdrant.delete_payload_index(PROPERTIES, unknown)
-        assert await index.outdated()
-        await index.ensure_collections()
-        assert not await index.outdated()
-
-
 async def test_a_foreign_collection_is_refused() -> None:
     client = AsyncQdrantClient(":memory:")
     try:
