@@ -53,6 +53,7 @@ from domain.model_registry import model_versions
 from domain.properties import snapshots
 from domain.tenants import tenants
 from jobs.reindexing.indexer import Indexer
+from jobs.reindexing.passes import TURN
 from jobs.reindexing.writer import PROPERTY_BATCH, USER_BATCH, Counts
 from jobs.reindexing.writer import batches as in_batches
 from ml.index.filters import payloads
@@ -66,7 +67,7 @@ from settings import Settings
 SEARCHES = 200
 NEAREST = 10
 _TRAINED_ON = 5000
-_ACTS = 20
+_ACTS = 10
 _FIRST_ACT = datetime(2024, 1, 1, tzinfo=UTC)
 _KINDS = (InteractionKind.VIEW, InteractionKind.SAVE, InteractionKind.THUMBS_UP)
 _TIE = 1e-6
@@ -182,7 +183,7 @@ class Bench:
         indexer = Indexer(self._database, self._index, self._twin)
         async with self._database.work(self._tenant_id) as work:
             ids = await interactions.active_investors(work)
-        for some in in_batches(ids, USER_BATCH):
+        for some in in_batches(ids, TURN * USER_BATCH):
             async with indexer.index_lock(self._tenant_id) as lock:
                 await indexer.write_users(lock, some, [self._model], Counts())
 
@@ -230,7 +231,9 @@ def _matching(name: str, batch: PropertyColumns) -> NDArray[np.bool_]:
         return (price >= _LOW) & (price <= _MIDDLE)
     kinds = [list(PropertyType).index(one) for one in _TYPES]
     is_near = np.array([one in _CITIES for one in batch.city])
-    return (price >= _LOW) & (price <= _HIGH) & np.isin(batch.property_type, kinds) & is_near
+    is_wanted = np.isin(batch.property_type, kinds) & is_near
+    mask: NDArray[np.bool_] = (price >= _LOW) & (price <= _HIGH) & is_wanted
+    return mask
 
 
 def acts(path: Path, investors: int, properties: int) -> None:

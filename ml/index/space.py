@@ -38,6 +38,7 @@ from ml.index.queries import nearest_to, nearest_to_any, only, to_cosine, to_sco
 from ml.twin.buy_box import FIELDS, columns_of, share_met
 from ml.twin.items import Items
 from ml.twin.observing import searching
+from ml.twin.towers import INTERESTS
 
 
 class Space(Contents):
@@ -81,7 +82,8 @@ class Space(Contents):
             )
         by_count: dict[int, list[UUID]] = {}
         for user_id, some in interests.items():
-            by_count.setdefault(len(some), []).append(user_id)
+            if len(some) < INTERESTS:
+                by_count.setdefault(len(some), []).append(user_id)
         if by_count:
             left_over = [
                 both(among("user_id", ids), at_least("interest", count))

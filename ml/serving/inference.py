@@ -321,11 +321,13 @@ class TwinService:
         """
         twin = await self.loaded.get(model)
 
-        def read() -> dict[UUID, NDArray[np.float32]]:
-            return {one.user_id: twin.investor(one).interests for one in investors}
-
         many = len(investors) > _MANY_INVESTORS
-        return await asyncio.to_thread(read) if many else read()
+        found = (
+            await asyncio.to_thread(twin.interests, investors)
+            if many
+            else twin.interests(investors)
+        )
+        return {one.user_id: some for one, some in zip(investors, found, strict=True)}
 
 
 def _with_approval(
