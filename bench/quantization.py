@@ -55,8 +55,7 @@ class Filled(Space):
     async def fill(self, ids: tuple[UUID, ...], vectors: NDArray[np.float32]) -> None:
         """Write the vectors."""
         points = [self._point_id(one) for one in ids]
-        payload = [{"property_id": str(one)} for one in ids]
-        await self._upsert(PROPERTIES, points, vectors, payload)
+        await self._upsert(PROPERTIES, points, vectors, [{}] * len(ids))
 
 
 def connect(data_dir: Path) -> AsyncQdrantClient:
