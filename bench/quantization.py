@@ -33,6 +33,7 @@ from ml.index.space import Space
 from ml.training.config import TrainingConfig
 from ml.training.training import fit
 from ml.twin.scoring import LoadedTwin
+from tests.embedded.processes import wait_until
 
 _TRAINED_ON = 5000
 _QUERIES = 200
@@ -55,8 +56,7 @@ class Filled(Space):
     async def fill(self, ids: tuple[UUID, ...], vectors: NDArray[np.float32]) -> None:
         """Write the vectors."""
         points = [self._point_id(one) for one in ids]
-        payload = [{"property_id": str(one)} for one in ids]
-        await self._upsert(PROPERTIES, points, vectors, payload)
+        await self._upsert(PROPERTIES, points, vectors, [{}] * len(ids))
 
 
 def connect(data_dir: Path) -> AsyncQdrantClient:
@@ -70,6 +70,12 @@ def connect(data_dir: Path) -> AsyncQdrantClient:
         check_compatibility=False,
         timeout=120,
     )
+
+
+def release(data_dir: Path) -> None:
+    """Stop the folder's Qdrant, and wait until nothing writes to the folder any more."""
+    embedded.release(data_dir)
+    wait_until(lambda: not embedded.status(data_dir))
 
 
 async def measure(
@@ -86,7 +92,7 @@ async def measure(
     await indexed(client, len(ids))
     await client.close()
     # What the building of graphs left behind is not what a server needs.
-    await asyncio.to_thread(embedded.release, data_dir)
+    await asyncio.to_thread(release, data_dir)
     client = connect(data_dir)
     space = Space(client, model)
     chosen = np.random.default_rng(2).choice(len(ids), _QUERIES, replace=False)
@@ -107,7 +113,7 @@ async def measure(
     size = sum(one.stat().st_blocks * 512 for one in (data_dir / "qdrant").rglob("*.*"))
     quantized = sum(one.stat().st_size for one in (data_dir / "qdrant").rglob("quantized.data"))
     await client.close()
-    await asyncio.to_thread(embedded.release, data_dir)
+    await asyncio.to_thread(release, data_dir)
     return [
         f"{np.mean(found_10):.3f}",
         f"{np.mean(found_100):.3f}",
@@ -140,7 +146,7 @@ async def bench(folder: Path, count: int) -> None:
         table.add_row(
             quantization, *await measure(folder / quantization, quantization, ids, vectors)
         )
-    Console().print(table)
+    Console(width=100).print(table)
 
 
 def main() -> None:

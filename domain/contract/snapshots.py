@@ -7,6 +7,7 @@ plain values come back, so that no ORM object leaves the domain.
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
@@ -110,6 +111,20 @@ class PropertyColumns:
             owners=self.owners[index],
             labels=tuple(self.labels[i] for i in index) if self.labels else (),
         )
+
+
+def joined(parts: Sequence[PropertyColumns]) -> PropertyColumns:
+    """The rows of all parts, at least one, without labels."""
+    return PropertyColumns(
+        ids=tuple(chain.from_iterable(one.ids for one in parts)),
+        numeric=np.concatenate([one.numeric for one in parts]),
+        property_type=np.concatenate([one.property_type for one in parts]),
+        listing_status=np.concatenate([one.listing_status for one in parts]),
+        zipcode=tuple(chain.from_iterable(one.zipcode for one in parts)),
+        city=tuple(chain.from_iterable(one.city for one in parts)),
+        listed_at=np.concatenate([one.listed_at for one in parts]),
+        owners=np.concatenate([one.owners for one in parts]),
+    )
 
 
 class Changes(NamedTuple):

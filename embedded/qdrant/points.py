@@ -51,12 +51,10 @@ def _write_id(point_id: edge.PointId, message: messages.PointId) -> None:
 
 def read_value(message: messages.Value) -> Any:
     """A JSON value."""
+    # There are dozens in a point, most of them strings: to ask for the kind takes longer than this.
+    if text := message.string_value:
+        return text
     kind = message.WhichOneof("kind")
-    # Most are strings and numbers, and there are dozens in a point.
-    if kind == "string_value":
-        return message.string_value
-    if kind == "double_value":
-        return message.double_value
     if kind == "struct_value":
         return read_payload(message.struct_value.fields)
     if kind == "list_value":
@@ -158,3 +156,15 @@ def write_record(point: edge.Record, message: messages.RetrievedPoint) -> None:
         message.order_value.int = order
     elif order is not None:
         message.order_value.float = order
+
+
+def write_facet(hit: edge.FacetHit, message: messages.FacetHit) -> None:
+    """Write a value of a field, and how many points have it."""
+    value = hit.value
+    if isinstance(value, bool):
+        message.value.bool_value = value
+    elif isinstance(value, int):
+        message.value.integer_value = value
+    else:
+        message.value.string_value = str(value)
+    message.count = hit.count

@@ -14,6 +14,7 @@ from embedded.qdrant.points import (
     read_id,
     read_payload_selector,
     read_vectors_selector,
+    write_facet,
     write_id,
     write_record,
     write_scored,
@@ -29,7 +30,7 @@ _HARMLESS = ("read_consistency", "timeout")
 
 
 class ReadingCalls:
-    """Retrieve, query, count and scroll."""
+    """Retrieve, query, count, facet and scroll."""
 
     def __init__(self, store: CollectionStore) -> None:
         self._store = store
@@ -77,6 +78,22 @@ class ReadingCalls:
         with self._store.get(request.collection_name).shard() as shard:
             count = shard.count(counting)
         return messages.CountResponse(result=messages.CountResult(count=count))
+
+    def facet(self, request: messages.FacetCounts) -> messages.FacetResponse:
+        """The values of an indexed field, with the number of points that have each."""
+        only(request, "collection_name", "key", "filter", "limit", "exact", *_HARMLESS)
+        counting = edge.FacetRequest(
+            key=request.key,
+            limit=request.limit if request.HasField("limit") else _DEFAULT_LIMIT,
+            exact=request.exact,
+            filter=read_filter(request.filter) if request.HasField("filter") else None,
+        )
+        with self._store.get(request.collection_name).shard() as shard:
+            found = shard.facet(counting)
+        response = messages.FacetResponse()
+        for hit in found.hits:
+            write_facet(hit, response.hits.add())
+        return response
 
     def scroll(self, request: messages.ScrollPoints) -> messages.ScrollResponse:
         """A page of points, by id or by an indexed field."""

@@ -65,6 +65,7 @@ def create_server(store: CollectionStore, port: int) -> grpc.Server:
                 "Query": reading.query,
                 "QueryBatch": reading.query_batch,
                 "Count": reading.count,
+                "Facet": reading.facet,
                 "Scroll": reading.scroll,
                 "Upsert": writing.upsert,
                 "UpdateVectors": writing.update_vectors,

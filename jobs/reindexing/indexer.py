@@ -30,7 +30,7 @@ class Indexer(Writer):
     async def open(cls, database: Database, index: EmbeddingIndex, twin: TwinService) -> Self:
         """An indexer whose collections exist.
 
-        Where an earlier build filled them, everything of every tenant is marked.
+        Where only those of an earlier build do, everything of every tenant is marked.
         """
         # First, so that a process that dies in between does not forget it.
         if await index.outdated():
@@ -46,7 +46,10 @@ class Indexer(Writer):
         self, tenant_id: UUID, seconds: float = inf, long: asyncio.Semaphore | None = None
     ) -> bool:
         """See ``passes.index_marked``."""
-        return await passes.index_marked(self, tenant_id, seconds, long)
+        left = await passes.index_marked(self, tenant_id, seconds, long)
+        if not left:
+            await self._forget_earlier(tenant_id)
+        return left
 
     async def write_everything(
         self, tenant_id: UUID, report: Report, only: UUID | None = None
@@ -87,6 +90,7 @@ class Indexer(Writer):
         an index that was emptied, or lost its latest writes, is noticed soon.
         """
         if not await comparison.miscounted(self, tenant_id):
+            await self._forget_earlier(tenant_id)
             return False
         # Once more with nobody writing: what changed between two counts is no difference.
         async with self.index_lock(tenant_id) as lock:
@@ -95,3 +99,12 @@ class Indexer(Writer):
                 async with lock.work() as work:
                     await job_runs.request(work, job_runs.REINDEX)
             return differs
+
+    async def _forget_earlier(self, tenant_id: UUID) -> None:
+        """Give up what an earlier build wrote, once all of the tenant is written anew."""
+        if await self.index.has_earlier():
+            async with self.database.work(tenant_id) as work:
+                is_behind = bool(await index_outbox.marks_of_everything(work))
+            # A worker of the earlier build may have followed the mark, and written nothing here.
+            if not is_behind and not await comparison.miscounted(self, tenant_id):
+                await self.index.forget_earlier(tenant_id)

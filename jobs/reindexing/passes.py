@@ -27,7 +27,7 @@ MARKS = 2000
 """Marks that are followed under one index lock."""
 
 TURN = 4
-"""Batches of properties that are written under one: so long may a change have to wait for it."""
+"""Batches that are written under one: so long may a change have to wait for it."""
 
 FILLING = "filling"
 """The purpose of the lease of who fills a space, one at a time."""
@@ -206,7 +206,7 @@ async def write_everything(
         share = min(1.0, len(seen) / everything)
         await report(share, f"indexing properties: {len(seen):,} of {total:,}")
     counts.properties = len(seen - counts.unwritable[Marked.PROPERTY])
-    for some in batches(investors, USER_BATCH):
+    for some in batches(investors, TURN * USER_BATCH):
         async with writer.index_lock(tenant_id) as lock:
             targets = await writer.targets(tenant_id, only)
             await writer.write_users(lock, some, targets, counts)
@@ -292,7 +292,7 @@ async def write_some(
             await writer.write_properties(lock, some, targets, counts)
             async with lock.work() as work:
                 work.publish(Event(Topic.PROPERTIES))
-    for some in batches(user_ids, USER_BATCH):
+    for some in batches(user_ids, TURN * USER_BATCH):
         async with writer.index_lock(tenant_id) as lock:
             targets = await writer.targets(tenant_id, only)
             await writer.write_users(lock, some, targets, counts)

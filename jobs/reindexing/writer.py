@@ -249,9 +249,20 @@ class Writer:
                     await space.upsert_users(await self.twin.interests(model, known))
             counts.users += len(known)
 
+        # The index takes one batch while the next is read.
+        slots = asyncio.Semaphore(2)
+
+        async def write(some: Sequence[UUID]) -> set[UUID]:
+            async with slots:
+                return await isolate(some, attempt)
+
+        # Nothing is written behind the lock's back: where one fails, the others are waited for.
+        done = await asyncio.gather(*map(write, batches(ids, USER_BATCH)), return_exceptions=True)
         unwritable: set[UUID] = set()
-        for some in batches(ids, USER_BATCH):
-            unwritable |= await isolate(some, attempt)
+        for one in done:
+            if isinstance(one, BaseException):
+                raise one
+            unwritable |= one
         counts.unwritable[Marked.USER] |= unwritable
         return unwritable
 

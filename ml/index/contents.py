@@ -12,7 +12,7 @@ from qdrant_client import models
 from domain.contract.snapshots import PropertyColumns
 from ml.index.filters import among, at_most, payloads
 from ml.index.index_rows import ROW, pack, values
-from ml.index.points import PROPERTIES, USERS, Points
+from ml.index.points import Points
 from ml.twin.items import Items
 
 _NOISE = 1e-3
@@ -24,29 +24,36 @@ class Contents(Points):
 
     async def count(self, without: Collection[UUID] = ()) -> int:
         """How many properties the space holds beside those."""
-        unwanted = [among("property_id", without)] if without else None
-        wanted = self._filter(must_not=unwanted)
-        return (await self._client.count(PROPERTIES, wanted, exact=True)).count
+        wanted = self._filter(must_not=[self._named(without)] if without else None)
+        return (await self._client.count(self._properties, wanted, exact=True)).count
 
     async def count_users(self) -> int:
         """How many investors the space holds."""
         first = self._filter(must=[at_most("interest", 0)])
-        return (await self._client.count(USERS, first, exact=True)).count
+        return (await self._client.count(self._users, first, exact=True)).count
 
     async def property_ids(self) -> set[UUID]:
         """The ids of all properties in the space."""
-        return await self._ids(PROPERTIES, "property_id")
+        return {
+            self._property_id(str(point.id))
+            async for points in self._scroll(self._properties, self._filter())
+            for point in points
+        }
 
     async def user_ids(self) -> set[UUID]:
         """The ids of all investors in the space."""
-        return await self._ids(USERS, "user_id")
+        return {
+            UUID((point.payload or {})["user_id"])
+            async for points in self._scroll(self._users, self._filter(), "user_id")
+            for point in points
+        }
 
     async def differing(self, properties: PropertyColumns, items: Items) -> set[UUID]:
         """Those of the properties that are absent, or not as ``upsert_properties`` writes them."""
         if not len(properties):
             return set()
         found = await self._client.retrieve(
-            PROPERTIES,
+            self._properties,
             [self._point_id(one) for one in properties.ids],
             with_payload=True,
             with_vectors=True,
@@ -70,7 +77,7 @@ class Contents(Points):
         """Those of the investors whose unit vectors (k, 16) are not those in the space."""
         written: dict[UUID, list[Any]] = {one: [] for one in interests}
         owned = self._filter(must=[among("user_id", interests)])
-        async for points in self._scroll(USERS, owned, "user_id", with_vectors=True):
+        async for points in self._scroll(self._users, owned, "user_id", with_vectors=True):
             for point in points:
                 written[UUID((point.payload or {})["user_id"])].append(point.vector)
         return {one for one, some in interests.items() if not _same_set(some, written[one])}

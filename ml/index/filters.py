@@ -12,10 +12,11 @@ Conditions are Qdrant's own messages: the client's models would be checked and t
 every search, which takes longer than to make them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
 from math import inf, isnan
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,21 +26,21 @@ from domain.contract.filters import RANGES, Box, Circle, Polygon, PropertyFilter
 from domain.contract.snapshots import PropertyColumns
 from domain.contract.vocabulary import ListingStatus, PropertyType
 
-PAYLOAD_INDEXES: dict[str, models.PayloadSchemaType | models.KeywordIndexParams] = {
-    "property_id": models.PayloadSchemaType.KEYWORD,
-    "external_id": models.PayloadSchemaType.KEYWORD,
-    "property_type": models.PayloadSchemaType.KEYWORD,
-    "zipcode": models.PayloadSchemaType.KEYWORD,
-    "city": models.PayloadSchemaType.KEYWORD,
-    "state": models.PayloadSchemaType.KEYWORD,
-    "listing_status": models.PayloadSchemaType.KEYWORD,
-    "words": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, prefix=True),
-    **dict.fromkeys((*RANGES.values(), "listed_at"), models.PayloadSchemaType.FLOAT),
-    "renovation_needed": models.PayloadSchemaType.BOOL,
-    "location": models.PayloadSchemaType.GEO,
-    "owned": models.PayloadSchemaType.BOOL,
+# A graph is linked for each space as a whole (see ``ml.index.index``), and for no other field:
+# Qdrant would link it once more for every field that may have one.
+KEYWORD = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, enable_hnsw=False)
+_FLOAT = models.FloatIndexParams(type=models.FloatIndexType.FLOAT, enable_hnsw=False)
+_BOOL = models.BoolIndexParams(type=models.BoolIndexType.BOOL, enable_hnsw=False)
+PAYLOAD_INDEXES: dict[str, models.PayloadSchemaParams] = {
+    **dict.fromkeys(
+        ("external_id", "property_type", "zipcode", "city", "state", "listing_status"), KEYWORD
+    ),
+    "words": KEYWORD.model_copy(update={"prefix": True}),
+    **dict.fromkeys((*RANGES.values(), "listed_at"), _FLOAT),
+    **dict.fromkeys(("renovation_needed", "owned"), _BOOL),
+    "location": models.GeoIndexParams(type=models.GeoIndexType.GEO, enable_hnsw=False),
 }
-"""What a property's point carries beside its tenant and model version."""
+"""What a property's point carries beside its space; its id is in the id of the point."""
 
 _MARGIN = 0.03
 """Metres: PostgreSQL rounds degrees to a centimetre, on either side, before it computes a distance.
@@ -58,7 +59,6 @@ def payloads(columns: PropertyColumns) -> list[dict[str, Any]]:
     latitudes, longitudes = columns.column("latitude"), columns.column("longitude")
     located = (np.abs(latitudes) <= 90) & (np.abs(longitudes) <= 180)
     fields: dict[str, Iterable[Any]] = {
-        "property_id": map(str, columns.ids),
         "owned": (columns.owners > 0).tolist(),
         **{name: _numbers(columns.column(name)) for name in RANGES.values()},
         "listed_at": _numbers(columns.listed_at),
@@ -86,11 +86,15 @@ def payloads(columns: PropertyColumns) -> list[dict[str, Any]]:
     ]
 
 
-def conditions(where: PropertyFilter) -> list[grpc.Condition]:
-    """The conditions that a property must all meet."""
-    found: list[grpc.Condition] = []
+def conditions(
+    where: PropertyFilter, named: Callable[[Iterable[UUID]], grpc.Condition]
+) -> list[grpc.Condition]:
+    """The conditions that a property must all meet.
+
+    ``named`` makes the condition that a point is of one of those properties.
+    """
+    found = [named(where.ids)] if where.ids else []
     for key, values in (
-        ("property_id", where.ids),
         ("external_id", where.external_ids),
         ("property_type", where.property_types),
         ("zipcode", where.zipcodes),
@@ -100,7 +104,7 @@ def conditions(where: PropertyFilter) -> list[grpc.Condition]:
     ):
         if values:
             found.append(among(key, values))
-    found.extend(_field("words", match=grpc.Match(prefix=word)) for word in where.words)
+    found.extend(begins("words", word) for word in where.words)
     for part, key in RANGES.items():
         interval: Range | None = getattr(where, part)
         if interval is not None and (interval.min is not None or interval.max is not None):
@@ -115,12 +119,10 @@ def conditions(where: PropertyFilter) -> list[grpc.Condition]:
         if flag is not None:
             found.append(_field(key, match=grpc.Match(boolean=flag)))
     found.extend(_located(where))
-    for key, unwanted in (
-        ("property_id", where.exclude_ids),
-        ("listing_status", where.exclude_listing_statuses),
-    ):
-        if unwanted:
-            found.append(grpc.Condition(filter=grpc.Filter(must_not=[among(key, unwanted)])))
+    if where.exclude_ids:
+        found.append(_not(named(where.exclude_ids)))
+    if where.exclude_listing_statuses:
+        found.append(_not(among("listing_status", where.exclude_listing_statuses)))
     return found
 
 
@@ -133,9 +135,18 @@ def _located(where: PropertyFilter) -> Iterator[grpc.Condition]:
         yield _within_polygon(where.polygon)
 
 
+def _not(condition: grpc.Condition) -> grpc.Condition:
+    return grpc.Condition(filter=grpc.Filter(must_not=[condition]))
+
+
 def equals(key: str, value: object) -> grpc.Condition:
     """Points whose payload field is that."""
     return _field(key, match=grpc.Match(keyword=str(value)))
+
+
+def begins(key: str, prefix: str) -> grpc.Condition:
+    """Points whose payload field, or one of its values, begins with that."""
+    return _field(key, match=grpc.Match(prefix=prefix))
 
 
 def among(key: str, values: Iterable[object]) -> grpc.Condition:

@@ -3,32 +3,43 @@
 Here are the two collections; what is in them is reached through ``ml.index.space.Space``.
 """
 
-from collections.abc import Collection
-from typing import Literal
+from collections.abc import Awaitable, Callable, Collection
+from typing import Literal, TypeVar
 from uuid import UUID
 
 from qdrant_client import AsyncQdrantClient, grpc, models
 
 from domain.contract.snapshots import ModelKey
-from ml.index.filters import PAYLOAD_INDEXES, among, equals
-from ml.index.index_rows import ROW
-from ml.index.points import PROPERTIES, USERS
+from ml.index.earlier import Earlier
+from ml.index.filters import KEYWORD, PAYLOAD_INDEXES, among, begins
+from ml.index.points import PROPERTIES, SPACE, USERS
 from ml.index.space import Space
 from ml.twin.towers import DIMENSIONS
 
-# Qdrant's own threshold is meant for vectors of a thousand dimensions; of ours, hundreds of
-# thousands would stay without a graph.
-_GRAPH_FROM_KB = 500
-# An index of nothing, which stands for what the points carry without its being searched.
-_WRITTEN_AS = f"written_as_{ROW}"
-_TENANT = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
-_PROPERTY_INDEXES = PAYLOAD_INDEXES | {_WRITTEN_AS: models.PayloadSchemaType.BOOL}
-_USER_INDEXES = {
-    "user_id": models.PayloadSchemaType.KEYWORD,
-    "interest": models.PayloadSchemaType.INTEGER,
+# Of many tenants, Qdrant advises: a graph for each space and none for all. So a search never walks
+# through what other tenants have.
+_GRAPHS = models.HnswConfigDiff(
+    m=0,
+    payload_m=16,
+    # Up to so many vectors that match, all are compared: 62,500 of 64 bytes take about two
+    # milliseconds, and no match is missed.
+    full_scan_threshold=4000,
+)
+_OPTIMIZED_FROM_KB = 500
+_MOST_SPACES = 10_000
+_INDEXES: dict[str, models.PayloadSchemaParams] = {
+    SPACE: models.KeywordIndexParams(
+        type=models.KeywordIndexType.KEYWORD, is_tenant=True, prefix=True
+    )
+}
+_PROPERTY_INDEXES = _INDEXES | PAYLOAD_INDEXES
+_USER_INDEXES = _INDEXES | {
+    "user_id": KEYWORD,
+    "interest": models.IntegerIndexParams(type=models.IntegerIndexType.INTEGER, enable_hnsw=False),
 }
 
 
+Answer = TypeVar("Answer")
 Quantization = Literal["off", "int8"]
 
 _INT8 = models.ScalarQuantization(
@@ -48,6 +59,7 @@ class EmbeddingIndex:
                 find is compared by the whole vectors, so that scores are the same.
         """
         self._client = client
+        self._earlier = Earlier(client)
         self._quantization = _INT8 if quantization == "int8" else None
 
     async def ensure_collections(self) -> None:
@@ -59,58 +71,68 @@ class EmbeddingIndex:
         Raises:
             ValueError: a collection exists with other vectors than ours.
         """
-        own: dict[str, models.PayloadSchemaType | models.KeywordIndexParams] = {
-            "tenant_id": _TENANT,
-            "model_version": models.PayloadSchemaType.KEYWORD,
-        }
-        for name, indexes in (
-            (PROPERTIES, own | _PROPERTY_INDEXES),
-            (USERS, own | _USER_INDEXES),
-        ):
+        for name, indexes in ((PROPERTIES, _PROPERTY_INDEXES), (USERS, _USER_INDEXES)):
             await self._ensure_collection(name)
             for field, schema in indexes.items():
                 await self._client.create_payload_index(name, field, field_schema=schema)
 
     async def outdated(self) -> bool:
-        """Whether the properties were written before their points carried all that they do now.
+        """Whether only an earlier build filled an index here.
 
-        Filters about what is missing would find too few of them, and lists cannot be ranked: have
-        every tenant reindexed before ``ensure_collections``, which makes this False.
+        Have everything of every tenant written before ``ensure_collections``, which makes this
+        False; see ``ml.index.earlier``.
         """
-        if not await self._client.collection_exists(PROPERTIES):
-            return False
-        info = await self._client.get_collection(PROPERTIES)
-        return bool(info.points_count and _PROPERTY_INDEXES.keys() - info.payload_schema.keys())
+        return await self.has_earlier() and not await self._client.collection_exists(PROPERTIES)
+
+    async def has_earlier(self) -> bool:
+        """Whether what an earlier build wrote is still there."""
+        return await self._earlier.exists()
+
+    async def forget_earlier(self, tenant_id: UUID) -> None:
+        """Deletes what an earlier build wrote of a tenant, all of whose spaces are complete."""
+        await self._earlier.forget(tenant_id)
 
     async def ping(self) -> None:
         """Checks that Qdrant answers. Raises what its client raises if it does not."""
         await self._client.collection_exists(PROPERTIES)
 
     def space(self, model: ModelKey) -> Space:
-        """The points of one tenant's one model version. Costs nothing."""
+        """The points of one tenant's one model version, to be written. Costs nothing."""
         return Space(self._client, model)
+
+    async def search(self, model: ModelKey, ask: Callable[[Space], Awaitable[Answer]]) -> Answer:
+        """What a search of the space finds.
+
+        While the space is filled again after an update, the one that the earlier build wrote
+        answers.
+        """
+        found = await self._earlier.search(model, ask)
+        return await ask(self.space(model)) if found is None else found
 
     async def delete_properties_everywhere(self, tenant_id: UUID, ids: Collection[UUID]) -> None:
         """Deletes the tenant's properties from all of its versions; unknown ids are ignored."""
-        await self._delete(PROPERTIES, tenant_id, "property_id", ids)
+        if ids:
+            spaces = await self._client.facet(
+                PROPERTIES, SPACE, facet_filter=_of(tenant_id), limit=_MOST_SPACES
+            )
+            for one in spaces.hits:
+                version_id = UUID(str(one.value).partition(":")[2])
+                await self.space(ModelKey(tenant_id, version_id)).delete_properties(ids)
 
     async def delete_users_everywhere(self, tenant_id: UUID, ids: Collection[UUID]) -> None:
         """Deletes the tenant's investors from all of its versions; unknown ids are ignored."""
-        await self._delete(USERS, tenant_id, "user_id", ids)
+        if ids:
+            await self._client.delete(USERS, _of(tenant_id, among("user_id", ids)))
 
     async def keep_versions(self, tenant_id: UUID, version_ids: Collection[UUID]) -> None:
         """Deletes all that the tenant has in other versions than these, all it has for none."""
-        owned = [equals("tenant_id", tenant_id)]
-        kept = [among("model_version", version_ids)] if version_ids else None
+        if not version_ids:
+            await self.forget_earlier(tenant_id)
+        unwanted = _of(tenant_id)
+        if version_ids:
+            unwanted.must_not.append(among(SPACE, [f"{tenant_id}:{one}" for one in version_ids]))
         for collection in (PROPERTIES, USERS):
-            await self._client.delete(collection, grpc.Filter(must=owned, must_not=kept))
-
-    async def _delete(
-        self, collection: str, tenant_id: UUID, field: str, ids: Collection[UUID]
-    ) -> None:
-        if ids:
-            owned = [equals("tenant_id", tenant_id), among(field, ids)]
-            await self._client.delete(collection, grpc.Filter(must=owned))
+            await self._client.delete(collection, unwanted)
 
     async def _ensure_collection(self, name: str) -> None:
         wanted = models.VectorParams(size=DIMENSIONS, distance=models.Distance.COSINE)
@@ -119,9 +141,9 @@ class EmbeddingIndex:
                 await self._client.create_collection(
                     name,
                     vectors_config=wanted,
-                    hnsw_config=models.HnswConfigDiff(full_scan_threshold=_GRAPH_FROM_KB),
+                    hnsw_config=_GRAPHS,
                     optimizers_config=models.OptimizersConfigDiff(
-                        indexing_threshold=_GRAPH_FROM_KB
+                        indexing_threshold=_OPTIMIZED_FROM_KB
                     ),
                     quantization_config=self._quantization,
                 )
@@ -143,3 +165,8 @@ class EmbeddingIndex:
             await self._client.update_collection(
                 name, quantization_config=self._quantization or models.Disabled.DISABLED
             )
+
+
+def _of(tenant_id: UUID, *conditions: grpc.Condition) -> grpc.Filter:
+    """What meets the conditions of all that a tenant has."""
+    return grpc.Filter(must=[begins(SPACE, f"{tenant_id}:"), *conditions])

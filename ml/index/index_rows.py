@@ -18,8 +18,7 @@ from ml.twin.item_rows import EMBEDDING, WIDTH, from_rows, to_rows
 from ml.twin.items import Items
 
 ROW = "row2"
-"""The payload field. Whoever changes what is in it renames it: what an earlier build wrote is thus
-found to be outdated, and every tenant reindexed."""
+"""The payload field. Whoever changes what is in it renames it and the collections."""
 
 _ID = SIZE // 4
 _WIDTH = _ID + WIDTH

@@ -1,13 +1,16 @@
-"""The points of one tenant's one model version in Qdrant.
+"""The points of one tenant's one model version in Qdrant: a space.
 
-Tenants and model versions share two collections. They are kept apart by construction: points are
-reached only through ``Points``, which is bound to one tenant and version and puts both into the id
-of every point it writes and into the filter of every call it makes.
+Spaces share two collections. They are kept apart by construction: points are reached only through
+``Points``, which is bound to one space and puts its name into every point it writes and into the
+filter of every call it makes.
+
+The id of a point is that of its property or investor, XOR a key of the space. So the same property
+has another point in each space, and a hit names its property without a payload.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid5
 
@@ -22,8 +25,13 @@ from ml.twin.towers import DIMENSIONS
 if TYPE_CHECKING:
     from google.protobuf.internal.containers import MessageMap
 
-PROPERTIES = "property_embeddings"
-USERS = "user_embeddings"
+PROPERTIES = "property_embeddings_2"
+USERS = "user_embeddings_2"
+"""Whoever changes what points carry raises the numbers, and has ``ml.index.earlier`` read what the
+collections held before."""
+
+SPACE = "space"
+"""The payload field that names a point's space: its tenant, a colon and its model version."""
 
 TIMEOUT = 30
 """Seconds that a call of Qdrant may take."""
@@ -35,10 +43,12 @@ _BATCH = 1000
 _WRITTEN = 250
 """Points written in one call: few, for the embedded server answers nobody else meanwhile."""
 
-_RESCORED = grpc.SearchParams(
-    quantization=grpc.QuantizationSearchParams(rescore=True, oversampling=2.0)
+_PARAMS = grpc.SearchParams(
+    # Twice as many as by default: filters hide a part of the graph.
+    hnsw_ef=200,
+    # Where vectors are quantized: twice as many are found by them, and compared by the whole ones.
+    quantization=grpc.QuantizationSearchParams(rescore=True, oversampling=2.0),
 )
-"""Where vectors are quantized: twice as many are found by them, and compared by the whole ones."""
 
 _INLINE = 50
 """Above so many points they are made in another thread, lest all else wait for milliseconds."""
@@ -50,10 +60,15 @@ Value = TypeVar("Value")
 class Points:
     """What ``ml.index.space.Space`` is made of; no call can reach another's points."""
 
+    _properties = PROPERTIES
+    _users = USERS
+    _told: tuple[str, ...] = ()
+    """Fields of the payload that say which property a hit is of."""
+
     def __init__(self, client: AsyncQdrantClient, model: ModelKey) -> None:
         self._client = client
         self._model = model
-        self._own = {"tenant_id": str(model.tenant_id), "model_version": str(model.version_id)}
+        self._own = {SPACE: f"{model.tenant_id}:{model.version_id}"}
 
     async def _upsert(
         self,
@@ -65,13 +80,22 @@ class Points:
         """Write points; they are searched when this returns.
 
         The messages are made here: the client would make a model of every point first, which takes
-        longer than all the rest.
+        longer than all the rest. Those of one call are made while Qdrant writes the last.
         """
+
+        async def make(rows: slice) -> list[grpc.PointStruct]:
+            part = partial(self._messages, ids[rows], vectors[rows], payload[rows])
+            return await aside(len(ids), part)
+
+        async def send(points: Sequence[grpc.PointStruct]) -> None:
+            if points:
+                request = grpc.UpsertPoints(collection_name=collection, points=points, wait=True)
+                await self._client.grpc_points.Upsert(request, timeout=TIMEOUT)
+
+        made: list[grpc.PointStruct] = []
         for rows in _slices(len(ids), _WRITTEN):
-            make = partial(self._messages, ids[rows], vectors[rows], payload[rows])
-            points = await aside(len(ids), make)
-            request = grpc.UpsertPoints(collection_name=collection, points=points, wait=True)
-            await self._client.grpc_points.Upsert(request, timeout=TIMEOUT)
+            made, _ = await asyncio.gather(make(rows), send(made))
+        await send(made)
 
     def _messages(
         self,
@@ -90,7 +114,7 @@ class Points:
         return points
 
     async def _search(
-        self, searches: list[grpc.QueryPoints], collection: str = PROPERTIES
+        self, searches: list[grpc.QueryPoints], collection: str
     ) -> list[list[grpc.ScoredPoint]]:
         """The points of each search, as the protocol has them.
 
@@ -99,22 +123,15 @@ class Points:
         """
         for one in searches:
             one.collection_name = collection
-            one.params.CopyFrom(_RESCORED)
+            one.params.CopyFrom(_PARAMS)
         request = grpc.QueryBatchPoints(collection_name=collection, query_points=searches)
         answer = await self._client.grpc_points.QueryBatch(request, timeout=TIMEOUT)
         return [list(one.result) for one in answer.result]
 
-    async def _ids(self, collection: str, field: str) -> set[UUID]:
-        return {
-            UUID((point.payload or {})[field])
-            async for points in self._scroll(collection, self._filter(), field)
-            for point in points
-        }
-
     async def _scroll(
-        self, collection: str, wanted: grpc.Filter, field: str, *, with_vectors: bool = False
+        self, collection: str, wanted: grpc.Filter, *fields: str, with_vectors: bool = False
     ) -> AsyncIterator[list[models.Record]]:
-        """All points that match, in batches, with one field of their payload."""
+        """All points that match, in batches, with those fields of their payload."""
         offset: Any = None
         while True:
             points, offset = await self._client.scroll(
@@ -122,7 +139,7 @@ class Points:
                 scroll_filter=wanted,
                 limit=_BATCH,
                 offset=offset,
-                with_payload=[field],
+                with_payload=list(fields) or False,
                 with_vectors=with_vectors,
             )
             yield points
@@ -135,16 +152,29 @@ class Points:
         must_not: list[grpc.Condition] | None = None,
     ) -> grpc.Filter:
         """The given conditions within the space; every read and delete goes through here."""
-        own = [
-            equals("tenant_id", self._model.tenant_id),
-            equals("model_version", self._model.version_id),
-        ]
+        own = [equals(key, value) for key, value in self._own.items()]
         return grpc.Filter(must=[*own, *must], must_not=must_not)
+
+    def _named(self, ids: Iterable[UUID]) -> grpc.Condition:
+        """The points of those properties."""
+        points = [grpc.PointId(uuid=self._point_id(one)) for one in ids]
+        return grpc.Condition(has_id=grpc.HasIdCondition(has_id=points))
 
     def _point_id(self, value: UUID, place: int = 0) -> str:
         """The id of the point of a property, or of an investor's interest, in the space."""
-        name = f"{self._model.tenant_id}:{self._model.version_id}:{value}"
-        return str(uuid5(_NAMESPACE, f"{name}:{place}" if place else name))
+        return str(UUID(int=value.int ^ _key(self._model, place)))
+
+    def _property_of(self, point: grpc.ScoredPoint) -> UUID:
+        return self._property_id(point.id.uuid)
+
+    def _property_id(self, point_id: str) -> UUID:
+        """The property whose point it is."""
+        return UUID(int=UUID(point_id).int ^ _key(self._model, 0))
+
+
+@lru_cache(maxsize=4096)
+def _key(model: ModelKey, place: int) -> int:
+    return uuid5(_NAMESPACE, f"{model.tenant_id}:{model.version_id}:{place}").int
 
 
 def check_shape(vectors: NDArray[np.float32], count: int) -> None:

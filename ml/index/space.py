@@ -24,12 +24,12 @@ from ml.index.filters import (
     within_any,
 )
 from ml.index.index_rows import ROW, pack, unpack
-from ml.index.points import PROPERTIES, USERS, aside, check_shape
+from ml.index.points import aside, check_shape
 from ml.index.queries import nearest_to, nearest_to_any, only, to_cosine, to_score
 from ml.twin.buy_box import FIELDS, columns_of, share_met
 from ml.twin.items import Items
 from ml.twin.observing import searching
-from ml.twin.towers import DIMENSIONS
+from ml.twin.towers import DIMENSIONS, INTERESTS
 
 _MOST_TIES = 1000
 """Points that are read beyond those asked for where the last ones tie."""
@@ -53,7 +53,7 @@ class Space(Contents):
             return [self._point_id(value) for value in properties.ids], rows
 
         ids, rows = await aside(len(properties), points)
-        await self._upsert(PROPERTIES, ids, vectors, rows)
+        await self._upsert(self._properties, ids, vectors, rows)
 
     async def upsert_users(self, interests: Mapping[UUID, NDArray[np.float32]]) -> None:
         """Writes investors, one point for each of an investor's unit vectors (k, 16).
@@ -66,7 +66,7 @@ class Space(Contents):
             vectors = np.concatenate(list(interests.values()))
             check_shape(vectors, len(owner))
             await self._upsert(
-                USERS,
+                self._users,
                 [self._point_id(one, place) for one, place in zip(owner, rank, strict=True)],
                 vectors,
                 [
@@ -76,23 +76,29 @@ class Space(Contents):
             )
         by_count: dict[int, list[UUID]] = {}
         for user_id, some in interests.items():
-            by_count.setdefault(len(some), []).append(user_id)
+            if len(some) < INTERESTS:
+                by_count.setdefault(len(some), []).append(user_id)
         if by_count:
             left_over = [
                 both(among("user_id", ids), at_least("interest", count))
                 for count, ids in by_count.items()
             ]
-            await self._client.delete(USERS, self._filter(must=[either(left_over)]))
+            await self._client.delete(self._users, self._filter(must=[either(left_over)]))
+
+    async def delete_properties(self, ids: Collection[UUID]) -> None:
+        """Deletes the properties; unknown ids are ignored."""
+        if ids:
+            await self._client.delete(self._properties, self._filter(must=[self._named(ids)]))
 
     async def delete_users(self, ids: Collection[UUID]) -> None:
         """Deletes the investors; unknown ids are ignored."""
         if ids:
             owned = self._filter(must=[among("user_id", ids)])
-            await self._client.delete(USERS, owned)
+            await self._client.delete(self._users, owned)
 
     async def drop(self) -> None:
         """Deletes all properties and investors of the space."""
-        for collection in (PROPERTIES, USERS):
+        for collection in (self._properties, self._users):
             await self._client.delete(collection, self._filter())
 
     @searching
@@ -116,14 +122,14 @@ class Space(Contents):
                 query=nearest_to(vector),
                 filter=wanted,
                 limit=fetched,
-                with_payload=only("property_id"),
+                with_payload=only(*self._told),
                 with_vectors=grpc.WithVectorsSelector(enable=with_vectors),
             )
-            (points,) = await self._search([search])
+            (points,) = await self._search([search], self._properties)
             # Where the last one asked for ties with the one beyond it, smaller ids may follow.
             if len(points) < fetched or points[-1].score < points[limit - 1].score:
                 break
-        ids = as_bytes(UUID(point.payload["property_id"].string_value) for point in points)
+        ids = as_bytes(map(self._property_of, points))
         cosines = np.array([point.score for point in points])
         vectors = np.array([point.vectors.vector.dense.data for point in points], dtype=np.float32)
         vectors = vectors.reshape(len(points), DIMENSIONS if with_vectors else 0)
@@ -153,13 +159,14 @@ class Space(Contents):
             )
 
         limits = [one.limit + 1 if one.floor is None else 2 * one.limit for one in sources]
-        brought = await self._search(list(map(search, sources, limits)))
+        brought = await self._search(list(map(search, sources, limits)), self._properties)
         for place, source in enumerate(sources):
             if source.floor is None and len(brought[place]) > source.limit:
                 likeness = _likeness(brought[place])
                 if likeness[-1] >= floor_of(source, likeness):
                     # Others may be as alike as the last one.
-                    (brought[place],) = await self._search([search(source, 2 * source.limit)])
+                    again = [search(source, 2 * source.limit)]
+                    (brought[place],) = await self._search(again, self._properties)
         return _gather(sources, brought, box)
 
     @searching
@@ -195,7 +202,7 @@ class Space(Contents):
                 score_threshold=None if above is None else above - TOLERANCE,
                 with_payload=only("user_id"),
             )
-            (points,) = await self._search([search], USERS)
+            (points,) = await self._search([search], self._users)
             nearest: dict[str, float] = {}
             for point in points:
                 nearest.setdefault(point.payload["user_id"].string_value, point.score)
@@ -212,7 +219,7 @@ class Space(Contents):
         found: dict[UUID, list[Any]] = {}
         if ids:
             owned = self._filter(must=[among("user_id", ids)])
-            async for points in self._scroll(USERS, owned, "user_id", with_vectors=True):
+            async for points in self._scroll(self._users, owned, "user_id", with_vectors=True):
                 for point in points:
                     owner = UUID((point.payload or {})["user_id"])
                     found.setdefault(owner, []).append(point.vector)
@@ -225,8 +232,9 @@ class Space(Contents):
         further: Sequence[grpc.Condition] = (),
     ) -> grpc.Filter:
         """What matches, is not excluded, and meets the further conditions."""
-        unwanted = [among("property_id", exclude)] if exclude else None
-        return self._filter(must=[*conditions(where), *further], must_not=unwanted)
+        unwanted = [self._named(exclude)] if exclude else None
+        wanted = conditions(where, self._named)
+        return self._filter(must=[*wanted, *further], must_not=unwanted)
 
 
 def _conditions(source: Source) -> list[grpc.Condition]:

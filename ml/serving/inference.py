@@ -35,6 +35,7 @@ from ml.catalogue.diversity import diversify
 from ml.catalogue.property_ids import PropertyIds
 from ml.catalogue.retrieval import DIVERSIFIED
 from ml.index.index import EmbeddingIndex
+from ml.index.space import Space
 from ml.serving.audience import AUDIENCE, kinship
 from ml.serving.catalogues import Catalogues
 from ml.serving.loaded import LoadedTwins
@@ -243,30 +244,34 @@ class TwinService:
     ) -> list[tuple[list[UUID], float]]:
         """See ``Twin.audience``."""
         vectors = (await self.loaded.get(model)).embed(found, self._known(model))
-        space = self._index.space(model)
-        return await _asked(
-            asyncio.gather(
+
+        def near(space: Space) -> Awaitable[list[tuple[list[UUID], float]]]:
+            return asyncio.gather(
                 *(
                     space.investors(vector[None], unwanted, AUDIENCE, bound)
                     for vector, unwanted, bound in zip(vectors, exclude, above, strict=True)
                 )
             )
-        )
+
+        return await _asked(self._index.search(model, near))
 
     @inference
     async def kin(
         self, model: ModelKey, user_id: UUID, exclude: Collection[UUID], above: float | None
     ) -> Kin:
         """See ``Twin.kin``."""
-        space = self._index.space(model)
-        own = (await _asked(space.interests([user_id]))).get(user_id)
-        if own is None:
-            return Kin({}, b"", NO_FLOOR)
-        # The index has its own order of an investor's points, which is always the same.
-        near, bound = await _asked(space.investors(own, {user_id, *exclude}, AUDIENCE, above))
-        others = await _asked(space.interests(near))
-        likeness = kinship(own, list(others.values()))
-        return Kin(dict(zip(others, likeness, strict=True)), own.tobytes(), bound)
+
+        async def near(space: Space) -> Kin:
+            own = (await space.interests([user_id])).get(user_id)
+            if own is None:
+                return Kin({}, b"", NO_FLOOR)
+            # The index has its own order of an investor's points, which is always the same.
+            near, bound = await space.investors(own, {user_id, *exclude}, AUDIENCE, above)
+            others = await space.interests(near)
+            likeness = kinship(own, list(others.values()))
+            return Kin(dict(zip(others, likeness, strict=True)), own.tobytes(), bound)
+
+        return await _asked(self._index.search(model, near))
 
     @inference
     async def embed(self, model: ModelKey, properties: PropertyColumns) -> NDArray[np.float32]:
@@ -293,7 +298,7 @@ class TwinService:
             return await search(catalogue)
         CATALOGUE_ANSWERS.labels("miss").inc()
         try:
-            return await _asked(search(self._index.space(model)))
+            return await _asked(self._index.search(model, search))
         except (IndexUnavailableError, OutdatedIndexError):
             # Calls of the index are retried for seconds: the catalogue may be loaded by now.
             if (catalogue := self._catalogue(model)) is not None:
@@ -316,11 +321,13 @@ class TwinService:
         """
         twin = await self.loaded.get(model)
 
-        def read() -> dict[UUID, NDArray[np.float32]]:
-            return {one.user_id: twin.investor(one).interests for one in investors}
-
         many = len(investors) > _MANY_INVESTORS
-        return await asyncio.to_thread(read) if many else read()
+        found = (
+            await asyncio.to_thread(twin.interests, investors)
+            if many
+            else twin.interests(investors)
+        )
+        return {one.user_id: some for one, some in zip(investors, found, strict=True)}
 
 
 def _with_approval(

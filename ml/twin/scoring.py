@@ -6,7 +6,7 @@ millisecond on one thread.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import numpy as np
@@ -21,6 +21,7 @@ from domain.contract.snapshots import (
     CauseKind,
     InvestorHistory,
     PropertyColumns,
+    joined,
 )
 from domain.contract.vocabulary import InteractionKind
 from ml.twin.artifacts import Artifact
@@ -82,6 +83,22 @@ class Investor:
     buy_box_worth: float
 
 
+class _View(NamedTuple):
+    """What of a history counts.
+
+    Attributes:
+        looked_at: rows of the properties that are read, those of the opinions first.
+        weight: (h,), the opinions, strongest first.
+        interests: which of ``looked_at`` are interests, the most approved first.
+        approvals: how many properties were approved of.
+    """
+
+    looked_at: NDArray[np.intp]
+    weight: NDArray[np.floating]
+    interests: NDArray[np.intp]
+    approvals: int
+
+
 KnownItems = Callable[[PropertyColumns], Items | None]
 """Looks up what both stages read of properties, on any device; None unless it has all of them."""
 
@@ -128,6 +145,30 @@ class LoadedTwin:
 
         ``known`` looks up what both stages read of properties, so that it is not computed again.
         """
+        view = self._view(history)
+        # Of the whole history, only these properties are encoded or looked up.
+        items = self.items(history.properties.take(view.looked_at), known)
+        interests = items.rows(view.interests)
+        held = len(view.weight)
+        return Investor(
+            history=history,
+            properties=tuple(history.properties.ids[row] for row in view.looked_at[:held].tolist()),
+            opinions=Opinions(items[:held][None], self._tensor(view.weight, torch.float32)[None]),
+            interests=interests.embedding.cpu().numpy(),
+            surroundings=_surroundings(interests),
+            buy_box_worth=_BUY_BOX * _BUY_BOX_FADES / (_BUY_BOX_FADES + view.approvals),
+        )
+
+    @torch.inference_mode()
+    def interests(self, histories: Sequence[InvestorHistory]) -> list[NDArray[np.float32]]:
+        """The ``Investor.interests`` of many investors, computed together."""
+        if not histories:
+            return []
+        rows = [view.looked_at[view.interests] for view in map(self._view, histories)]
+        taken = [one.properties.take(some) for one, some in zip(histories, rows, strict=True)]
+        return np.split(self.embed(joined(taken)), np.cumsum(list(map(len, rows)))[:-1])
+
+    def _view(self, history: InvestorHistory) -> _View:
         ids = history.properties.ids[:HISTORY_LIMIT]
         kind = history.kind[: len(ids)]
         age = np.maximum(0.0, history.as_of - history.occurred_at[: len(ids)]) / YEAR
@@ -147,19 +188,7 @@ class LoadedTwin:
             approvals = len(taken_back)
             looked_at = np.append(looked_at, taken_back[:INTERESTS])
             approved = np.arange(held, len(looked_at))
-        # Of the whole history, only these properties are encoded or looked up.
-        items = self.items(history.properties.take(looked_at), known)
-        interests = items.rows(approved[:INTERESTS])
-        return Investor(
-            history=history,
-            properties=tuple(ids[one] for one in newest[strongest].tolist()),
-            opinions=Opinions(
-                items[:held][None], self._tensor(weight[strongest], torch.float32)[None]
-            ),
-            interests=interests.embedding.cpu().numpy(),
-            surroundings=_surroundings(interests),
-            buy_box_worth=_BUY_BOX * _BUY_BOX_FADES / (_BUY_BOX_FADES + approvals),
-        )
+        return _View(looked_at, weight[strongest], approved[:INTERESTS], approvals)
 
     @torch.inference_mode()
     def score(

@@ -31,6 +31,15 @@ async def test_a_collection_tells_how_it_was_made(remote: AsyncQdrantClient) -> 
     )
     await remote.create_payload_index(NAME, "tenant", TENANT)
     await remote.create_payload_index(NAME, "price", models.PayloadSchemaType.FLOAT)
+    without_graph: list[models.PayloadSchemaParams] = [
+        models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, enable_hnsw=False),
+        models.IntegerIndexParams(type=models.IntegerIndexType.INTEGER, enable_hnsw=False),
+        models.FloatIndexParams(type=models.FloatIndexType.FLOAT, enable_hnsw=False),
+        models.BoolIndexParams(type=models.BoolIndexType.BOOL, enable_hnsw=False),
+        models.GeoIndexParams(type=models.GeoIndexType.GEO, enable_hnsw=False),
+    ]
+    for number, params in enumerate(without_graph):
+        await remote.create_payload_index(NAME, f"field_{number}", params)
     assert await remote.collection_exists(NAME)
     info = await remote.get_collection(NAME)
     config = info.config
@@ -42,6 +51,12 @@ async def test_a_collection_tells_how_it_was_made(remote: AsyncQdrantClient) -> 
     assert config.metadata == {"made by": "a test"}
     assert info.payload_schema["tenant"].params == TENANT
     assert info.payload_schema["price"].data_type is models.PayloadSchemaType.FLOAT
+    for number, params in enumerate(without_graph):
+        told = info.payload_schema[f"field_{number}"].params
+        assert told is not None
+        assert told.enable_hnsw is False
+        assert type(told) is type(params)
+        await remote.delete_payload_index(NAME, f"field_{number}")
     await remote.delete_payload_index(NAME, "price")
     assert set((await remote.get_collection(NAME)).payload_schema) == {"tenant"}
     assert await remote.delete_collection(NAME)

@@ -87,6 +87,23 @@ async def test_random_filters_select_the_same_points(
     )
 
 
+@pytest.mark.parametrize("filled", ["indexed"], indirect=True)
+@pytest.mark.parametrize("key", ["tenant", "kind", "owner", "beds", "sold"])
+@pytest.mark.parametrize("tenant", [None, "a"])
+async def test_facets_count_the_same_points(
+    filled: AsyncQdrantClient, local: AsyncQdrantClient, key: str, tenant: str | None
+) -> None:
+    ours_alone = models.FieldCondition(key="tenant", match=models.MatchValue(value=str(tenant)))
+    wanted = models.Filter(must=[ours_alone]) if tenant else None
+    ours, theirs = [
+        {hit.value: hit.count for hit in found.hits}
+        for client in (filled, local)
+        for found in [await client.facet(NAME, key, facet_filter=wanted, limit=100, exact=True)]
+    ]
+    assert ours == theirs
+    assert len(ours) > 0
+
+
 @pytest.mark.parametrize("indexed", [True, False])
 async def test_inside_is_what_a_ring_winds_around_and_its_lines_are_outside(
     remote: AsyncQdrantClient, indexed: bool

@@ -115,7 +115,7 @@ async def test_bad_input_is_refused_with_the_reason(
 @pytest.mark.parametrize(
     ("call", "missing"),
     [
-        (lambda client: client.facet(NAME, "a"), "Points.Facet"),
+        (lambda client: client.search_matrix_pairs(NAME), "Points.SearchMatrixPairs"),
         (lambda client: client.get_aliases(), "Collections.ListAliases"),
         (lambda client: client.create_snapshot(NAME), "Snapshots.Create"),
         (

@@ -1,7 +1,6 @@
 """An index that an earlier build wrote is no fault of the caller, and said so."""
 
 import pytest
-from qdrant_client import models
 
 from domain.contract.filters import PropertyFilter
 from domain.contract.snapshots import ModelKey
@@ -24,10 +23,7 @@ async def test_a_list_waits_for_the_index_to_be_written_again(
     async with database.work(town.tenant.id) as work:
         assert await tenants.active_version_id(work) == training.version_id
     space = rt.index.space(ModelKey(town.tenant.id, training.version_id))
-    ours = models.FieldCondition(
-        key="tenant_id", match=models.MatchValue(value=str(town.tenant.id))
-    )
-    await rt.index._client.delete_payload(PROPERTIES, [ROW], models.Filter(must=[ours]))
+    await rt.index._client.delete_payload(PROPERTIES, [ROW], space._filter())
 
     async def recommend() -> int:
         investor = town.southerners[0]

@@ -12,7 +12,7 @@ from domain.contract.snapshots import BuyBox, ModelKey, OutdatedIndexError, Prop
 from ml.catalogue.candidates import Source
 from ml.index.index import EmbeddingIndex
 from ml.index.index_rows import ROW
-from ml.index.points import PROPERTIES
+from ml.index.points import PROPERTIES, SPACE, USERS
 from ml.index.space import Space
 from ml.twin.items import Items
 
@@ -104,6 +104,20 @@ async def test_creating_the_collections_again_changes_nothing(
     assert await filled.count() == 200
 
 
+async def test_a_graph_is_linked_for_each_space_and_for_no_other_field(
+    index: EmbeddingIndex,
+) -> None:
+    for name in (PROPERTIES, USERS):
+        info = await index._client.get_collection(name)
+        assert (info.config.hnsw_config.m, info.config.hnsw_config.payload_m) == (0, 16)
+        linked = {
+            field
+            for field, schema in info.payload_schema.items()
+            if schema.params is None or schema.params.enable_hnsw is not False
+        }
+        assert linked == {SPACE}
+
+
 async def test_more_points_than_fit_in_one_call(
     index: EmbeddingIndex, columns: PropertyColumns, items: Items
 ) -> None:
@@ -111,23 +125,6 @@ async def test_more_points_than_fit_in_one_call(
     many = replace(columns.take([0] * 2500), ids=tuple(UUID(int=number) for number in range(2500)))
     await space.upsert_properties(many, seen_as(items, unit(2500)))
     assert await space.property_ids() == set(many.ids)
-
-
-@pytest.mark.integration
-async def test_points_of_an_earlier_build_are_outdated(
-    own_qdrant: AsyncQdrantClient, columns: PropertyColumns, items: Items
-) -> None:
-    index = EmbeddingIndex(own_qdrant)
-    await index.ensure_collections()
-    space = index.space(new_key())
-    await space.upsert_properties(columns.take(range(3)), seen_as(items, unit(3)))
-    assert not await index.outdated()
-    # As an earlier build left it, which knew nothing of states, or wrote rows in another way.
-    for unknown in ("state", f"written_as_{ROW}"):
-        await own_qdrant.delete_payload_index(PROPERTIES, unknown)
-        assert await index.outdated()
-        await index.ensure_collections()
-        assert not await index.outdated()
 
 
 async def test_a_foreign_collection_is_refused() -> None:
@@ -164,16 +161,6 @@ async def test_points_of_another_program_are_named(
     key = new_key()
     space = index.space(key)
     await space.upsert_properties(columns.take(range(3)), seen_as(items, unit(3)))
-    await index._client.set_payload(
-        PROPERTIES,
-        {ROW: "AAAA"},
-        models.Filter(
-            must=[
-                models.FieldCondition(
-                    key="tenant_id", match=models.MatchValue(value=str(key.tenant_id))
-                )
-            ]
-        ),
-    )
+    await index._client.set_payload(PROPERTIES, {ROW: "AAAA"}, space._filter())
     with pytest.raises(OutdatedIndexError, match="another version of this program; reindex"):
         await space.candidates(unit(1), EVERYTHING, (), [Source(5)])

@@ -27,11 +27,7 @@ def new_key() -> ModelKey:
 
 async def points_of(index: EmbeddingIndex, space: Space, user_id: UUID) -> list[dict[str, Any]]:
     """What the space's collection holds of an investor, by place, past the code under test."""
-    wanted = {
-        "tenant_id": space._model.tenant_id,
-        "model_version": space._model.version_id,
-        "user_id": user_id,
-    }
+    wanted = {**space._own, "user_id": user_id}
     points, _ = await index._client.scroll(
         USERS,
         models.Filter(

@@ -79,6 +79,18 @@ def test_who_took_every_approval_back_is_still_looked_for(
     np.testing.assert_allclose(investor.interests, twin.embed(columns.take([3])), atol=1e-6)
 
 
+def test_interests_computed_together_are_those_computed_alone(
+    twin: LoadedTwin, columns: PropertyColumns
+) -> None:
+    every = [(0, "SAVE"), (1, "THUMBS_DOWN"), (2, "DEAL"), (1, "VIEW")]
+    none = make_history(columns, [], [])
+    histories = [none, *(state(columns, every[:count]) for count in range(1, 5)), none]
+    together = twin.interests(histories)
+    for history, interests in zip(histories, together, strict=True):
+        np.testing.assert_array_equal(interests, twin.investor(history).interests)
+    assert twin.interests([]) == []
+
+
 def test_surroundings_are_circles_around_the_interests(
     twin: LoadedTwin, columns: PropertyColumns
 ) -> None:
