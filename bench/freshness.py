@@ -46,9 +46,11 @@ from domain.jobs import job_runs
 from domain.members.members import MEMBER_LIMIT, MemberInput
 from domain.members.members import upsert as upsert_members
 from domain.model_registry import model_versions
+from domain.properties import rows as property_rows
 from domain.properties import snapshots, table
 from domain.properties.input import PropertyInput
 from domain.properties.upsert import upsert
+from domain.recommendations.discovery import for_sale
 from domain.tenants import tenants
 from graph.core.nodes import global_id
 from jobs.reindexing.indexer import Indexer
@@ -73,7 +75,8 @@ COLD = "engagement"
 
 ANSWERS = {
     "recommendations": (
-        "query ($filter: PropertyFilter) { recommendations(first: 20, filter: $filter) "
+        "query ($filter: PropertyFilter) "
+        "{ recommendations(first: 20, filter: $filter, history: ANY) "
         "{ edges { node { modelVersion score property { id } } } } }"
     ),
     "similarProperties": (
@@ -164,9 +167,11 @@ class Firm:
         self._drawn = random.Random(seed)
 
     async def prepare(self) -> None:
-        """Read what there is to change: all but the first, whose like is asked for."""
+        """Read what there is to change: what lists show, but the first, whose like is asked for."""
         async with self._database.work(self._tenant_id) as work:
-            self._listed = sorted(await snapshots.ids(work))[1:]
+            ids = await snapshots.ids(work)
+            shown = await property_rows.get_many(work, ids, for_sale(PropertyFilter()))
+        self._listed = sorted(shown)[1:]
         self._drawn.shuffle(self._listed)
 
     async def change(self) -> Callable[[], Awaitable[bool]]:

@@ -1,10 +1,11 @@
 """GraphiQL for development: a page of local files alone, signed in as a sample investor."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 from starlette.exceptions import HTTPException
@@ -44,23 +45,30 @@ SECURITY = {
 }
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
-EXAMPLES = 3
+EXAMPLES = 4
 SESSION = timedelta(hours=12)
+
+
+class Example(NamedTuple):
+    """A property to ask about."""
+
+    id: UUID
+    external_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """An invented investor with a history, a token for it, and properties to ask about."""
+    """An invented investor with a history, a token for it, and the first of its list."""
 
     name: str
     token: str
-    property_ids: tuple[UUID, ...]
+    examples: tuple[Example, ...]
 
 
 async def sign_in(database: Database, recommender: Recommender, jwt_secret: str) -> SignedIn | None:
     """Sign in as the first invented investor of the first tenant that has one.
 
-    The properties are the first that are recommended to it; none while nothing can be.
+    There are no examples while nothing can be recommended.
     """
     async with database.work(None) as work:
         firms = await tenants.list_all(work)
@@ -73,10 +81,11 @@ async def sign_in(database: Database, recommender: Recommender, jwt_secret: str)
             token = mint(jwt_secret, firm.id, user.id, [user.role], SESSION)
             try:
                 page = await recommender.recommend(firm.id, user.id, PropertyFilter(), EXAMPLES)
-                ids = tuple(item.property.id for item in page.items)
+                rows = [item.property for item in page.items]
             except DomainError:
-                ids = ()
-            return SignedIn(user.name or user.external_id, token, ids)
+                rows = []
+            examples = tuple(Example(row.id, row.external_id) for row in rows)
+            return SignedIn(user.name or user.external_id, token, examples)
     return None
 
 
@@ -99,7 +108,7 @@ class GraphiQL:
         config = {
             "token": user and user.token,
             "investor": user and user.name,
-            "tabs": ready_queries(user.property_ids if user else ()),
+            "tabs": ready_queries(user.examples if user else ()),
         }
         # The data block would end at a "</script" in it.
         text = json.dumps(config).replace("<", "\\u003c")
@@ -115,13 +124,15 @@ class GraphiQL:
         return FileResponse(path, headers={"Cache-Control": "max-age=3600"})
 
 
-def ready_queries(property_ids: tuple[UUID, ...]) -> list[dict[str, str]]:
+def ready_queries(examples: Sequence[Example]) -> list[dict[str, str]]:
     """The page's tabs: a query and its variables each."""
-    ids = [global_id("Property", one) for one in property_ids]
-    one = {"propertyId": ids[0] if ids else "the id of a property"}
+    ids = [global_id("Property", one.id) for one in examples]
+    saved, contacted = [*ids, *["the id of a property"] * 2][:2]
+    sold = examples[-1].external_id if examples else "the external id of a property"
+    one = {"propertyId": saved}
     variables: dict[str, dict[str, object]] = {
         "recommendations": {},
-        "new": {"history": "NEW", "input": one | {"kind": "SAVE"}},
+        "discovery": {"houses": ids, "saved": saved, "contacted": contacted, "sold": sold},
         "similar": dict(one),
         "affinity": {"propertyIds": ids},
         "thumbs_down": {"input": one | {"sentiment": "THUMBS_DOWN", "reason": "Too close by."}},

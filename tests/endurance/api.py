@@ -7,7 +7,7 @@ import httpx
 
 RECOMMENDATIONS = """
 query ($user: ID!, $after: String) {
-  recommendations(userId: $user, first: 20, after: $after) {
+  recommendations(userId: $user, first: 20, after: $after, history: ANY) {
     edges { cursor node { rank score modelVersion property { id } } }
     pageInfo { hasNextPage endCursor }
   }
