@@ -1,8 +1,9 @@
 """The offline figure, over HTTP: ``python -m bench.served [REGION ...]``.
 
 Imports what was known of a region of real portfolios at the cut, trains as a job would, starts a
-server, and asks ``recommendations`` for every owner that the evaluation asks about. NDCG@10 of the
-answers on what the owners acquired later, beside the same twin offline and the mix.
+server, and asks ``recommendations(history: ANY)`` for every owner that the evaluation asks about.
+No property there has a status. NDCG@10 of the answers on what the owners acquired later, beside the
+same twin offline and the mix.
 """
 
 import argparse

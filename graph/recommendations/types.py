@@ -103,7 +103,7 @@ class Recommendation:
 
     @strawberry.field(directives=[weight(10)])
     async def counterfactual(self, info: Info) -> Counterfactual | None:
-        """The price that would bring it among the investor's ten best of the same filter.
+        """The price that would bring it among the ten best of the same filter and history.
 
         Null if it is one of them, if no change does, if it has no price, or if no model ranked it.
         At most 100 in one request.

@@ -1,5 +1,6 @@
 """What is measured offline is what is served."""
 
+from dataclasses import replace
 from uuid import uuid4
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from domain.contract.filters import PropertyFilter
 from domain.contract.snapshots import InvestorHistory, ModelKey, PropertyColumns, StoredModel
+from domain.contract.vocabulary import ListingStatus
 from ml.evaluation.offline import OfflineTwin, fit_offline
 from ml.evaluation.protocols import Query
 from ml.index.index import EmbeddingIndex
@@ -87,6 +89,16 @@ async def test_diverse_lists_are_those_of_the_service(both: World) -> None:
         )
         places = [columns.ids.index(one.property_id) for one in ranked[:10]]
         assert offline.listed(query, diversity, 10).tolist() == places
+
+
+def test_no_status_and_no_act_leaves_a_property_out(both: World) -> None:
+    """The rules of recommendations are not those of figures."""
+    offline, _, _, columns = both
+    query = asked(columns, make_history(columns, *HISTORIES[0]))
+    scores = offline.scores(replace(query, candidates=np.ones_like(query.candidates)))
+    assert np.isfinite(scores).all()
+    statuses = columns.listing_status[np.argsort(-scores)[:100]]
+    assert set(statuses.tolist()) == {-1, *range(len(ListingStatus))}
 
 
 def test_fits_and_says_how_it_went() -> None:
