@@ -124,7 +124,7 @@ bench-graphql: $(DEV) ## measure GraphQL alone beside stock Strawberry, then end
 bench-twin: $(SERVE) ## measure training, embedding and re-ranking (ARGS="--quick")
 	$(BIN)/python -m bench.twin $(ARGS)
 
-bench-reindex: $(SERVE) ## measure how fast an index is written (ARGS="--properties 100000 --rounds 3")
+bench-reindex: $(SERVE) ## measure how fast an index is written and how well it is searched (ARGS="--rounds 0 --beside REVISION")
 	$(BIN)/python -m bench.reindex $(ARGS)
 
 bench-quantization: $(SERVE) ## measure what quantized vectors save and cost (ARGS="--properties 100000")

@@ -23,10 +23,10 @@ logger = logging.getLogger(__name__)
 _CREATION = "collection.json"
 _CURRENT = "current"
 _UPKEEP = 1.0  # seconds between two rounds of upkeep
-_FLUSH = 5.0  # seconds after which changes are flushed; until then the write-ahead log holds them
+_FLUSH = 15.0  # seconds after which changes are flushed; until then the write-ahead log holds them
 _MANY_CHANGES = 10_000  # points changed before an optimisation is tried, and a fifth of them all
 _FEW_CHANGES = 1000  # points changed between two rounds of upkeep that count as a pause
-_PATIENCE = 60.0  # seconds that it waits for changes to pause, for those made meanwhile cost twice
+_PATIENCE = 180.0  # seconds that it waits for changes to pause: those made meanwhile cost twice
 
 
 class Collection:

@@ -209,7 +209,7 @@ def _read_recommend(message: messages.RecommendInput) -> edge.Query:
 
 
 def _read_params(message: messages.SearchParams) -> edge.SearchParams:
-    only(message, "hnsw_ef", "exact", "quantization", "indexed_only")
+    only(message, "hnsw_ef", "exact", "quantization", "indexed_only", "acorn")
     quantization = message.quantization
     has = quantization.HasField
     return edge.SearchParams(
@@ -222,6 +222,14 @@ def _read_params(message: messages.SearchParams) -> edge.SearchParams:
             oversampling=quantization.oversampling if has("oversampling") else None,
         )
         if message.HasField("quantization")
+        else None,
+        acorn=edge.AcornSearchParams(
+            enable=message.acorn.enable,
+            max_selectivity=message.acorn.max_selectivity
+            if message.acorn.HasField("max_selectivity")
+            else None,
+        )
+        if message.HasField("acorn")
         else None,
     )
 

@@ -12,12 +12,21 @@ between has marks of its own, which nobody deletes before the next holder has re
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from domain.contract.snapshots import ModelKey, PropertyColumns
@@ -41,6 +50,10 @@ logger = logging.getLogger(__name__)
 
 PROPERTY_BATCH = 2000
 USER_BATCH = 250
+_PART = 500
+"""Properties that are encoded while the index takes as many others."""
+
+Value = TypeVar("Value")
 
 
 @dataclass(slots=True)
@@ -197,9 +210,14 @@ class Writer:
         """Write properties that were read under the lock, in every version of ``targets``."""
         if len(batch):
             lock.touched[Marked.PROPERTY].update(batch.ids)
-            for model in targets:
-                items = await self.twin.items(model, batch)
-                await self.index.space(model).upsert_properties(batch, items)
+            parts = [batch.take(rows) for rows in batches(range(len(batch)), _PART)]
+            await _overlapping(
+                partial(self._write, model, part) for model in targets for part in parts
+            )
+
+    async def _write(self, model: ModelKey, part: PropertyColumns) -> None:
+        items = await self.twin.items(model, part)
+        await self.index.space(model).upsert_properties(part, items)
 
     async def write_properties(
         self, lock: IndexLock, ids: Iterable[UUID], targets: Sequence[ModelKey], counts: Counts
@@ -249,22 +267,32 @@ class Writer:
                     await space.upsert_users(await self.twin.interests(model, known))
             counts.users += len(known)
 
-        # The index takes one batch while the next is read.
-        slots = asyncio.Semaphore(2)
-
-        async def write(some: Sequence[UUID]) -> set[UUID]:
-            async with slots:
-                return await isolate(some, attempt)
-
-        # Nothing is written behind the lock's back: where one fails, the others are waited for.
-        done = await asyncio.gather(*map(write, batches(ids, USER_BATCH)), return_exceptions=True)
-        unwritable: set[UUID] = set()
-        for one in done:
-            if isinstance(one, BaseException):
-                raise one
-            unwritable |= one
+        done = await _overlapping(
+            partial(isolate, some, attempt) for some in batches(ids, USER_BATCH)
+        )
+        unwritable = set().union(*done)
         counts.unwritable[Marked.USER] |= unwritable
         return unwritable
+
+
+async def _overlapping(work: Iterable[Callable[[], Awaitable[Value]]]) -> list[Value]:
+    """What the pieces of work return, done two at a time: the index takes one, the next is made.
+
+    Nothing is written behind the index lock's back: where one fails, the others are waited for.
+    """
+    slots = asyncio.Semaphore(2)
+
+    async def do(piece: Callable[[], Awaitable[Value]]) -> Value:
+        async with slots:
+            return await piece()
+
+    done = await asyncio.gather(*map(do, work), return_exceptions=True)
+    found: list[Value] = []
+    for one in done:
+        if isinstance(one, BaseException):
+            raise one
+        found.append(one)
+    return found
 
 
 async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
@@ -280,8 +308,8 @@ async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
     task.result()
 
 
-def batches(ids: Iterable[UUID], size: int) -> Iterator[list[UUID]]:
-    """The ids, so many at a time."""
-    remaining = iter(ids)
+def batches(values: Iterable[Value], size: int) -> Iterator[list[Value]]:
+    """The values, so many at a time."""
+    remaining = iter(values)
     while batch := list(islice(remaining, size)):
         yield batch

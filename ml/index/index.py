@@ -16,16 +16,16 @@ from ml.index.points import PROPERTIES, SPACE, USERS
 from ml.index.space import Space
 from ml.twin.towers import DIMENSIONS
 
+# Up to so many kilobytes of vectors that match, 7,800 of 64 bytes, all are compared. Qdrant's own
+# threshold is meant for vectors of a thousand dimensions.
+_GRAPH_FROM_KB = 500
 # Of many tenants, Qdrant advises: a graph for each space and none for all. So a search never walks
 # through what other tenants have.
 _GRAPHS = models.HnswConfigDiff(
     m=0,
     payload_m=16,
-    # Up to so many vectors that match, all are compared: 62,500 of 64 bytes take about two
-    # milliseconds, and no match is missed.
-    full_scan_threshold=4000,
+    full_scan_threshold=_GRAPH_FROM_KB,
 )
-_OPTIMIZED_FROM_KB = 500
 _MOST_SPACES = 10_000
 _INDEXES: dict[str, models.PayloadSchemaParams] = {
     SPACE: models.KeywordIndexParams(
@@ -143,7 +143,7 @@ class EmbeddingIndex:
                     vectors_config=wanted,
                     hnsw_config=_GRAPHS,
                     optimizers_config=models.OptimizersConfigDiff(
-                        indexing_threshold=_OPTIMIZED_FROM_KB
+                        indexing_threshold=_GRAPH_FROM_KB
                     ),
                     quantization_config=self._quantization,
                 )

@@ -44,8 +44,8 @@ _WRITTEN = 250
 """Points written in one call: few, for the embedded server answers nobody else meanwhile."""
 
 _PARAMS = grpc.SearchParams(
-    # Twice as many as by default: filters hide a part of the graph.
-    hnsw_ef=200,
+    # A filter hides a part of the graph: look past neighbours that do not match.
+    acorn=grpc.AcornSearchParams(enable=True, max_selectivity=1.0),
     # Where vectors are quantized: twice as many are found by them, and compared by the whole ones.
     quantization=grpc.QuantizationSearchParams(rescore=True, oversampling=2.0),
 )
@@ -80,22 +80,13 @@ class Points:
         """Write points; they are searched when this returns.
 
         The messages are made here: the client would make a model of every point first, which takes
-        longer than all the rest. Those of one call are made while Qdrant writes the last.
+        longer than all the rest.
         """
-
-        async def make(rows: slice) -> list[grpc.PointStruct]:
-            part = partial(self._messages, ids[rows], vectors[rows], payload[rows])
-            return await aside(len(ids), part)
-
-        async def send(points: Sequence[grpc.PointStruct]) -> None:
-            if points:
-                request = grpc.UpsertPoints(collection_name=collection, points=points, wait=True)
-                await self._client.grpc_points.Upsert(request, timeout=TIMEOUT)
-
-        made: list[grpc.PointStruct] = []
         for rows in _slices(len(ids), _WRITTEN):
-            made, _ = await asyncio.gather(make(rows), send(made))
-        await send(made)
+            make = partial(self._messages, ids[rows], vectors[rows], payload[rows])
+            points = await aside(len(ids), make)
+            request = grpc.UpsertPoints(collection_name=collection, points=points, wait=True)
+            await self._client.grpc_points.Upsert(request, timeout=TIMEOUT)
 
     def _messages(
         self,

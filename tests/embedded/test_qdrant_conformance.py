@@ -162,6 +162,8 @@ async def test_queries_answer_alike(
     [
         models.SearchParams(exact=True),
         models.SearchParams(hnsw_ef=64),
+        models.SearchParams(acorn=models.AcornSearchParams(enable=True)),
+        models.SearchParams(acorn=models.AcornSearchParams(enable=True, max_selectivity=0.9)),
         models.SearchParams(quantization=models.QuantizationSearchParams(rescore=True)),
     ],
 )

@@ -151,14 +151,6 @@ async def test_bad_input_is_refused_with_the_reason(
             "QueryPoints.shard_key_selector",
         ),
         (
-            lambda client: client.query_points(
-                NAME,
-                query=VECTOR,
-                search_params=models.SearchParams(acorn=models.AcornSearchParams(enable=True)),
-            ),
-            "SearchParams.acorn",
-        ),
-        (
             lambda client: client.count(
                 NAME, filtered(slice=messages.SliceCondition(total=2, index=1))
             ),
