@@ -11,8 +11,8 @@ the ten nearest properties, found by comparing all, that ``similarProperties(fir
 That is the candidate generation alone, which nothing ranks again.
 
 The server answers for a small tenant before, so that the memory of a property includes no code and
-no model. Tenants of more than 200,000 properties are not indexed, which would take minutes. ``--data DIR``
-keeps the tenants.
+no model. Tenants of more than 200,000 properties are not indexed, which would take minutes.
+``--data DIR`` keeps the tenants.
 """
 
 import argparse
