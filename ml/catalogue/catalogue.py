@@ -455,11 +455,7 @@ class Wanted:
         vectors = self._view.vectors[:, found].astype(np.float64)
         # In 64 bits: what differs there is rounded away in 32.
         cosines = (interests.astype(np.float64) @ vectors).max(axis=0).astype(np.float32)
-        order = np.argsort(-cosines)
-        falling = cosines[order]
-        if (falling[1:] == falling[:-1]).any():
-            # Comparing ids takes as long as all else.
-            order = np.lexsort((self._view.ids[found], -cosines))
+        order = np.lexsort((self._view.ids[found], -cosines))
         return found[order], cosines[order]
 
 
