@@ -13,21 +13,7 @@ from uuid import UUID
 
 from domain.contract.filters import RANGES, PropertyFilter
 
-IN_MEMORY: tuple[str, ...] = (
-    "listing_price",
-    "estimated_value",
-    "price_per_square_foot",
-    "cap_rate",
-    "cash_on_cash_return",
-    "bedrooms",
-    "bathrooms",
-    "square_feet",
-    "lot_square_feet",
-    "year_built",
-    "days_on_market",
-    "condition_score",
-    "listed_at",
-)
+IN_MEMORY: tuple[str, ...] = (*RANGES.values(), "listed_at")
 """The columns that every engine orders by."""
 
 ORDERABLE: tuple[str, ...] = (*IN_MEMORY, "engagement")

@@ -267,7 +267,6 @@ async def page(
     order: Order,
     limit: int,
     *,
-    exclude: Collection[UUID] = (),
     after: Position | None = None,
     before: Position | None = None,
     backward: bool = False,
@@ -279,8 +278,6 @@ async def page(
     query = select(Property).where(*matching(where))
     if order.column in ADDED:
         query = query.options(undefer(getattr(Property, order.column)))
-    if exclude:
-        query = query.where(excluding(exclude))
     by_id = Property.id.desc() if backward else Property.id.asc()
     rows: list[Property] = []
     # Missing values are read by themselves: sorted behind the others, they would keep a falling

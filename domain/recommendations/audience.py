@@ -21,7 +21,7 @@ from domain.properties import rows as property_rows
 from domain.properties import snapshots
 from domain.properties.rows import PropertyValues
 from domain.recommendations.cold_start import ENGAGEMENT, ColdListing, interest, liked
-from domain.recommendations.listings import Whole, digest
+from domain.recommendations.listings import digest
 from domain.recommendations.paging import (
     Cursor,
     JudgedPage,
@@ -30,6 +30,7 @@ from domain.recommendations.paging import (
     all_of,
     check_cursor,
     page_of,
+    page_of_items,
 )
 from domain.recommendations.ranking import has_approvals, state_of
 from domain.recommendations.reasons import FOLLOWED, no_active_model
@@ -159,8 +160,8 @@ class Audience:
             people.update(await self._active(tenant_id, ids))
             return set(people)
 
-        listing = Whole(sorted(scored, key=lambda one: one.key))
-        page = await page_of(listing, snapshot, shown, size, after, before)
+        items = sorted(scored, key=lambda one: one.key)
+        page = await page_of_items(items, snapshot, shown, size, after, before)
         return Page(_people(page, people), page.has_next, page.has_previous)
 
     async def _score(
@@ -191,10 +192,12 @@ class Audience:
                 if one in row_of
                 for score in [float(matrix[row_of[one], column])]
             ]
-            listing = Whole(sorted(scored, key=lambda one: one.key))
+            items = sorted(scored, key=lambda one: one.key)
             snapshot = _snapshot(str(model.version_id), as_of, found[column], above)
             # Who is deactivated was left out of the search.
-            pages[ask] = await page_of(listing, snapshot, all_of, ask.size, ask.after, ask.before)
+            pages[ask] = await page_of_items(
+                items, snapshot, all_of, ask.size, ask.after, ask.before
+            )
         shown = {item.key.id for page in pages.values() for _, item in page.items}
         people = await self._active(model.tenant_id, shown)
         return {

@@ -19,7 +19,7 @@ from domain.recommendations.cold_start import (
     likeness,
     wanted,
 )
-from domain.recommendations.listings import MAX_DEPTH, Whole, digest
+from domain.recommendations.listings import MAX_DEPTH, digest
 from domain.recommendations.paging import (
     Cursor,
     JudgedPage,
@@ -27,7 +27,7 @@ from domain.recommendations.paging import (
     all_of,
     check_cursor,
     page_of,
-    page_of_diverse,
+    page_of_items,
 )
 from domain.recommendations.ranking import SimilarProperty, state_of
 from domain.recommendations.reasons import no_active_model
@@ -148,8 +148,7 @@ class Likeness:
         async def shown(ids: Collection[UUID]) -> set[UUID]:
             return await hydrate(open_reader, ids, where, found)
 
-        page_of_list = page_of_diverse if snapshot.diversity else page_of
-        page = await page_of_list(Whole(items), snapshot, shown, first, after, before)
+        page = await page_of_items(items, snapshot, shown, first, after, before)
         similar = [
             SimilarProperty(found[item.property_id], item.score, cursor)
             for cursor, item in page.items

@@ -1,6 +1,6 @@
 """Pages of a list that is ranked anew for each of them."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
@@ -149,21 +149,25 @@ async def page_of(
     return Page(list(zip(cursors, page, strict=True)), has_next, has_previous)
 
 
-async def page_of_diverse(
-    listing: Whole[Scored],
+async def page_of_items(
+    items: Sequence[Scored],
     snapshot: ListSnapshot,
     shown: Shown,
     size: int,
     after: Cursor | None,
     before: Cursor | None,
 ) -> Page[tuple[Cursor, Scored]]:
-    """As ``page_of``, of a list in which an item's position depends on those before it.
+    """As ``page_of``, of a list of which all items are at hand.
 
-    The values of its keys are the positions, from 1.
+    In a diverse list an item's position depends on those before it. The values of its keys are the
+    positions, from 1.
 
     Raises:
-        DomainError: CURSOR_EXPIRED if another list begins now, up to the cursor.
+        DomainError: CURSOR_EXPIRED if another diverse list begins now, up to the cursor.
     """
+    listing = Whole(items)
+    if not snapshot.diversity:
+        return await page_of(listing, snapshot, shown, size, after, before)
     paths = listing.paths()
     cursor = before or after
     if cursor is not None:
@@ -171,10 +175,10 @@ async def page_of_diverse(
         if not 0 < depth <= len(paths) or paths[depth - 1] != cursor.path:
             raise expired("What this list was picked from was changed")
     page = await page_of(listing, snapshot, shown, size, after, before)
-    items = [
+    items_of_page = [
         (cursor._replace(path=paths[int(item.key.value) - 1]), item) for cursor, item in page.items
     ]
-    return Page(items, page.has_next, page.has_previous)
+    return Page(items_of_page, page.has_next, page.has_previous)
 
 
 async def _shown(

@@ -8,7 +8,7 @@ import numpy as np
 
 from domain.contract.filters import PropertyFilter
 from domain.contract.snapshots import InvestorHistory, ModelKey, PropertyColumns
-from domain.contract.vocabulary import EXCLUDING, INTERACTION_WEIGHTS, InteractionKind
+from domain.contract.vocabulary import INTERACTION_WEIGHTS, InteractionKind
 from domain.core.errors import not_found
 from domain.core.reading import Reader
 from domain.interactions import histories
@@ -108,8 +108,8 @@ async def ranking_of(
     user_id: UUID,
     where: PropertyFilter,
     after: Cursor | None,
-    in_memory: histories.Known | None = None,
-    excluding: frozenset[InteractionKind] = EXCLUDING,
+    in_memory: histories.Known,
+    excluding: frozenset[InteractionKind],
 ) -> Ranking:
     """What the list of an investor is ranked by, or was when its first page was asked for.
 

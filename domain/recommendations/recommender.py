@@ -27,14 +27,13 @@ from domain.recommendations.counterfactuals import TOP, Counterfactual, repriced
 from domain.recommendations.discovery import LEFT_OUT, RecommendationHistory, for_sale
 from domain.recommendations.explanations import Explainer, named_in
 from domain.recommendations.likeness import Likeness, hydrate
-from domain.recommendations.listings import Whole
 from domain.recommendations.paging import (
     Cursor,
     Page,
     all_of,
     check_cursor,
     page_of,
-    page_of_diverse,
+    page_of_items,
 )
 from domain.recommendations.ranking import (
     Judgement,
@@ -238,8 +237,7 @@ class Recommender:
             return await hydrate(open_reader, wanted, ranking.where, found)
 
         snapshot = ranking.snapshot(diversity)._replace(floors=floors)
-        page = page_of_diverse if diversity else page_of
-        return await page(Whole(items), snapshot, shown, first, after, before)
+        return await page_of_items(items, snapshot, shown, first, after, before)
 
     async def _cold(
         self,

@@ -10,7 +10,7 @@ from pathlib import Path
 from embedded.qdrant.messages import skip_client
 
 _GRACE = 5.0  # seconds for calls under way when the process is told to stop
-_GARBAGE = 100_000  # objects: a call that writes hundreds of points makes tens of thousands
+_COLLECT_AFTER = 100_000  # objects; a call that writes hundreds of points makes tens of thousands
 
 
 def main() -> None:
@@ -23,9 +23,9 @@ def main() -> None:
     from embedded.qdrant.collections import CollectionStore
     from embedded.qdrant.server import create_server
 
-    # Looking for circles of garbage, of which calls leave few, takes a tenth of the time of writes.
+    # Collecting reference cycles takes a tenth of the time of writes, and calls leave few of them.
     gc.freeze()
-    gc.set_threshold(_GARBAGE)
+    gc.set_threshold(_COLLECT_AFTER)
     store = CollectionStore(folder)
     server = create_server(store, port)
     server.start()

@@ -35,6 +35,8 @@ Found = TypeVar("Found", bound=Listed)
 Edge = TypeVar("Edge")
 
 MAX_FLOORS = 3
+LOWEST_FLOOR, HIGHEST_FLOOR = -2.0, 1.0
+"""Floors are cosines or shares, or less than any."""
 
 RankedLast = Annotated[
     int | None,
@@ -116,6 +118,7 @@ def _cursor(
         and 0 < cursor.rank <= MAX_DEPTH
         and 0 <= snapshot.diversity <= 1
         and len(snapshot.floors) <= MAX_FLOORS
+        and all(LOWEST_FLOOR <= one <= HIGHEST_FLOOR for one in snapshot.floors)
     ):
         raise ValueError(cursor)
     return cursor

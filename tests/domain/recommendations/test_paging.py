@@ -9,15 +9,14 @@ from hypothesis import strategies as st
 
 from domain.contract.ranked_lists import Key, Ranked
 from domain.core.errors import DomainError, ErrorCode
-from domain.recommendations.listings import MAX_DEPTH, Whole
+from domain.recommendations.listings import MAX_DEPTH
 from domain.recommendations.paging import (
     Cursor,
     ListSnapshot,
     Page,
     all_of,
     check_cursor,
-    page_of,
-    page_of_diverse,
+    page_of_items,
 )
 
 SNAPSHOT = ListSnapshot("1", 0.0, "state")
@@ -62,7 +61,7 @@ async def test_pages_join_to_the_list_in_both_directions(
         return {one for one in wanted if one.int not in hidden}
 
     async def pages(after: Cursor | None, before: Cursor | None) -> Page[tuple[Cursor, Ranked]]:
-        page = await page_of(Whole(items), SNAPSHOT, shown, size, after, before)
+        page = await page_of_items(items, SNAPSHOT, shown, size, after, before)
         assert len(page.items) <= size
         return page
 
@@ -87,8 +86,8 @@ async def test_what_stays_is_shown_once_whatever_comes_and_goes(
     seen: list[UUID] = []
     after: Cursor | None = None
     while True:
-        listing = Whole(in_order(world.values()))
-        page = await page_of(listing, SNAPSHOT, all_of, size, after)
+        items = in_order(world.values())
+        page = await page_of_items(items, SNAPSHOT, all_of, size, after, None)
         seen += [item.property_id for _, item in page.items]
         if not page.has_next:
             break
@@ -107,7 +106,7 @@ async def test_a_diverse_list_goes_on_only_as_it_began() -> None:
     async def pages(
         now: Sequence[Ranked], after: Cursor | None, before: Cursor | None = None
     ) -> Page[tuple[Cursor, Ranked]]:
-        return await page_of_diverse(Whole(now), DIVERSE, all_of, 4, after, before)
+        return await page_of_items(now, DIVERSE, all_of, 4, after, before)
 
     async def same(after: Cursor | None, before: Cursor | None) -> Page[tuple[Cursor, Ranked]]:
         return await pages(items, after, before)
@@ -145,7 +144,7 @@ async def test_a_list_ends_at_its_greatest_depth() -> None:
     items = [ranked(number, 1 - number / 3000) for number in range(3000)]
 
     async def pages(after: Cursor | None, before: Cursor | None) -> Page[tuple[Cursor, Ranked]]:
-        return await page_of(Whole(items), SNAPSHOT, all_of, 90, after, before)
+        return await page_of_items(items, SNAPSHOT, all_of, 90, after, before)
 
     seen, cursors = await joined(pages)
     assert len(seen) == MAX_DEPTH

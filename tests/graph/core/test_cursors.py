@@ -49,7 +49,7 @@ cursors = st.builds(
         st.sampled_from(["engagement", "3f0c"]),
         st.floats(0, 4e9),
         st.text("0123456789abcdef", max_size=18),
-        st.lists(numbers, max_size=MAX_FLOORS).map(tuple),
+        st.lists(st.floats(-2, 1), max_size=MAX_FLOORS).map(tuple),
         st.floats(0, 1),
     ),
     st.builds(Key, numbers, st.uuids()),
@@ -92,8 +92,15 @@ def test_forged_cursors_are_places_or_refused(parts: list[Any], order: Order, ki
             assert math.isfinite(found.key.value)
             assert 0 < found.rank <= MAX_DEPTH
             assert 0 <= found.snapshot.diversity <= 1
-            assert all(map(math.isfinite, found.snapshot.floors))
+            assert all(-2 <= one <= 1 for one in found.snapshot.floors)
             datetime.fromtimestamp(found.snapshot.as_of, UTC)
+
+
+@pytest.mark.parametrize("floors", [[1e308], [-3.0], [0.5] * 4, ["x"]])
+def test_floors_that_no_list_has_are_refused(floors: list[Any]) -> None:
+    forged = forge(["similar", "3f0c", 0.0, "", floors, 0.0, 0.5, UUID(int=1).hex, 1, ""])
+    with pytest.raises(DomainError, match="use a cursor of this list"):
+        parse_cursor(forged, "similar")
 
 
 def attempt(call: Callable[[], Any]) -> Any:
